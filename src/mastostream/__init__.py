@@ -1,0 +1,1 @@
+"""Live analytics on Mastodon."""
