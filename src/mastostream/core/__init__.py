@@ -1,0 +1,1 @@
+"""Pure models and functions: no clock, randomness, environment, I/O or threads."""

@@ -1,0 +1,23 @@
+"""The names of topics and indices, as users and other programs see them."""
+
+from typing import Final
+
+__all__ = [
+    "COUNTS",
+    "DASHBOARD",
+    "DEAD_LETTERS",
+    "ENGAGEMENT",
+    "FILTERED",
+    "HASHTAGS",
+    "LATE",
+    "STREAM",
+]
+
+STREAM: Final = "Mastodon_stream"
+ENGAGEMENT: Final = "mastodon-engagement"
+HASHTAGS: Final = "mastodon-hashtags"
+FILTERED: Final = "mastodon-filtered"
+COUNTS: Final = "mastodon-counts"
+DASHBOARD: Final = "mastodon-dashboard"
+DEAD_LETTERS: Final = "mastodon-dead-letters"
+LATE: Final = "mastodon-late"

@@ -1,0 +1,150 @@
+"""The log: topics of partitions of records, each with an offset.
+
+What holds for every log: a record that ``append`` or ``commit`` has returned for is kept, whatever
+happens to the process; records of one key keep their order; an offset is given once and rises.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import attrs
+
+from mastostream.core.windows import WindowState
+
+__all__ = [
+    "Commit",
+    "EngineLog",
+    "Header",
+    "LogReader",
+    "LogWriter",
+    "NewRecord",
+    "Positions",
+    "Progress",
+    "Record",
+]
+
+Header = tuple[str, bytes]
+
+Positions = Mapping[int, int]
+"""Partition to the offset of the next record to read. A partition that is missing begins at its
+first record."""
+
+
+class NewRecord(NamedTuple):
+    """A record to be appended.
+
+    Attributes:
+        topic: its topic; created at the first record.
+        key: records of one key share a partition; ``None`` goes to any.
+        value: the bytes, never null.
+        headers: names with bytes, in order.
+    """
+
+    topic: str
+    key: str | None
+    value: bytes
+    headers: tuple[Header, ...] = ()
+
+
+class Record(NamedTuple):
+    """A record as it was read.
+
+    Attributes:
+        timestamp_ms: when the log took it, milliseconds since the epoch.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: str | None
+    value: bytes
+    headers: tuple[Header, ...] = ()
+
+
+class LogWriter(Protocol):
+    """Appends records."""
+
+    def append(self, records: Sequence[NewRecord]) -> None:
+        """Append all of them, in their order; return once the log has confirmed them.
+
+        Raises:
+            RetriableError: not now (the disk is full, the log is away); nothing of the batch may
+                count as written, and the same call may be made again.
+        """
+
+    def close(self) -> None:
+        """Let go; a second call does nothing."""
+
+
+class LogReader(Protocol):
+    """Reads one topic for one group of readers, from where the group's last commit stands."""
+
+    def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
+        """Return the next records, waiting up to ``timeout_s`` for the first; may be empty.
+
+        Each partition's records come in the order of their offsets. The next call goes on after
+        them, committed or not.
+
+        Raises:
+            RetriableError: not now.
+        """
+
+    def seek(self, positions: Positions) -> None:
+        """Go on from here at the next read, in the partitions that are named."""
+
+    def commit(self, positions: Positions) -> None:
+        """Remember durably that all before these offsets is done.
+
+        Raises:
+            RetriableError: not now.
+        """
+
+    def close(self) -> None:
+        """Let go; a second call does nothing."""
+
+
+@attrs.frozen(kw_only=True)
+class Progress:
+    """How far one analysis has come.
+
+    Attributes:
+        positions: where it reads on.
+        windows: what it remembers; ``None`` for one that works post by post.
+    """
+
+    positions: Positions
+    windows: WindowState | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Commit:
+    """What one step of the engine brings, to be stored as a whole or not at all.
+
+    Attributes:
+        records: the outputs.
+        progress: the analyses that have moved on.
+    """
+
+    records: Sequence[NewRecord]
+    progress: Mapping[str, Progress]
+
+
+class EngineLog(Protocol):
+    """The log as an engine uses it: one input topic, and commits that are all or nothing."""
+
+    def restore(self, analyses: Sequence[str]) -> Mapping[str, Progress]:
+        """Return how far each of these has come; those that never ran are left out."""
+
+    def read(self, positions: Positions, max_records: int, timeout_s: float) -> Sequence[Record]:
+        """Return records from these positions on, as :meth:`LogReader.read` does."""
+
+    def commit(self, commit: Commit) -> None:
+        """Store outputs, positions and windows in one transaction.
+
+        Raises:
+            RetriableError: not now; nothing was stored, and the same call may be made again.
+        """
+
+    def close(self) -> None:
+        """Let go; a second call does nothing."""
