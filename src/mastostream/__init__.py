@@ -1,1 +1,64 @@
-"""Live analytics on Mastodon."""
+"""Live analytics on Mastodon: the same typed functions from one laptop to a Flink cluster."""
+
+from mastostream.core.analyses import Aggregate, Analysis
+from mastostream.core.codec import decode, encode
+from mastostream.core.engagement import (
+    EngagementRecord,
+    EngagementWeights,
+    engagement_record,
+    engagement_score,
+)
+from mastostream.core.hashtags import (
+    HashtagCount,
+    HashtagRecord,
+    hashtag_counts,
+    hashtag_record,
+    merge_hashtag_counts,
+    normalize_hashtag,
+)
+from mastostream.core.metrics import DashboardMetrics, Window, WindowCount
+from mastostream.core.models import Account, Deletion, Post, Rejected, Stamp, Tag
+from mastostream.exceptions import (
+    BusyError,
+    ConfigurationError,
+    DamagedError,
+    FatalError,
+    MastostreamError,
+    MissingExtraError,
+    RecordError,
+    RetriableError,
+)
+
+__all__ = [
+    "Account",
+    "Aggregate",
+    "Analysis",
+    "BusyError",
+    "ConfigurationError",
+    "DamagedError",
+    "DashboardMetrics",
+    "Deletion",
+    "EngagementRecord",
+    "EngagementWeights",
+    "FatalError",
+    "HashtagCount",
+    "HashtagRecord",
+    "MastostreamError",
+    "MissingExtraError",
+    "Post",
+    "RecordError",
+    "Rejected",
+    "RetriableError",
+    "Stamp",
+    "Tag",
+    "Window",
+    "WindowCount",
+    "decode",
+    "encode",
+    "engagement_record",
+    "engagement_score",
+    "hashtag_counts",
+    "hashtag_record",
+    "merge_hashtag_counts",
+    "normalize_hashtag",
+]

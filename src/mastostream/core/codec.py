@@ -1,8 +1,8 @@
 """Bytes to models and back.
 
-``decode`` takes the straight way, from bytes to the model in one step, and falls back on the careful
-way for what does not fit: there it accepts what real servers of other families and ages send
-(integer ids, missing or null members, odd dates) and explains what it can't accept.
+``decode`` takes the straight way, from bytes to the model in one step, and falls back on the
+careful way for what does not fit: there it accepts what real servers of other families and ages
+send (integer ids, missing or null members, odd dates) and explains what it can't accept.
 """
 
 import json
@@ -274,15 +274,15 @@ def _tags(converter: "Converter", value: object) -> tuple[Tag, ...]:
     return tuple(converter.structure(value, list[Tag]))
 
 
-def _object(converter: "Converter", model: type[_T]) -> Callable[[object, Any], _T]:
+def _object(converter: "Converter", model: type[Any]) -> Callable[[object, Any], Any]:
     from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415 - as above
 
-    fields = attrs.fields(attrs.resolve_types(model))  # type: ignore[arg-type]  # attrs.has said so
+    fields = attrs.fields(attrs.resolve_types(model))
     omitted = {field.name: override(omit=True) for field in fields if not field.init}
     structure = make_dict_structure_fn(model, converter, **omitted)  # type: ignore[arg-type]  # as documented
     nullable = {field.name for field in fields if _accepts_null(field.type)}
 
-    def structure_object(value: object, target: Any) -> _T:
+    def structure_object(value: object, target: Any) -> Any:
         if not isinstance(value, Mapping):
             raise TypeError(f"expected object, got {_json_type(value)}")
         return structure(dict(_members(value, nullable)), target)

@@ -83,7 +83,7 @@ _VOWEL_SIGNS: Final = re.compile(
 
 
 def normalize_hashtag(name: str) -> str:
-    """Spell a hashtag as Mastodon's ``HashtagNormalizer`` does, so that servers and tag pages agree.
+    """Spell a hashtag as Mastodon's ``HashtagNormalizer`` does, as the tag pages do.
 
     A leading ``#`` is dropped; then NFKC, lower case, Latin letters folded to ASCII, and all but
     letters, digits, ``_``, ``·`` and ZWNJ removed: ``Café`` becomes ``cafe``, ``straße`` stays.
@@ -118,7 +118,7 @@ def _is_kept(character: str) -> bool:
 
 # Either a whole HTML tag, to step over it and what its attributes hold, or a hashtag in the text.
 # `<` ends both, so that no input makes the search go back. An entity (`&#39;`) is no hashtag.
-_USES: Final = re.compile(r"<[^<>]*>|(?<![&/\w])[#＃](?:<span[^<>]*>)?([^\s<>#&]+)")
+_USES: Final = re.compile(r"<[^<>]*>|(?<![&/\w])[#\uff03](?:<span[^<>]*>)?([^\s<>#&]+)")
 
 
 def hashtag_counts(post: Post) -> HashtagCounts:

@@ -1,6 +1,6 @@
 """Which language a post is in, as its author's server says."""
 
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from mastostream.core.models import Post
@@ -22,6 +22,6 @@ def primary_language(post: Post) -> str:
     return language.replace("_", "-").partition("-")[0].strip().lower() or UNDETERMINED
 
 
-def in_languages(post: Post, languages: Set[str]) -> Post | None:
+def in_languages(post: Post, languages: AbstractSet[str]) -> Post | None:
     """Return the post if its primary language is one of these (lower case), else ``None``."""
     return post if primary_language(post) in languages else None

@@ -14,6 +14,7 @@ from mastostream.core.models import Post
 
 __all__ = [
     "DashboardMetrics",
+    "LateRecord",
     "Window",
     "WindowCount",
     "WindowEngagement",
@@ -35,6 +36,8 @@ TOP: Final = 10
 """How many hashtags or accounts a record names."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST: Final = datetime(1, 1, 1, tzinfo=UTC)
+_LAST: Final = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
@@ -48,7 +51,7 @@ def from_ms(ms: int) -> datetime:
     try:
         return _EPOCH + timedelta(milliseconds=ms)
     except OverflowError:
-        return (datetime.min if ms < 0 else datetime.max).replace(tzinfo=UTC)
+        return _FIRST if ms < 0 else _LAST
 
 
 @attrs.frozen(kw_only=True)
@@ -260,3 +263,23 @@ def _ranked(
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most]
     return tuple(name for name, _ in ranked), tuple(count for _, count in ranked)
+
+
+@attrs.frozen(kw_only=True)
+class LateRecord:
+    """A post that no window could take: a record of ``mastodon-late``.
+
+    Attributes:
+        key: the post's key.
+        observed_at: when the log took it.
+        reason: ``late``, its window had closed; ``ahead``, it claims to come from the future.
+        watermark: where the analysis stood then.
+    """
+
+    key: str
+    observed_at: datetime
+    analysis: str
+    reason: str
+    created_at: datetime
+    window_start: datetime
+    watermark: datetime | None

@@ -2,8 +2,8 @@
 
 A window is ``[start, end)``, aligned to the epoch. The watermark is the highest event time minus
 the allowed delay, the lowest of all partitions that are not idle; it never goes back. A window
-closes when the watermark reaches its end. A post is counted once, in the window of its creation: the
-first delivery counts, whatever comes later under the same key does not.
+closes when the watermark reaches its end. A post is counted once, in the window of its creation:
+the first delivery counts, whatever comes later under the same key does not.
 
 A stream that is quiet for longer than the idle time-out does not hold its windows open: from its
 last arrival on, its event time is taken to go on as the wall clock does. So a live stream closes
@@ -28,7 +28,6 @@ __all__ = [
     "WindowState",
     "advance",
     "close_all",
-    "start_windows",
 ]
 
 AHEAD_MS: Final = 3_600_000
@@ -143,12 +142,6 @@ class WindowState:
     windows: Mapping[int, Mapping[str, Any]] = attrs.field(factory=dict)
     partitions: Mapping[int, PartitionClock] = attrs.field(factory=dict)
     watermark_ms: int | None = None
-
-
-def start_windows(partitions: Iterable[int], now_ms: int) -> WindowState:
-    """Begin with these partitions: each may hold the watermark until its idle time-out."""
-    clock = PartitionClock(max_event_ms=None, active_ms=now_ms)
-    return WindowState(partitions=dict.fromkeys(partitions, clock))
 
 
 def advance(

@@ -1,0 +1,258 @@
+"""Settings: ``mastostream.toml``, overridden by ``MASTOSTREAM_*``, overridden by flags.
+
+In the environment a setting is its path in upper case, joined by ``_``: ``MASTOSTREAM_SERVER``,
+``MASTOSTREAM_ARCHIVE_COMPRESSION``. Credentials are not settings: they stand in ``.env`` or the
+environment as ``CLIENT_KEY``, ``CLIENT_SECRET`` and ``ACCESS_TOKEN``.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import attrs
+
+from mastostream.exceptions import ConfigurationError
+
+__all__ = [
+    "CONFIG_FILE",
+    "ArchiveSettings",
+    "Credentials",
+    "RetentionSettings",
+    "Settings",
+    "WeightSettings",
+    "WindowSettings",
+    "load_credentials",
+    "load_settings",
+]
+
+CONFIG_FILE: Final = "mastostream.toml"
+
+
+@attrs.frozen(kw_only=True)
+class WeightSettings:
+    """What each kind of reaction counts for: whole numbers, 0 to 2**20."""
+
+    favourites: int = 1
+    reblogs: int = 2
+    replies: int = 3
+    quotes: int = 2
+
+
+@attrs.frozen(kw_only=True)
+class WindowSettings:
+    """How windows wait. Seconds."""
+
+    delay_s: float = attrs.field(default=30.0, validator=attrs.validators.ge(0))
+    idle_timeout_s: float = attrs.field(default=30.0, validator=attrs.validators.gt(0))
+
+
+@attrs.frozen(kw_only=True)
+class RetentionSettings:
+    """How much of each topic is kept. 0 keeps everything."""
+
+    age_days: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
+    size_bytes: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+
+
+@attrs.frozen(kw_only=True)
+class ArchiveSettings:
+    """How the archive writes its files.
+
+    Attributes:
+        folder: empty for ``archive`` in the data folder.
+        rotate_bytes: a file is finished at this size, before compression.
+        rotate_s: and at this age.
+    """
+
+    folder: str = ""
+    compression: Literal["none", "gzip", "zstd"] = "zstd"
+    rotate_bytes: int = attrs.field(default=128 * 2**20, validator=attrs.validators.ge(1))
+    rotate_s: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """All settings with their defaults.
+
+    Attributes:
+        data: the folder of log, index, archive and the collector's memory.
+        server: the Mastodon server to follow, a host name or a URL.
+        tags: the hashtags to follow.
+        interval_s: seconds between two looks at a hashtag.
+        contact: how a server's owner reaches you: a URL or an address, sent with each request.
+        languages: what ``--analysis language`` lets through.
+        partitions: of a topic that is created.
+    """
+
+    data: str = "mastostream-data"
+    server: str = "mastodon.social"
+    tags: tuple[str, ...] = ()
+    interval_s: float = attrs.field(default=3.0, validator=attrs.validators.ge(0.05))
+    contact: str = ""
+    languages: tuple[str, ...] = ("en",)
+    partitions: int = attrs.field(
+        default=1, validator=[attrs.validators.ge(1), attrs.validators.le(256)]
+    )
+    weights: WeightSettings = WeightSettings()
+    windows: WindowSettings = WindowSettings()
+    retention: RetentionSettings = RetentionSettings()
+    archive: ArchiveSettings = ArchiveSettings()
+
+
+@attrs.frozen(kw_only=True)
+class Credentials:
+    """What a server knows us by; never printed."""
+
+    client_key: str | None = attrs.field(default=None, repr=False)
+    client_secret: str | None = attrs.field(default=None, repr=False)
+    access_token: str | None = attrs.field(default=None, repr=False)
+
+
+def load_settings(
+    file: Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Read the settings.
+
+    Args:
+        file: a TOML file; by default ``mastostream.toml`` of this folder, if there is one.
+        flags: settings from the command line by dotted path (``archive.folder``); ``None`` values
+            are left out.
+        environ: the environment.
+
+    Raises:
+        ConfigurationError: the file is missing or no TOML, or a setting is unknown or wrong; the
+            message names each.
+    """
+    environ = os.environ if environ is None else environ
+    values = _read_file(file)
+    where = str(file or CONFIG_FILE)
+    for path in _paths(Settings):
+        variable = "MASTOSTREAM_" + path.replace(".", "_").upper()
+        if variable in environ:
+            _put(values, path, _from_text(path, environ[variable]))
+            where = f"{where} and the environment"
+    for path, value in (flags or {}).items():
+        if value is not None and value != ():
+            _put(values, path, value)
+    return _structure(values, where)
+
+
+def load_credentials(
+    folder: Path | None = None, environ: Mapping[str, str] | None = None
+) -> Credentials:
+    """Read the credentials from ``.env`` in this folder, overridden by the environment."""
+    from dotenv import dotenv_values  # noqa: PLC0415 - only commands that ask a server need it
+
+    environ = os.environ if environ is None else environ
+    path = (folder or Path()) / ".env"
+    try:
+        values = dict(dotenv_values(path)) if path.is_file() else {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read {path}: {error}") from error
+    found = {
+        name.lower(): environ.get(name) or values.get(name) or None
+        for name in ("CLIENT_KEY", "CLIENT_SECRET", "ACCESS_TOKEN")
+    }
+    return Credentials(**found)
+
+
+def _read_file(file: Path | None) -> dict[str, Any]:
+    path = file or Path(CONFIG_FILE)
+    if file is None and not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"there is no file {path}: make one with 'mastostream init', or leave out --config"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is no TOML: {error}") from error
+
+
+def _paths(model: type, prefix: str = "") -> list[str]:
+    paths: list[str] = []
+    for field in attrs.fields(model):
+        if isinstance(field.type, type) and attrs.has(field.type):
+            paths += _paths(field.type, f"{prefix}{field.name}.")
+        else:
+            paths.append(f"{prefix}{field.name}")
+    return paths
+
+
+def _put(values: dict[str, Any], path: str, value: object) -> None:
+    *groups, name = path.split(".")
+    for group in groups:
+        inner = values.setdefault(group, {})
+        if not isinstance(inner, dict):
+            raise ConfigurationError(f"{group}: expected a table, got {inner!r}")
+        values = inner
+    values[name] = value
+
+
+def _from_text(path: str, text: str) -> object:
+    if path in {"tags", "languages"}:
+        return [item.strip() for item in text.split(",") if item.strip()]
+    return text
+
+
+def _structure(values: Mapping[str, Any], where: str) -> Settings:
+    from cattrs import Converter, transform_error  # noqa: PLC0415 - 50 ms, only for commands
+
+    converter = Converter(forbid_extra_keys=True)
+    converter.register_structure_hook(int, _number(int))
+    converter.register_structure_hook(float, _number(float))
+    converter.register_structure_hook(str, _text)
+    converter.register_structure_hook_func(lambda annotation: annotation == tuple[str, ...], _texts)
+    try:
+        return converter.structure(values, Settings)
+    except Exception as error:
+        lines = transform_error(error, path="", format_exception=_explain)
+        told = "; ".join(
+            f"{path.lstrip('.') or 'settings'}: {message}"
+            for message, _, path in (line.rpartition(" @ ") for line in lines)
+        )
+        raise ConfigurationError(f"wrong settings in {where}: {told}") from error
+
+
+def _explain(error: BaseException, _: type | None) -> str:
+    from cattrs.errors import ForbiddenExtraKeysError  # noqa: PLC0415 - as above
+
+    if isinstance(error, ForbiddenExtraKeysError):
+        return f"unknown: {', '.join(sorted(error.extra_fields))}"
+    if isinstance(error, ValueError) and len(error.args) > 1:
+        return str(error.args[0])
+    return str(error)
+
+
+def _number(kind: type[int] | type[float]) -> Any:
+    def structure(value: object, _: Any) -> int | float:
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise TypeError(f"expected {kind.__name__}, got {value!r}")
+        try:
+            number = kind(value)
+        except ValueError:
+            raise ValueError(f"expected {kind.__name__}, got {value!r}") from None
+        if kind is int and isinstance(value, float) and number != value:
+            raise ValueError(f"expected int, got {value!r}")
+        return number
+
+    return structure
+
+
+def _text(value: object, _: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, got {value!r}")
+    return value
+
+
+def _texts(value: object, _: Any) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+        raise TypeError(f"expected a list of texts, got {value!r}")
+    return tuple(value)

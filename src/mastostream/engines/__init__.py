@@ -1,0 +1,1 @@
+"""Where analyses run: they host the functions of the core, and add none."""

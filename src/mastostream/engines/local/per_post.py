@@ -1,0 +1,55 @@
+"""An analysis that works post by post."""
+
+from collections.abc import Iterable, Sequence
+
+from mastostream.core.analyses import Analysis
+from mastostream.core.models import Deletion, Post, Rejected
+from mastostream.engines.local.outputs import dead_letter, each, explain, to_record
+from mastostream.ports.log import NewRecord, Progress, Record
+
+__all__ = ["Decoded", "PerPost"]
+
+Decoded = tuple[Record, Post | Deletion | Rejected]
+
+
+class PerPost:
+    """Hosts one analysis: its position, and what it brings."""
+
+    def __init__(self, analysis: Analysis, progress: Progress | None) -> None:
+        self.analysis = analysis
+        self.positions = dict(progress.positions) if progress else {}
+        self.shown: list[object] = []
+
+    def apply(self, batch: Iterable[Decoded], now_ms: int) -> list[NewRecord]:
+        """Return the records, and the dead letters, that these posts give."""
+        function, topic = self.analysis.function, self.analysis.topic
+        assert function is not None  # noqa: S101 - the engine sorts analyses by their kind
+        outputs: list[NewRecord] = []
+        for record, item in batch:
+            if type(item) is Post:
+                try:
+                    results = each(function(item))
+                    if topic is None:
+                        self.shown.extend(results)
+                        continue
+                    for result in results:
+                        outputs.append(to_record(topic, result, item, record.value, item.key))
+                except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+                    stage = f"analyze:{self.analysis.name}"
+                    outputs.append(dead_letter(record, stage, (explain(error),), now_ms))
+            elif type(item) is Deletion and topic is not None:
+                outputs.append(NewRecord(topic, item.key, record.value))
+        return outputs
+
+    def due(self, now_s: float) -> bool:  # noqa: ARG002 - as for a windowed analysis
+        """Whether its progress has to be stored now: always."""
+        return True
+
+    def progress(self) -> Progress:
+        """How far it has come."""
+        return Progress(positions=dict(self.positions))
+
+    def take_shown(self) -> Sequence[object]:
+        """Hand over the results that are only shown."""
+        shown, self.shown = self.shown, []
+        return shown

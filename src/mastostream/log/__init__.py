@@ -1,0 +1,1 @@
+"""The log: SQLite on one machine."""

@@ -1,0 +1,94 @@
+"""The tables of the log. Any SQLite tool reads them; the view ``log`` is made for people.
+
+A record's row id is ``partition id * 2**40 + offset``: the records of one partition lie together,
+in their order, and one number finds each of them.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from mastostream.database import connect
+from mastostream.ports.log import Header
+
+__all__ = [
+    "OFFSET_BITS",
+    "decode_headers",
+    "encode_headers",
+    "first_row",
+    "open_log",
+    "partition_ids",
+]
+
+OFFSET_BITS: Final = 40
+_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS partitions (
+    id INTEGER PRIMARY KEY,
+    topic TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    first_offset INTEGER NOT NULL DEFAULT 0, -- older ones have been deleted
+    next_offset INTEGER NOT NULL DEFAULT 0,  -- the next record gets this one
+    size_bytes INTEGER NOT NULL DEFAULT 0,   -- of the values that are kept
+    UNIQUE (topic, partition)
+);
+CREATE TABLE IF NOT EXISTS records (
+    id INTEGER PRIMARY KEY,                  -- partitions.id * 2^40 + offset
+    timestamp_ms INTEGER NOT NULL,           -- when the log took it, since 1970
+    key TEXT,
+    value BLOB NOT NULL,
+    headers TEXT                             -- JSON: [[name, its bytes in hexadecimal], ...]
+);
+CREATE TABLE IF NOT EXISTS offsets (
+    reader TEXT NOT NULL,                    -- a group of readers
+    partition_id INTEGER NOT NULL REFERENCES partitions (id),
+    next_offset INTEGER NOT NULL,            -- all before it is done
+    PRIMARY KEY (reader, partition_id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS windows (
+    analysis TEXT NOT NULL,
+    start_ms INTEGER NOT NULL,
+    posts BLOB NOT NULL,                     -- JSON: key of each post, what is kept of it
+    PRIMARY KEY (analysis, start_ms)
+);
+CREATE TABLE IF NOT EXISTS clocks (
+    analysis TEXT PRIMARY KEY,
+    clock TEXT NOT NULL                      -- JSON: watermark and how far each partition is
+);
+CREATE VIEW IF NOT EXISTS log AS
+    SELECT topic, partition, records.id & 1099511627775 AS offset,
+           datetime(timestamp_ms / 1000, 'unixepoch') AS time, key,
+           CAST(value AS TEXT) AS value, headers
+    FROM records JOIN partitions ON partitions.id = records.id >> 40
+"""
+
+
+def open_log(path: Path) -> sqlite3.Connection:
+    """Open the file, with the tables of the log in it. Errors as :func:`database.connect`."""
+    return connect(path, _SCHEMA, _VERSION)
+
+
+def first_row(partition_id: int, offset: int = 0) -> int:
+    """Return the row id of the record with this offset."""
+    return (partition_id << OFFSET_BITS) + offset
+
+
+def partition_ids(connection: sqlite3.Connection, topic: str) -> dict[int, int]:
+    """Return the topic's partitions, each with its row id in ``partitions``; none yet: empty."""
+    rows = connection.execute("SELECT partition, id FROM partitions WHERE topic = ?", (topic,))
+    return dict(rows.fetchall())
+
+
+def encode_headers(headers: Iterable[Header]) -> str | None:
+    """Write headers as JSON text; none at all as null."""
+    pairs = [[name, value.hex()] for name, value in headers]
+    return json.dumps(pairs) if pairs else None
+
+
+def decode_headers(text: str | None) -> tuple[Header, ...]:
+    """Read what :func:`encode_headers` wrote."""
+    if text is None:
+        return ()
+    return tuple((name, bytes.fromhex(value)) for name, value in json.loads(text))

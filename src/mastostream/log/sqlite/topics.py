@@ -1,0 +1,42 @@
+"""What topics there are."""
+
+from pathlib import Path
+
+import attrs
+
+from mastostream.database import translated
+from mastostream.log.sqlite.schema import open_log
+
+__all__ = ["TopicFacts", "topic_facts"]
+
+
+@attrs.frozen(kw_only=True)
+class TopicFacts:
+    """One partition of a topic.
+
+    Attributes:
+        first_offset: the oldest record that is kept.
+        next_offset: the next record gets this one.
+        size_bytes: of the values that are kept.
+    """
+
+    topic: str
+    partition: int
+    first_offset: int
+    next_offset: int
+    size_bytes: int
+
+
+def topic_facts(path: Path) -> tuple[TopicFacts, ...]:
+    """Return all partitions of all topics in the file, by name. Errors as for a reader."""
+    connection = open_log(path)
+    try:
+        with translated(path):
+            rows = connection.execute(
+                "SELECT topic, partition, first_offset, next_offset, size_bytes "
+                "FROM partitions ORDER BY topic, partition"
+            ).fetchall()
+    finally:
+        connection.close()
+    names = [field.name for field in attrs.fields(TopicFacts)]
+    return tuple(TopicFacts(**dict(zip(names, row, strict=True))) for row in rows)

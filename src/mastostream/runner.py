@@ -1,0 +1,163 @@
+"""Runs stages, each in a thread of its own, until they are told to stop."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, Literal, Self
+
+import attrs
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_random_exponential,
+)
+
+from mastostream.exceptions import MastostreamError, RetriableError
+from mastostream.ports.clock import Clock
+from mastostream.ports.stage import Stage, StageHealth
+
+__all__ = ["Runner", "run_until_idle"]
+
+STEP_S: Final = 0.2
+"""How long a stage waits for work before it looks whether it should stop."""
+
+_RATE_SPAN_S: Final = 10.0
+_logger = logging.getLogger(__name__)
+
+
+@attrs.define
+class _Watched:
+    """A stage, its thread, and what is known of it."""
+
+    stage: Stage
+    state: Literal["starting", "running", "retrying", "failed", "stopped"] = "starting"
+    processed: int = 0
+    error: str | None = None
+    cause: BaseException | None = None
+    recent: deque[tuple[float, int]] = attrs.field(factory=lambda: deque(maxlen=400))
+    thread: threading.Thread | None = None
+
+
+class Runner:
+    """Starts stages, watches them, and ends them cleanly.
+
+    A RetriableError is retried for ever, with full jitter up to 30 s. Any other error ends its
+    stage only: the others go on, and :meth:`join` says whether one failed.
+    """
+
+    def __init__(self, stages: Sequence[Stage], *, clock: Clock) -> None:
+        self.stop = threading.Event()
+        self._clock = clock
+        self._watched = [_Watched(stage) for stage in stages]
+
+    def __enter__(self) -> Self:
+        for watched in self._watched:
+            watched.thread = threading.Thread(
+                target=self._run, args=(watched,), name=watched.stage.name, daemon=True
+            )
+            watched.thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop.set()
+        for watched in self._watched:
+            if watched.thread is not None:
+                watched.thread.join()
+
+    def health(self) -> tuple[StageHealth, ...]:
+        """How each stage fares now."""
+        return tuple(self._health(watched) for watched in self._watched)
+
+    def alive(self) -> bool:
+        """Whether any stage still works."""
+        return any(watched.state not in ("failed", "stopped") for watched in self._watched)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait; return at once and ``False`` when the runner was told to stop or none works."""
+        return not self.stop.wait(seconds) and self.alive()
+
+    def failure(self) -> BaseException | None:
+        """Return what ended the first stage that failed, if one did."""
+        return next((watched.cause for watched in self._watched if watched.cause), None)
+
+    def _run(self, watched: _Watched) -> None:
+        stage = watched.stage
+        try:
+            while not self.stop.is_set():
+                self._step(watched)
+            stage.finish()
+            watched.state = "stopped"
+        except Exception as error:
+            if self.stop.is_set() and isinstance(error, RetriableError):
+                watched.state = "stopped"
+            else:
+                watched.state, watched.cause = "failed", error
+                if not isinstance(error, MastostreamError):
+                    _logger.exception("stage %s ended by an unexpected error", stage.name)
+            watched.error = str(error) or type(error).__name__
+        finally:
+            stage.close()
+
+    def _step(self, watched: _Watched) -> None:
+        def note(attempt: RetryCallState) -> None:
+            watched.state = "retrying"
+            watched.error = str(attempt.outcome.exception()) if attempt.outcome else None
+            _logger.warning("stage %s: %s; trying again", watched.stage.name, watched.error)
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(RetriableError),
+            wait=wait_random_exponential(multiplier=0.2, max=30),
+            stop=stop_when_event_set(self.stop),
+            sleep=sleep_using_event(self.stop),
+            before_sleep=note,
+            reraise=True,
+        )
+        done = retrying(watched.stage.step, STEP_S)
+        watched.state, watched.error = "running", None
+        if done:
+            watched.processed += done
+            watched.recent.append((self._clock.monotonic_s(), done))
+
+    def _health(self, watched: _Watched) -> StageHealth:
+        since = self._clock.monotonic_s() - _RATE_SPAN_S
+        recent = sum(count for at, count in tuple(watched.recent) if at >= since)
+        return StageHealth(
+            name=watched.stage.name,
+            state=watched.state,
+            processed=watched.processed,
+            rate_per_s=recent / _RATE_SPAN_S,
+            error=watched.error,
+        )
+
+
+def run_until_idle(stages: Sequence[Stage]) -> dict[str, int]:
+    """Run stages in turn, in this thread, until none finds work; return what each has done.
+
+    Raises:
+        RetriableError, FatalError: from the first stage that cannot go on now.
+    """
+    done = dict.fromkeys((stage.name for stage in stages), 0)
+    try:
+        busy = True
+        while busy:
+            busy = False
+            for stage in stages:
+                count = stage.step(0.0)
+                done[stage.name] += count
+                busy = busy or count > 0
+        for stage in stages:
+            stage.finish()
+    finally:
+        for stage in stages:
+            stage.close()
+    return done
