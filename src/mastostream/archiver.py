@@ -1,9 +1,8 @@
 """From a topic to the archive."""
 
-from collections.abc import Sequence
 from typing import Final
 
-from mastostream.ports.log import LogReader, Record
+from mastostream.ports.log import LogReader
 from mastostream.ports.sink import ArchiveSink
 
 __all__ = ["Archiver"]
@@ -23,8 +22,7 @@ class Archiver:
         self.archived = 0
         self._reader = reader
         self._sink = sink
-        self._unwritten: Sequence[Record] = ()
-        reader.seek(sink.positions())
+        self._failed = True
 
     @property
     def name(self) -> str:
@@ -32,13 +30,15 @@ class Archiver:
         return "archive"
 
     def step(self, timeout_s: float) -> int:
-        """Archive one batch; after a RetriableError the same batch is tried again."""
-        records = self._unwritten or self._reader.read(BATCH, timeout_s)
-        self._unwritten = records
+        """Archive one batch; after a RetriableError, go back to where the archive ends."""
+        if self._failed:
+            self._reader.seek(self._sink.positions())
+        self._failed = True
+        records = self._reader.read(BATCH, timeout_s)
         if records:
             self._sink.write(records)
-        self._unwritten = ()
         self._sink.flush()
+        self._failed = False
         self.archived += len(records)
         return len(records)
 

@@ -95,8 +95,10 @@ class Indexer:
 
     def close(self) -> None:
         """Close readers, index and writer."""
-        for part in (*self._readers.values(), self._index, self._dead_letters):
-            part.close()
+        for reader in self._readers.values():
+            reader.close()
+        self._index.close()
+        self._dead_letters.close()
 
     def _write(self, index_name: str, records: Sequence[Record]) -> None:
         documents: list[Document] = []

@@ -95,8 +95,8 @@ class Summary:
 class IndexReader(Protocol):
     """Answers what a dashboard asks."""
 
-    def summary(self, since: datetime, interval_s: int, most: int) -> Summary:
-        """Sum up the posts created since then, naming at most ``most`` of each kind.
+    def summary(self, since: datetime, until: datetime, interval_s: int, most: int) -> Summary:
+        """Sum up the posts created in ``[since, until)``, naming at most ``most`` of each kind.
 
         Raises:
             RetriableError: not now.

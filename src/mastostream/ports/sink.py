@@ -12,7 +12,7 @@ class ArchiveSink(Protocol):
     """Keeps the records of one topic in files. Used by one thread."""
 
     def positions(self) -> Positions:
-        """Return where to read on: after the last record that is kept for good, per partition."""
+        """Return where to read on, per partition: after the last record that was taken."""
 
     def write(self, records: Sequence[Record]) -> None:
         """Take records, each partition's in order and without a gap after :meth:`positions`.
@@ -21,14 +21,14 @@ class ArchiveSink(Protocol):
         reads them again.
 
         Raises:
-            RetriableError: not now; none of these was taken.
+            RetriableError: not now; read on at :meth:`positions`, which may have gone back.
         """
 
     def flush(self, *, force: bool = False) -> None:
         """Finish the files that are due by age, or all of them. Needs no traffic: call it often.
 
         Raises:
-            RetriableError: not now; nothing was lost.
+            RetriableError: not now; read on at :meth:`positions`, which may have gone back.
         """
 
     def close(self) -> None:

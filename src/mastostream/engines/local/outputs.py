@@ -32,7 +32,8 @@ def each(result: object) -> Sequence[object]:
     """Return the records that a function's result stands for."""
     if result is None:
         return ()
-    if _is_one(type(result)):
+    kind: type = type(result)
+    if _is_one(kind):
         return (result,)
     return tuple(result)  # type: ignore[arg-type]  # what is not one is iterable
 

@@ -32,8 +32,9 @@ class PerPost:
                     if topic is None:
                         self.shown.extend(results)
                         continue
-                    for result in results:
-                        outputs.append(to_record(topic, result, item, record.value, item.key))
+                    outputs += [
+                        to_record(topic, result, item, record.value, item.key) for result in results
+                    ]
                 except Exception as error:  # noqa: BLE001 - a user's function may raise anything
                     stage = f"analyze:{self.analysis.name}"
                     outputs.append(dead_letter(record, stage, (explain(error),), now_ms))

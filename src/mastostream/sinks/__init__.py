@@ -1,0 +1,1 @@
+"""Where records end up: the index and the archive."""

@@ -1,0 +1,74 @@
+"""Words to make posts of. The sentences are generated and mean little."""
+
+import random
+from collections.abc import Sequence
+from html import escape
+from typing import Final
+
+__all__ = ["LANGUAGES", "TAGS", "content", "profile_note", "user_name"]
+
+LANGUAGES: Final = {
+    "en": "the morning train runs late again but coffee helps and birds sing over quiet roofs",
+    "de": "der Morgen beginnt langsam doch der Kaffee hilft und Vögel singen über stillen Dächern",
+    "ja": "今朝 は 電車 が 遅れ 珈琲 を 飲み 窓 から 鳥 の 声 を 聞く",
+    "fr": "le matin commence doucement mais le café aide et les oiseaux chantent près du pont",
+    "es": "la mañana empieza despacio pero el café ayuda y los pájaros cantan junto al río",
+    "pt": "a manhã começa devagar mas o café ajuda e os pássaros cantam perto da praia",
+    "nl": "de ochtend begint rustig maar koffie helpt en vogels zingen boven het stille water",
+    "ru": "утро начинается медленно но кофе помогает и птицы поют над тихим городом",
+    "ar": "الصباح يبدأ ببطء لكن القهوة تساعد والطيور تغني فوق المدينة الهادئة",
+    "ko": "아침 은 천천히 시작 되고 커피 한 잔 과 새 소리 가 좋다",
+    "zh": "早晨 慢慢 开始 咖啡 很 香 鸟儿 在 安静 的 屋顶 上 唱歌",
+}
+_LANGUAGE_WEIGHTS: Final = (40, 14, 14, 8, 7, 4, 4, 3, 2, 2, 2)
+TAGS: Final = (
+    "news",
+    "python",
+    "caturday",
+    "photography",
+    "climate",
+    "art",
+    "music",
+    "fediverse",
+    "science",
+    "football",
+    "bücher",
+    "日本",
+)
+_EMOJI: Final = "🙂🐈📷🌧🎉☕🚲🌻"
+_SYLLABLES: Final = ("ka", "lo", "mi", "ren", "sa", "tu", "vel", "dor", "ni", "pax", "or", "zen")
+
+
+def language(rng: random.Random) -> str:
+    """Draw a language as posts are spread over them."""
+    return rng.choices(tuple(LANGUAGES), _LANGUAGE_WEIGHTS)[0]
+
+
+def user_name(rng: random.Random) -> str:
+    """Make up a name that nobody has."""
+    return "sim_" + "".join(rng.choices(_SYLLABLES, k=3)) + str(rng.randrange(100))
+
+
+def sentence(rng: random.Random, spoken: str, words: int) -> str:
+    """String some words together."""
+    text = " ".join(rng.choices(LANGUAGES[spoken].split(), k=words))
+    return text + (f" {rng.choice(_EMOJI)}" if rng.random() < 0.3 else "")
+
+
+def profile_note(rng: random.Random, host: str) -> str:
+    """A profile's text, long as real ones are."""
+    parts = [f"<p>{escape(sentence(rng, 'en', 14))}</p>" for _ in range(3)]
+    return "".join(parts) + _anchor(host, rng.choice(TAGS))
+
+
+def content(rng: random.Random, spoken: str, tags: Sequence[str], host: str) -> str:
+    """A post's HTML, made as Mastodon makes it."""
+    text = escape(sentence(rng, spoken, rng.randrange(6, 40)))
+    return f"<p>{text}</p><p>{' '.join(_anchor(host, tag) for tag in tags)}</p>"
+
+
+def _anchor(host: str, tag: str) -> str:
+    return (
+        f'<a href="https://{host}/tags/{tag}" class="mention hashtag" rel="tag">'
+        f"#<span>{tag}</span></a>"
+    )
