@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from typing import Any, Final, Literal
 
 import attrs
@@ -95,7 +96,7 @@ def list_archive(filesystem: Any, folder: str, topic: str) -> list[ArchiveFile]:
                 )
             )
     files.sort(key=lambda file: (file.partition, file.first))
-    for left, right in zip(files, files[1:], strict=False):
+    for left, right in pairwise(files):
         if left.partition == right.partition and left.last + 1 != right.first:
             what = "overlap" if right.first <= left.last else "have a gap between them"
             raise DamagedError(f"the archive files {left.path} and {right.path} {what}: move one")

@@ -1,4 +1,6 @@
-"""The index in one SQLite file. Open it with any SQLite tool::
+"""The index in one SQLite file.
+
+Open it with any SQLite tool::
 
     sqlite3 mastostream-data/mastostream.sqlite3
     SELECT account, engagement_score, url FROM engagement ORDER BY engagement_score DESC LIMIT 10;

@@ -113,7 +113,8 @@ def replay(  # noqa: PLR0913 - each is a choice of the user's, by name
             on_progress(records, read_bytes)
 
     try:
-        for line, read_bytes in _lines(files):
+        for line, position in _lines(files):
+            read_bytes = position
             if stop.is_set():
                 break
             value = unwrap(line)

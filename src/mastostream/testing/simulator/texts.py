@@ -57,7 +57,7 @@ def sentence(rng: random.Random, spoken: str, words: int) -> str:
 
 def profile_note(rng: random.Random, host: str) -> str:
     """A profile's text, long as real ones are."""
-    parts = [f"<p>{escape(sentence(rng, 'en', 14))}</p>" for _ in range(3)]
+    parts = [f"<p>{escape(sentence(rng, 'en', 14))}</p>" for _ in range(9)]
     return "".join(parts) + _anchor(host, rng.choice(TAGS))
 
 

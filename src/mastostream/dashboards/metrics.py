@@ -1,0 +1,104 @@
+"""Prometheus metrics and a health page over HTTP."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Final, Self
+
+import uvicorn
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from mastostream.exceptions import ConfigurationError
+from mastostream.ports.stage import StageHealth
+
+__all__ = ["MetricsServer"]
+
+_CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+Counters = Callable[[], Mapping[str, int]]
+
+
+class _Stages(Collector):
+    """Reads the counters of the stages when somebody asks."""
+
+    def __init__(self, health: Callable[[], Iterable[StageHealth]], counters: Counters) -> None:
+        self._health = health
+        self._counters = counters
+
+    def collect(self) -> Iterable[Metric]:
+        records = CounterMetricFamily(
+            "mastostream_records", "Records that a stage has processed", labels=["stage"]
+        )
+        up = GaugeMetricFamily(
+            "mastostream_stage_up", "1 while a stage works, 0 once it has failed", labels=["stage"]
+        )
+        for stage in self._health():
+            records.add_metric([stage.name], stage.processed)
+            up.add_metric([stage.name], stage.state != "failed")
+        yield records
+        yield up
+        for name, value in self._counters().items():
+            yield CounterMetricFamily(f"mastostream_{name}", name.replace("_", " "), value=value)
+
+
+class MetricsServer:
+    """Serves ``/metrics`` and ``/health`` on the loopback while the ``with`` block lasts."""
+
+    def __init__(
+        self,
+        port: int,
+        health: Callable[[], Iterable[StageHealth]],
+        counters: Counters,
+    ) -> None:
+        """Take the port.
+
+        Raises:
+            ConfigurationError: it is taken.
+        """
+        registry = CollectorRegistry()
+        registry.register(_Stages(health, counters))
+
+        def metrics(_: Request) -> Response:
+            return Response(generate_latest(registry), media_type=_CONTENT_TYPE)
+
+        def healthy(_: Request) -> Response:
+            stages = {
+                stage.name: {"state": stage.state, "error": stage.error} for stage in health()
+            }
+            failed = any(stage["state"] == "failed" for stage in stages.values())
+            return JSONResponse({"ok": not failed, "stages": stages}, 503 if failed else 200)
+
+        try:
+            self._socket = socket.create_server(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            raise ConfigurationError(
+                f"port {port} cannot be used for metrics ({error}): choose another one"
+            ) from error
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        app = Starlette(routes=[Route("/metrics", metrics), Route("/health", healthy)])
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.should_exit = True
+        self._thread.join(timeout=5)
+        self._socket.close()

@@ -1,0 +1,108 @@
+"""What a Mastodon server's refusals mean for a collector."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import msgspec
+import requests  # type: ignore[import-untyped]  # Mastodon.py's HTTP client has no type information
+from mastodon import errors
+
+from mastostream.exceptions import FatalError, MastostreamError, RetriableError
+
+__all__ = ["reset_after_s", "translate", "translated"]
+
+LONGEST_WAIT_S: Final = 900.0
+"""Mastodon's longest period of a limit is 15 minutes."""
+
+_DEFAULT_WAIT_S: Final = 60.0
+_ADVICE: Final = {
+    401: "it wants a valid token: put ACCESS_TOKEN into .env, or check the one that is there",
+    403: "it forbids this to the token that is used: its scope may be too small",
+    404: "it has no such page: check the server's name and the hashtag",
+    410: "it is gone",
+    422: "it does not accept the request: check the hashtag",
+}
+
+
+def reset_after_s(headers: Any, now: datetime) -> float:
+    """Return how long a 429 asks to wait, at most 15 minutes; 60 s where it does not say.
+
+    Reads ``Retry-After`` (RFC 9110) or Mastodon's ``X-RateLimit-Reset``, by the server's clock.
+    """
+    date = _time(headers.get("Date", "")) or now
+    for name in ("Retry-After", "X-RateLimit-Reset"):
+        text = headers.get(name, "").strip()
+        if name == "Retry-After" and text.isdecimal():
+            return min(float(text), LONGEST_WAIT_S)
+        moment = _time(text)
+        if moment is not None:
+            return min(max(1.0, (moment - date).total_seconds()), LONGEST_WAIT_S)
+    return _DEFAULT_WAIT_S
+
+
+def _time(text: str) -> datetime | None:
+    if text.isdecimal():
+        return datetime.fromtimestamp(min(int(text), 2**33), UTC)
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            time = parse(text)
+        except (ValueError, TypeError, IndexError):
+            continue
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return None
+
+
+@contextmanager
+def translated(host: str, last: Any) -> Iterator[None]:
+    """Turn what Mastodon.py and requests raise into ours.
+
+    Args:
+        host: the server, for the message.
+        last: returns the last answer, or ``None``.
+    """
+    try:
+        yield
+    except MastostreamError:
+        raise
+    except (errors.MastodonError, requests.RequestException, msgspec.MsgspecError) as error:
+        raise translate(error, host, last()) from error
+
+
+def translate(error: Exception, host: str, answer: Any) -> MastostreamError:
+    """Say what an error means: try again later, or give up on this source."""
+    status = getattr(answer, "status_code", None)
+    if isinstance(error, errors.MastodonRatelimitError) or status == 429:
+        wait_s = _DEFAULT_WAIT_S
+        if answer is not None:
+            wait_s = reset_after_s(answer.headers, datetime.now(UTC))
+        return RetriableError(f"{host} allows no more requests for {wait_s:.0f} s (429)", wait_s)
+    if isinstance(error, (errors.MastodonNetworkError, requests.RequestException)):
+        return RetriableError(f"{host} cannot be reached: {_reason(error)}")
+    if isinstance(error, errors.MastodonServerError) or (status is not None and status >= 500):
+        return RetriableError(f"{host} has trouble of its own ({status or 'a server error'})")
+    if isinstance(error, msgspec.MsgspecError) or (status is not None and status < 300):
+        return RetriableError(f"{host} sent an answer that was cut or is no JSON")
+    if isinstance(error, errors.MastodonUnauthorizedError):
+        status = 401
+    if isinstance(error, errors.MastodonNotFoundError):
+        status = 404
+    advice = _ADVICE.get(status or 0, "it refuses the request")
+    return FatalError(f"{host} answered {status or type(error).__name__}: {advice}")
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause in short: the outer ones repeat the URL."""
+    text = str(error)
+    for sign, reason in (
+        ("CERTIFICATE_VERIFY_FAILED", "its certificate is not valid"),
+        ("NameResolutionError", "there is no server of this name, or no network"),
+        ("Name or service not known", "there is no server of this name, or no network"),
+        ("Connection refused", "nothing listens there"),
+        ("timed out", "it does not answer in time"),
+    ):
+        if sign in text:
+            return reason
+    return "the connection broke"
