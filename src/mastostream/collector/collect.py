@@ -95,6 +95,8 @@ class Collector:
             reader: reads the same topic back.
             memory: what has been logged.
             clock: time and waiting.
+            interval_s: seconds between two looks at a source.
+            topic: where posts go.
         """
         now_s = clock.monotonic_s()
         spread_s = interval_s / max(1, len(sources))

@@ -98,7 +98,8 @@ def _volume(summary: Summary, interval_s: int, width: int) -> Panel:
     axis = begin + " " * max(1, len(counts) - len(begin) - len(end)) + end
     facts = (
         f"{summary.posts} posts by {summary.accounts} accounts; at most {highest} in {interval_s} s"
-        f"; engagement {summary.average_engagement:.1f} on average, {summary.max_engagement} at most"
+        f"; engagement {summary.average_engagement:.1f} on average, "
+        f"{summary.max_engagement} at most"
     )
     return Panel(
         Group(
@@ -141,7 +142,7 @@ def _top_posts(summary: Summary, now: datetime) -> Panel:
 def _stages(stages: Sequence[StageHealth]) -> Panel:
     table = Table.grid(padding=(0, 1), expand=True)
     for justify in ("left", "left", "right", "right"):
-        table.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]  # of a tuple
+        table.add_column(justify=justify, no_wrap=True)
     table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     for stage in stages:
         table.add_row(

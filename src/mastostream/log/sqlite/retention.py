@@ -1,6 +1,7 @@
 """Deleting the oldest records, by age and by size."""
 
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -8,9 +9,11 @@ import attrs
 
 from mastostream.database import transaction, translated
 from mastostream.log.sqlite.schema import OFFSET_BITS, first_row, open_log
+from mastostream.ports.clock import Clock
 
-__all__ = ["Retention", "apply_retention"]
+__all__ = ["Retention", "RetentionStage", "apply_retention"]
 
+EVERY_S: Final = 60.0
 STEP: Final = 2_000
 """Records deleted in one transaction: a writer waits some milliseconds at most."""
 
@@ -92,3 +95,33 @@ def _excess(
         kept_bytes -= size_bytes
         excess.append((row, size_bytes))
     return excess
+
+
+class RetentionStage:
+    """Applies the retention once a minute. A :class:`ports.stage.Stage`."""
+
+    def __init__(self, path: Path, retention: Retention, *, clock: Clock) -> None:
+        self._path = path
+        self._retention = retention
+        self._clock = clock
+        self._due_s = clock.monotonic_s()
+        self._never = threading.Event()
+
+    @property
+    def name(self) -> str:
+        """``retention``."""
+        return "retention"
+
+    def step(self, timeout_s: float) -> int:
+        """Delete what is due; return how many records went."""
+        if self._clock.monotonic_s() < self._due_s:
+            self._clock.wait(self._never, timeout_s)
+            return 0
+        self._due_s = self._clock.monotonic_s() + EVERY_S
+        return apply_retention(self._path, self._retention, self._clock.now_ms())
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import attrs
 import mastodon
 import msgspec
-import requests  # type: ignore[import-untyped]  # it has no type information
+import requests
 
 from mastostream.exceptions import ConfigurationError, MastostreamError
 from mastostream.sources.mastodon.errors import translated
@@ -45,7 +45,7 @@ class ServerFacts:
     clock_difference_s: float | None
 
 
-class _Session(requests.Session):  # type: ignore[misc]  # as above
+class _Session(requests.Session):
     """Keeps the last answer."""
 
     last: Any = None

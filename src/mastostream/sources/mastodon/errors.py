@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import msgspec
-import requests  # type: ignore[import-untyped]  # Mastodon.py's HTTP client has no type information
+import requests
 from mastodon import errors
 
 from mastostream.exceptions import FatalError, MastostreamError, RetriableError

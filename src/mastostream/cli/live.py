@@ -1,0 +1,197 @@
+"""Runs stages while somebody watches: a live view in a terminal, lines elsewhere, or JSON."""
+
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import attrs
+import msgspec
+from rich.console import Group, RenderableType
+from rich.live import Live
+
+from mastostream.cli.options import Output, tell
+from mastostream.config import Settings
+from mastostream.core.analyses import Analysis
+from mastostream.dashboards.metrics import MetricsServer
+from mastostream.dashboards.terminal import ViewState, render, window_table
+from mastostream.exceptions import RetriableError
+from mastostream.ports.clock import SystemClock
+from mastostream.ports.index import Summary
+from mastostream.ports.stage import Stage, StageHealth
+from mastostream.runner import Runner
+from mastostream.wiring import index_reader
+
+__all__ = ["Results", "Watch", "drive", "stopping"]
+
+SPAN: Final = timedelta(minutes=15)
+INTERVAL_S: Final = 10
+_LINE_EVERY_S: Final = 5.0
+_SHOWN_WINDOWS: Final = 12
+
+
+class Results:
+    """The latest results of each analysis, for tables or as JSON lines."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._lock = threading.Lock()
+        self._latest: dict[str, deque[object]] = {}
+
+    def __call__(self, analysis: Analysis, results: Sequence[object]) -> None:
+        """Take results; called by the engine's thread."""
+        with self._lock:
+            latest = self._latest.setdefault(analysis.name, deque(maxlen=_SHOWN_WINDOWS))
+            latest.extend(results)
+        for result in results:
+            self._output.emit("result", analysis=analysis.name, record=msgspec.to_builtins(result))
+
+    def tables(self) -> RenderableType:
+        """Return one table an analysis."""
+        with self._lock:
+            found = [window_table(name, list(latest)) for name, latest in self._latest.items()]
+        return Group(*found) if found else "waiting for the first window to close ..."
+
+
+@attrs.frozen(kw_only=True)
+class Watch:
+    """What is shown while stages run.
+
+    Attributes:
+        title: what is followed.
+        seconds: when to stop by itself; ``None`` for never.
+        metrics_port: where metrics are served, if they are.
+        index: whether the view shows the index.
+        results: windowed results to show instead.
+        counters: further counters for the metrics page.
+    """
+
+    title: str
+    seconds: float | None = None
+    metrics_port: int | None = None
+    index: bool = False
+    results: Results | None = None
+    counters: Callable[[], Mapping[str, int]] = dict
+
+
+def drive(stages: Sequence[Stage], settings: Settings, output: Output, watch: Watch) -> None:
+    """Run the stages until they are told to stop, then say what was done and where the data is.
+
+    Raises:
+        MastostreamError: a stage failed.
+    """
+    runner = Runner(stages, clock=SystemClock())
+    began_s = time.monotonic()
+    hint = f"data: {settings.data}   Ctrl-C stops, the data is kept"
+    with stopping(runner.stop), ExitStack() as stack:
+        if watch.metrics_port is not None:
+            server = MetricsServer(watch.metrics_port, runner.health, watch.counters)
+            stack.enter_context(server)
+            tell(output, f"metrics: {server.url}/metrics   health: {server.url}/health")
+        summary = _Summaries(settings) if watch.index else None
+        if summary is not None:
+            stack.callback(summary.close)
+        stack.enter_context(runner)
+
+        def going(seconds: float) -> bool:
+            late = watch.seconds is not None and time.monotonic() - began_s >= watch.seconds
+            return not late and runner.wait(seconds)
+
+        if output.live:
+            _draw(runner, output, watch, summary, hint, going, began_s)
+        else:
+            _print(runner, output, watch, going)
+    for stage in runner.health():
+        output.emit("stage", **attrs.asdict(stage))
+    if not output.json:
+        done = ", ".join(f"{stage.name} {stage.processed}" for stage in runner.health())
+        tell(output, f"stopped after {time.monotonic() - began_s:.0f} s. Records: {done}.")
+        tell(output, f"The data is in {settings.data}")
+    failure = runner.failure()
+    if failure is not None:
+        raise failure
+
+
+class _Summaries:
+    """Looks into the index now and then."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._reader = index_reader(settings)
+
+    def now(self) -> Summary | None:
+        until = datetime.now(UTC)
+        try:
+            return self._reader.summary(until - SPAN, until, INTERVAL_S, 12)
+        except RetriableError:
+            return None
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def _draw(  # noqa: PLR0913, PLR0917 - private; what the view is made of
+    runner: Runner,
+    output: Output,
+    watch: Watch,
+    summary: _Summaries | None,
+    hint: str,
+    going: Callable[[float], bool],
+    began_s: float,
+) -> None:
+    def picture() -> RenderableType:
+        if watch.results is not None:
+            return watch.results.tables()
+        state = ViewState(
+            title=watch.title,
+            hint=hint,
+            now=datetime.now(UTC),
+            elapsed_s=time.monotonic() - began_s,
+            summary=summary.now() if summary is not None else None,
+            stages=runner.health(),
+            interval_s=INTERVAL_S,
+        )
+        return render(state, output.console.width, output.console.height)
+
+    with Live(picture(), console=output.console, screen=True, auto_refresh=False) as live:
+        while going(0.5):
+            live.update(picture(), refresh=True)
+    if watch.results is not None:
+        output.console.print(watch.results.tables())
+
+
+def _print(runner: Runner, output: Output, watch: Watch, going: Callable[[float], bool]) -> None:
+    tell(output, watch.title)
+    next_s = time.monotonic() + _LINE_EVERY_S
+    while going(0.1):
+        if time.monotonic() >= next_s:
+            next_s += _LINE_EVERY_S
+            for stage in runner.health():
+                output.emit("health", **attrs.asdict(stage))
+            if not output.json:
+                tell(output, "  ".join(_line(stage) for stage in runner.health()))
+    if watch.results is not None and not output.json:
+        output.console.print(watch.results.tables())
+
+
+def _line(stage: StageHealth) -> str:
+    trouble = f" [{stage.error}]" if stage.error else ""
+    return f"{stage.name}: {stage.state} {stage.processed}{trouble}"
+
+
+@contextmanager
+def stopping(stop: threading.Event) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the stages cleanly."""
+
+    def handle(*_: Any) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

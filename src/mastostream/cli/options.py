@@ -1,0 +1,94 @@
+"""Options that commands share, and what they become."""
+
+import functools
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, ParamSpec, TypeVar
+
+import attrs
+import click
+from rich.console import Console
+
+from mastostream.config import Settings, load_settings
+
+__all__ = ["Output", "common", "server_options", "tell"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_LEVELS: Final = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
+
+
+@attrs.frozen(kw_only=True)
+class Output:
+    """How a command speaks.
+
+    Attributes:
+        json: one JSON object a line on standard output, for programs.
+        console: for people: standard error while ``json`` holds, else standard output.
+    """
+
+    json: bool
+    console: Console
+
+    def emit(self, kind: str, **members: Any) -> None:
+        """Print one JSON object; nothing where a person reads."""
+        if self.json:
+            click.echo(json.dumps({"kind": kind} | members, ensure_ascii=False, default=str))
+
+    @property
+    def live(self) -> bool:
+        """Whether somebody looks at a terminal that can be redrawn."""
+        return not self.json and self.console.is_terminal
+
+
+def tell(output: Output, text: str) -> None:
+    """Print a line for a person."""
+    output.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def common(command: Callable[..., _T]) -> Callable[..., _T]:
+    """Give a command ``--config``, ``--data``, ``--json`` and ``-v``.
+
+    It is called with ``settings`` (a function of further flags) and ``output``.
+    """
+
+    @click.option(
+        "--config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Settings file. Default: mastostream.toml here, if there is one.",
+    )
+    @click.option("--data", metavar="FOLDER", help="Where the data is kept.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+    @click.option("-v", "--verbose", count=True, help="Log more; twice for everything.")
+    @functools.wraps(command)
+    def wrapped(
+        config: Path | None, data: str | None, as_json: bool, verbose: int, **rest: Any
+    ) -> _T:
+        logging.basicConfig(
+            level=_LEVELS[min(verbose + (0 if sys.stderr.isatty() else 1), 3)],
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+            stream=sys.stderr,
+        )
+
+        def settings(**flags: Any) -> Settings:
+            named = {name.replace("__", "."): value for name, value in flags.items()}
+            return load_settings(config, {"data": data} | named)
+
+        output = Output(json=as_json, console=Console(stderr=as_json))
+        return command(settings=settings, output=output, **rest)
+
+    return wrapped
+
+
+def server_options(command: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Give a command what says whom to follow."""
+    for option in (
+        click.option("--interval", type=float, help="Seconds between two looks at a hashtag."),
+        click.option("--tag", "tags", multiple=True, help="Hashtag to follow; may be repeated."),
+        click.option("--server", help="Mastodon server: a host name or a URL."),
+    ):
+        command = option(command)
+    return command

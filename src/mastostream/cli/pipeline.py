@@ -1,0 +1,326 @@
+"""The stages of the pipeline, alone and together."""
+
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import click
+
+from mastostream.cli.live import Results, Watch, drive
+from mastostream.cli.options import Output, common, server_options, tell
+from mastostream.config import Credentials, Settings, load_credentials
+from mastostream.core.analyses import SQL_ANALYSES, STREAM_ANALYSES
+from mastostream.core.topics import STREAM
+from mastostream.ports.clock import SystemClock
+from mastostream.ports.stage import Stage
+from mastostream.runner import run_until_idle
+from mastostream.testing.simulator import SimulatedServer
+from mastostream.wiring import (
+    analyses,
+    archiver,
+    collector,
+    engine,
+    held,
+    indexer,
+    retention_stages,
+)
+
+__all__ = ["analyze", "archive", "collect", "demo", "index", "run"]
+
+_DEMO_TAGS: Final = ("news", "python", "caturday", "photography")
+_PIPELINE: Final = ("full",)
+_PIPELINE_WINDOWS: Final = ("count", "dashboard")
+
+MakeSettings = Callable[..., Settings]
+
+_seconds = click.option("--seconds", type=float, help="Stop by itself after so many seconds.")
+_metrics = click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="Serve Prometheus metrics and a health page on this port of the loopback.",
+)
+_once = click.option("--once", is_flag=True, help="Process what is there, then stop.")
+
+
+@click.command()
+@common
+@server_options
+@_seconds
+@_metrics
+@click.option("--no-archive", is_flag=True, help="Keep no raw posts in files.")
+def run(  # noqa: PLR0913 - a command's options
+    settings: MakeSettings,
+    output: Output,
+    server: str | None,
+    tags: Sequence[str],
+    interval: float | None,
+    seconds: float | None,
+    metrics_port: int | None,
+    no_archive: bool,
+) -> None:
+    """Collect, analyze, index and archive, in one process, with a live view.
+
+    Example: mastostream run --tag news --server mastodon.social
+    """
+    chosen = settings(server=server, tags=tags, interval_s=interval)
+    title = f"{chosen.server}: {' '.join('#' + tag for tag in chosen.tags)}"
+    _run_all(chosen, load_credentials(), output, title, seconds, metrics_port, not no_archive)
+
+
+@click.command()
+@common
+@_seconds
+@_metrics
+@click.option(
+    "--rate",
+    type=click.FloatRange(0.1, 500),
+    default=4.0,
+    show_default=True,
+    help="Posts a second on the simulated server.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Another seed, other posts.")
+def demo(  # noqa: PLR0913 - a command's options
+    settings: MakeSettings,
+    output: Output,
+    seconds: float | None,
+    metrics_port: int | None,
+    rate: float,
+    seed: int,
+) -> None:
+    """Watch the whole pipeline at work on a simulated server: no network, nothing to set up."""
+    chosen = settings(tags=list(_DEMO_TAGS), interval_s=1.0)
+    if chosen.data == Settings().data:
+        folder = tempfile.mkdtemp(prefix="mastostream-demo-")
+        chosen = attrs.evolve(chosen, data=folder)
+    with SimulatedServer(posts_per_s=rate, seed=seed, backlog_s=600, rate_limit=None) as server:
+        chosen = attrs.evolve(chosen, server=server.url)
+        title = "simulated server: " + " ".join("#" + tag for tag in _DEMO_TAGS)
+        _run_all(chosen, Credentials(), output, title, seconds, metrics_port, True)
+    tell(
+        output,
+        f"Look into it: sqlite3 {chosen.data}/mastostream.sqlite3 "
+        "'SELECT account, engagement_score FROM engagement LIMIT 5'",
+    )
+    tell(output, "For real: mastostream run --tag news --server mastodon.social")
+
+
+def _run_all(  # noqa: PLR0913, PLR0917 - private; what a pipeline is made of
+    settings: Settings,
+    credentials: Credentials,
+    output: Output,
+    title: str,
+    seconds: float | None,
+    metrics_port: int | None,
+    with_archive: bool,
+) -> None:
+    clock = SystemClock()
+    chosen = (
+        *analyses(settings, "stream", _PIPELINE),
+        *analyses(settings, "sql", _PIPELINE_WINDOWS),
+    )
+    names = ["collect", "analyze", "index", *(["archive"] if with_archive else [])]
+    with held(settings, names):
+        collecting = collector(settings, credentials, clock)
+        analyzing = engine(settings, chosen, clock)
+        indexing = indexer(settings, clock)
+        stages: list[Stage] = [collecting, analyzing, indexing]
+        if with_archive:
+            stages.append(archiver(settings, clock))
+        stages.extend(retention_stages(settings, clock))
+
+        def counters() -> dict[str, int]:
+            return {
+                "posts_collected": collecting.stats.appended,
+                "source_retries": sum(each.retries for each in collecting.stats.sources),
+                "source_incomplete_rounds": sum(
+                    each.incomplete for each in collecting.stats.sources
+                ),
+                "records_rejected": analyzing.stats.rejected,
+                "records_late": analyzing.stats.late,
+                "documents_refused": indexing.stats.refused,
+            }
+
+        drive(
+            stages,
+            settings,
+            output,
+            Watch(
+                title=title,
+                seconds=seconds,
+                metrics_port=metrics_port,
+                index=True,
+                counters=counters,
+            ),
+        )
+
+
+@click.command()
+@common
+@server_options
+@_seconds
+@_metrics
+def collect(
+    settings: MakeSettings,
+    output: Output,
+    server: str | None,
+    tags: Sequence[str],
+    interval: float | None,
+    seconds: float | None,
+    metrics_port: int | None,
+) -> None:
+    """Collect posts of hashtags into the log."""
+    chosen = settings(server=server, tags=tags, interval_s=interval)
+    with held(chosen, ["collect"]):
+        stage = collector(chosen, load_credentials(), SystemClock())
+        stages = [stage, *retention_stages(chosen, SystemClock())]
+        title = f"collecting from {chosen.server}"
+        drive(
+            stages, chosen, output, Watch(title=title, seconds=seconds, metrics_port=metrics_port)
+        )
+
+
+@click.command()
+@common
+@click.option(
+    "--engine",
+    "engine_name",
+    type=click.Choice(["local"]),
+    default="local",
+    show_default=True,
+    help="Where the analyses run.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["stream", "sql"]),
+    default="stream",
+    show_default=True,
+    help="Post by post, or window by window.",
+)
+@click.option(
+    "--analysis",
+    "names",
+    multiple=True,
+    help=f"stream: {', '.join(STREAM_ANALYSES)}; sql: {', '.join(SQL_ANALYSES)}; or "
+    "module:NAME of your own. May be repeated.  [default: full, or count]",
+)
+@click.option("--languages", help="What --analysis language lets through, such as en,de.")
+@click.option("--close-windows", is_flag=True, help="With --once: close all windows at the end.")
+@_once
+@_seconds
+@_metrics
+def analyze(  # noqa: PLR0913 - a command's options
+    settings: MakeSettings,
+    output: Output,
+    engine_name: str,  # noqa: ARG001 - there is one so far
+    mode: Any,
+    names: Sequence[str],
+    languages: str | None,
+    close_windows: bool,
+    once: bool,
+    seconds: float | None,
+    metrics_port: int | None,
+) -> None:
+    """Run analyses over the collected posts and write their results to the log."""
+    if close_windows and not once:
+        raise click.UsageError("--close-windows goes with --once")
+    sys.path.insert(0, str(Path.cwd()))
+    chosen = settings(languages=languages.split(",") if languages else None)
+    picked = analyses(chosen, mode, names or (("full",) if mode == "stream" else ("count",)))
+    shows = any(analysis.aggregate or not analysis.topic for analysis in picked)
+    results = Results(output)
+    with held(chosen, [f"analyze-{analysis.name}" for analysis in picked]):
+        stage = engine(chosen, picked, SystemClock(), results)
+        if once:
+            _finish_engine(stage, chosen, output, results if shows else None, close_windows)
+            return
+        watch = Watch(
+            title=f"analyzing: {', '.join(analysis.name for analysis in picked)}",
+            seconds=seconds,
+            metrics_port=metrics_port,
+            results=results if shows else None,
+        )
+        drive([stage], chosen, output, watch)
+
+
+def _finish_engine(
+    stage: Any, settings: Settings, output: Output, results: Results | None, close_windows: bool
+) -> None:
+    try:
+        while stage.step(0.0):
+            pass
+        if close_windows:
+            stage.close_windows()
+        stage.finish()
+    finally:
+        stage.close()
+    if results is not None and not output.json:
+        output.console.print(results.tables())
+    stats = attrs.asdict(stage.stats)
+    output.emit("done", **stats)
+    if not output.json:
+        facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in stats.items())
+        tell(output, f"done: {facts}. The data is in {settings.data}")
+
+
+@click.command()
+@common
+@_once
+@_seconds
+@_metrics
+def index(
+    settings: MakeSettings,
+    output: Output,
+    once: bool,
+    seconds: float | None,
+    metrics_port: int | None,
+) -> None:
+    """Index the results: the newest version of each document."""
+    chosen = settings()
+    with held(chosen, ["index"]):
+        _stage(indexer(chosen, SystemClock()), chosen, output, once, seconds, metrics_port)
+
+
+@click.command()
+@common
+@click.option("--topic", default=STREAM, show_default=True, help="What to archive.")
+@click.option("--compression", type=click.Choice(["none", "gzip", "zstd"]), help="Of the files.")
+@click.option("--rotate-seconds", type=float, help="Finish a file at this age.")
+@_once
+@_seconds
+@_metrics
+def archive(  # noqa: PLR0913 - a command's options
+    settings: MakeSettings,
+    output: Output,
+    topic: str,
+    compression: str | None,
+    rotate_seconds: float | None,
+    once: bool,
+    seconds: float | None,
+    metrics_port: int | None,
+) -> None:
+    """Keep the raw posts in files of JSON lines."""
+    chosen = settings(archive__compression=compression, archive__rotate_s=rotate_seconds)
+    with held(chosen, [f"archive-{topic}"] if topic != STREAM else ["archive"]):
+        stage = archiver(chosen, SystemClock(), topic)
+        _stage(stage, chosen, output, once, seconds, metrics_port)
+
+
+def _stage(  # noqa: PLR0913, PLR0917 - private; what a command has
+    stage: Stage,
+    settings: Settings,
+    output: Output,
+    once: bool,
+    seconds: float | None,
+    metrics_port: int | None,
+) -> None:
+    if not once:
+        watch = Watch(title=f"running: {stage.name}", seconds=seconds, metrics_port=metrics_port)
+        drive([stage], settings, output, watch)
+        return
+    done = run_until_idle([stage])
+    output.emit("done", **done)
+    if not output.json:
+        tell(output, f"done: {done[stage.name]} records. The data is in {settings.data}")
