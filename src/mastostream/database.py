@@ -23,7 +23,7 @@ def connect(path: Path, schema: str, version: int) -> sqlite3.Connection:
 
     Args:
         path: the file; its folder is created.
-        schema: ``CREATE ... IF NOT EXISTS`` statements, separated by ``;``.
+        schema: ``CREATE ... IF NOT EXISTS`` statements, separated by ``;`` at a line's end.
         version: what ``PRAGMA user_version`` must say, 0 of a new file apart.
 
     Raises:
@@ -58,7 +58,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, schema: str, version: i
                 f"{path} has layout {found}, this program reads {version}: use the version of "
                 "mastostream that wrote it, or choose another data folder"
             )
-        for statement in schema.split(";"):
+        for statement in schema.split(";\n"):
             if statement.strip():
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {version:d}")

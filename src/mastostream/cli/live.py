@@ -133,7 +133,7 @@ class _Summaries:
         self._reader.close()
 
 
-def _draw(  # noqa: PLR0913, PLR0917 - private; what the view is made of
+def _draw(
     runner: Runner,
     output: Output,
     watch: Watch,

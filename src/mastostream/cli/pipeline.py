@@ -51,7 +51,7 @@ _once = click.option("--once", is_flag=True, help="Process what is there, then s
 @_seconds
 @_metrics
 @click.option("--no-archive", is_flag=True, help="Keep no raw posts in files.")
-def run(  # noqa: PLR0913 - a command's options
+def run(
     settings: MakeSettings,
     output: Output,
     server: str | None,
@@ -82,7 +82,7 @@ def run(  # noqa: PLR0913 - a command's options
     help="Posts a second on the simulated server.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Another seed, other posts.")
-def demo(  # noqa: PLR0913 - a command's options
+def demo(
     settings: MakeSettings,
     output: Output,
     seconds: float | None,
@@ -107,7 +107,7 @@ def demo(  # noqa: PLR0913 - a command's options
     tell(output, "For real: mastostream run --tag news --server mastodon.social")
 
 
-def _run_all(  # noqa: PLR0913, PLR0917 - private; what a pipeline is made of
+def _run_all(
     settings: Settings,
     credentials: Credentials,
     output: Output,
@@ -211,7 +211,7 @@ def collect(
 @_once
 @_seconds
 @_metrics
-def analyze(  # noqa: PLR0913 - a command's options
+def analyze(
     settings: MakeSettings,
     output: Output,
     engine_name: str,  # noqa: ARG001 - there is one so far
@@ -291,7 +291,7 @@ def index(
 @_once
 @_seconds
 @_metrics
-def archive(  # noqa: PLR0913 - a command's options
+def archive(
     settings: MakeSettings,
     output: Output,
     topic: str,
@@ -308,7 +308,7 @@ def archive(  # noqa: PLR0913 - a command's options
         _stage(stage, chosen, output, once, seconds, metrics_port)
 
 
-def _stage(  # noqa: PLR0913, PLR0917 - private; what a command has
+def _stage(
     stage: Stage,
     settings: Settings,
     output: Output,

@@ -39,7 +39,7 @@ __all__ = ["simulate"]
 )
 @click.option("--token", help="What a client has to send. Default: none is needed.")
 @click.option("--seconds", type=float, help="Stop by itself after so many seconds.")
-def simulate(  # noqa: PLR0913 - a command's options
+def simulate(
     settings: MakeSettings,  # noqa: ARG001 - common to all commands
     output: Output,
     port: int,
