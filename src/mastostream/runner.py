@@ -26,6 +26,9 @@ __all__ = ["Runner", "run_until_idle"]
 STEP_S: Final = 0.2
 """How long a stage waits for work before it looks whether it should stop."""
 
+DRAIN_S: Final = 3.0
+"""How long a stage may go on with what is left when it is told to stop."""
+
 _RATE_SPAN_S: Final = 10.0
 _logger = logging.getLogger(__name__)
 
@@ -41,6 +44,7 @@ class _Watched:
     cause: BaseException | None = None
     recent: deque[tuple[float, int]] = attrs.field(factory=lambda: deque(maxlen=400))
     thread: threading.Thread | None = None
+    stop: threading.Event = attrs.field(factory=threading.Event)
 
 
 class Runner:
@@ -69,8 +73,10 @@ class Runner:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # One after another, from the source on: each stage still gets what the one before it left.
         self.stop.set()
         for watched in self._watched:
+            watched.stop.set()
             if watched.thread is not None:
                 watched.thread.join()
 
@@ -93,12 +99,15 @@ class Runner:
     def _run(self, watched: _Watched) -> None:
         stage = watched.stage
         try:
-            while not self.stop.is_set():
-                self._step(watched)
+            while not watched.stop.is_set():
+                self._step(watched, STEP_S)
+            drained_by_s = self._clock.monotonic_s() + DRAIN_S
+            while self._step(watched, 0.0) and self._clock.monotonic_s() < drained_by_s:
+                pass
             stage.finish()
             watched.state = "stopped"
         except Exception as error:
-            if self.stop.is_set() and isinstance(error, RetriableError):
+            if watched.stop.is_set() and isinstance(error, RetriableError):
                 watched.state = "stopped"
             else:
                 watched.state, watched.cause = "failed", error
@@ -108,7 +117,7 @@ class Runner:
         finally:
             stage.close()
 
-    def _step(self, watched: _Watched) -> None:
+    def _step(self, watched: _Watched, timeout_s: float) -> int:
         def note(attempt: RetryCallState) -> None:
             watched.state = "retrying"
             watched.error = str(attempt.outcome.exception()) if attempt.outcome else None
@@ -117,16 +126,17 @@ class Runner:
         retrying = Retrying(
             retry=retry_if_exception_type(RetriableError),
             wait=wait_random_exponential(multiplier=0.2, max=30),
-            stop=stop_when_event_set(self.stop),
-            sleep=sleep_using_event(self.stop),
+            stop=stop_when_event_set(watched.stop),
+            sleep=sleep_using_event(watched.stop),
             before_sleep=note,
             reraise=True,
         )
-        done = retrying(watched.stage.step, STEP_S)
+        done: int = retrying(watched.stage.step, timeout_s)
         watched.state, watched.error = "running", None
         if done:
             watched.processed += done
             watched.recent.append((self._clock.monotonic_s(), done))
+        return done
 
     def _health(self, watched: _Watched) -> StageHealth:
         since = self._clock.monotonic_s() - _RATE_SPAN_S

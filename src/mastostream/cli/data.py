@@ -1,6 +1,7 @@
 """Sending records again: archives, files, dead letters."""
 
 import base64
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,7 +117,7 @@ def show(settings: MakeSettings, output: Output, number: int, raw: bool) -> None
         if found != number:
             continue
         if raw:
-            click.get_binary_stream("stdout").write(letter.raw)
+            sys.stdout.buffer.write(letter.raw)
             return
         encoded = base64.b64encode(letter.raw).decode()
         output.emit("dead-letter", number=number, **_members(letter), raw_base64=encoded)

@@ -95,15 +95,14 @@ def demo(
     if chosen.data == Settings().data:
         folder = tempfile.mkdtemp(prefix="mastostream-demo-")
         chosen = attrs.evolve(chosen, data=folder)
-    with SimulatedServer(posts_per_s=rate, seed=seed, backlog_s=600, rate_limit=None) as server:
+    with SimulatedServer(
+        posts_per_s=rate, seed=seed, backlog_s=600, rate_limit=None, growth_s=30.0
+    ) as server:
         chosen = attrs.evolve(chosen, server=server.url)
         title = "simulated server: " + " ".join("#" + tag for tag in _DEMO_TAGS)
         _run_all(chosen, Credentials(), output, title, seconds, metrics_port, True)
-    tell(
-        output,
-        f"Look into it: sqlite3 {chosen.data}/mastostream.sqlite3 "
-        "'SELECT account, engagement_score FROM engagement LIMIT 5'",
-    )
+    query = "'SELECT account, engagement_score FROM engagement LIMIT 5'"
+    tell(output, f"Look into it: sqlite3 {chosen.data}/mastostream.sqlite3 {query}")
     tell(output, "For real: mastostream run --tag news --server mastodon.social")
 
 

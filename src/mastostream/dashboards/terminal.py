@@ -18,6 +18,7 @@ from mastostream.ports.stage import StageHealth
 
 __all__ = ["ViewState", "render", "window_table"]
 
+_SHOWN_NAMES: Final = 5
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _STATE_STYLES: Final = {
     "running": "green",
@@ -177,10 +178,14 @@ def window_table(title: str, records: Sequence[object]) -> Table:
 
 
 def _members(record: object) -> dict[str, Any]:
-    members = msgspec.to_builtins(record, builtin_types=(datetime,))
+    if attrs.has(type(record)):
+        members = attrs.asdict(record)  # type: ignore[arg-type]  # attrs.has has said so
+    else:
+        members = msgspec.to_builtins(record, builtin_types=(datetime,))
     if not isinstance(members, dict):
         return {"result": members}
-    return _paired({k: v for k, v in members.items() if k not in ("key", "observed_at")})
+    left_out = ("key", "observed_at", "window_end")
+    return _paired({name: value for name, value in members.items() if name not in left_out})
 
 
 def _paired(members: dict[str, Any]) -> dict[str, Any]:
@@ -192,8 +197,8 @@ def _paired(members: dict[str, Any]) -> dict[str, Any]:
         ("accounts", "account_counts"),
     ):
         if isinstance(shown.get(names), (list, tuple)) and counts in shown:
-            pairs = zip(shown[names], shown.pop(counts), strict=False)
-            shown[names] = "  ".join(f"{name} {count}" for name, count in pairs)
+            pairs = list(zip(shown[names], shown.pop(counts), strict=False))[:_SHOWN_NAMES]
+            shown[names] = ", ".join(f"{name} {count}" for name, count in pairs)
     return shown
 
 

@@ -11,7 +11,7 @@ import uvicorn
 
 from mastostream.testing.simulator.app import Api
 from mastostream.testing.simulator.faults import Faults
-from mastostream.testing.simulator.world import World
+from mastostream.testing.simulator.world import GROWTH_S, World
 
 __all__ = ["SimulatedServer"]
 
@@ -38,6 +38,7 @@ class SimulatedServer:
         backlog_s: float = 60.0,
         token: str | None = None,
         rate_limit: int | None = 300,
+        growth_s: float = GROWTH_S,
         now_ms: Callable[[], int] = _wall_clock_ms,
     ) -> None:
         """Take the port.
@@ -49,13 +50,17 @@ class SimulatedServer:
             backlog_s: how long the server has been there already.
             token: what a client has to send; ``None`` for an open server.
             rate_limit: requests in 5 minutes; ``None`` for no limit.
+            growth_s: time constant of engagement.
             now_ms: the clock.
 
         Raises:
             OSError: the port is taken.
         """
         self.world = World(
-            seed=seed, posts_per_s=posts_per_s, start_ms=now_ms() - int(backlog_s * 1000)
+            seed=seed,
+            posts_per_s=posts_per_s,
+            start_ms=now_ms() - int(backlog_s * 1000),
+            growth_s=growth_s,
         )
         self.faults = Faults()
         self.api = Api(self.world, self.faults, now_ms, token=token, rate_limit=rate_limit)

@@ -16,7 +16,7 @@ import msgspec
 
 from mastostream.testing.simulator import texts
 
-__all__ = ["Counts", "SimulatedPost", "World", "generate_statuses"]
+__all__ = ["GROWTH_S", "Counts", "SimulatedPost", "World", "generate_statuses"]
 
 GROWTH_S: Final = 900.0
 """Time constant of engagement: after a quarter of an hour 63 % of the final counts are there."""
@@ -39,7 +39,7 @@ class SimulatedPost:
     """A post as the world knows it.
 
     Attributes:
-        final: the counts that it grows to: ``final * (1 - exp(-age / 900 s))``, rounded down.
+        final: the counts that it grows to: ``final * (1 - exp(-age / growth_s))``, rounded down.
         edited_ms: when its text changes; ``None`` for never.
         deleted_ms: when it goes; ``None`` for never.
     """
@@ -51,13 +51,14 @@ class SimulatedPost:
     tags: tuple[str, ...]
     content: str
     final: Counts
+    growth_s: float
     edited_ms: int | None
     deleted_ms: int | None
 
     def counts_at(self, now_ms: int) -> Counts:
         """Return the engagement at this moment: 0 at first, never falling."""
         age_s = max(0, now_ms - self.created_ms) / 1000
-        share = 1 - math.exp(-age_s / GROWTH_S)
+        share = 1 - math.exp(-age_s / self.growth_s)
         return Counts(
             **{name: int(count * share) for name, count in attrs.asdict(self.final).items()}
         )
@@ -78,6 +79,7 @@ class World:
         start_ms: int = 0,
         host: str = "social.example",
         keep: int = 50_000,
+        growth_s: float = GROWTH_S,
     ) -> None:
         """Begin at ``start_ms``.
 
@@ -87,11 +89,13 @@ class World:
             start_ms: no post is older.
             host: the server's name.
             keep: how many posts are remembered.
+            growth_s: time constant of engagement.
         """
         self.host = host
         self.posts: deque[SimulatedPost] = deque(maxlen=keep)
         self._seed = seed
         self._rate = posts_per_s
+        self._growth_s = growth_s
         self._next_second = start_ms // 1000
         self._coming: deque[SimulatedPost] = deque()
         self._accounts = [_account(seed, number, host) for number in range(_ACCOUNTS)]
@@ -183,6 +187,7 @@ class World:
                 replies=popular // 5,
                 quotes=popular // 12,
             ),
+            growth_s=self._growth_s,
             edited_ms=created_ms + rng.randrange(60_000, 600_000) if fate < 0.02 else None,
             deleted_ms=created_ms + rng.randrange(60_000, 600_000) if fate > 0.99 else None,
         )

@@ -1,0 +1,91 @@
+"""All that there is to run: ``nox -s lint typing tests integration bench docs build``."""
+
+import os
+import shutil
+
+import nox
+import uv
+
+nox.options.default_venv_backend = "uv"
+nox.options.sessions = ["lint", "typing", "tests"]
+os.environ.pop("PYTHONPATH", None)
+UV = uv.find_uv_bin()
+
+
+def sync(session: nox.Session, *groups: str, extras: tuple[str, ...] = ()) -> None:
+    """Install the locked versions of what these groups need."""
+    session.run_install(
+        UV,
+        "sync",
+        "--locked",
+        "--no-default-groups",
+        *(f"--group={group}" for group in groups),
+        *(f"--extra={extra}" for extra in extras),
+        f"--python={session.virtualenv.location}",
+        env={"UV_PROJECT_ENVIRONMENT": session.virtualenv.location},
+        external=True,
+        silent=True,
+    )
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, and the order of the rooms."""
+    sync(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Types, strictly."""
+    sync(session, "typing")
+    session.run("mypy")
+
+
+@nox.session
+@nox.parametrize("versions", ["locked", "lowest"])
+def tests(session: nox.Session, versions: str) -> None:
+    """Unit tests, with the locked and with the lowest allowed versions."""
+    if versions == "locked":
+        sync(session, "test")
+    else:
+        session.install("--resolution=lowest-direct", "--group=test", "-e", ".")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def integration(session: nox.Session) -> None:
+    """The whole pipeline, against servers that were not written here, and killed at random."""
+    sync(session, "integration")
+    session.run("pytest", "tests/integration", "--timeout=900", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measurements, each a ratio to a bound that is measured in the same run."""
+    sync(session, "test", "bench")
+    session.run("pytest", "tests/bench", "-s", "--timeout=1800", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation; a warning is an error."""
+    sync(session, "docs")
+    session.run("sphinx-build", "-W", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Wheel and sdist, each installed in a clean environment and tried."""
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run(UV, "build", external=True, silent=True)
+    for artifact in sorted(os.listdir("dist")):
+        if not artifact.endswith((".whl", ".tar.gz")):
+            continue
+        session.install("--reinstall-package=mastostream", f"dist/{artifact}")
+        session.chdir(session.create_tmp())
+        session.run("mastostream", "demo", "--seconds", "5")
+        session.run("mastostream", "--version")
+        session.chdir(session.invoked_from)

@@ -1,0 +1,39 @@
+"""Fixtures for all tests."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("project", deadline=None, max_examples=60, derandomize=True)
+settings.load_profile("project")
+
+
+def corpus_folder() -> Path | None:
+    """Where real statuses are, if they are: they are never part of the project."""
+    folder = Path(
+        os.environ.get("MASTOSTREAM_CORPUS", Path(__file__).parents[2] / "shared" / "data")
+    )
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Sequence[bytes]:
+    """Real statuses of many servers and ages, one JSON object each."""
+    folder = corpus_folder()
+    if folder is None:
+        pytest.skip("no real statuses here: set MASTOSTREAM_CORPUS to a folder that holds some")
+    import msgspec
+
+    statuses = (folder / "statuses.jsonl").read_bytes().splitlines()
+    for line in (folder / "quirks.jsonl").read_bytes().splitlines():
+        statuses.append(bytes(msgspec.json.decode(line, type=dict[str, msgspec.Raw])["status"]))
+    for line in (folder / "same_uri_versions.jsonl").read_bytes().splitlines():
+        versions = msgspec.json.decode(line, type=dict[str, msgspec.Raw])["versions"]
+        for version in msgspec.json.decode(versions, type=list[dict[str, msgspec.Raw]]):
+            statuses.append(bytes(version["status"]))
+    for name in ("rtoot_mastodonsocial.json", "rtoot_malformed.json"):
+        statuses.extend((folder / "streaming" / name).read_bytes().split(b"\n"))
+    return [status for status in statuses if status.strip()]

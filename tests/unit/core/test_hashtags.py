@@ -1,0 +1,98 @@
+"""Hashtags: spelling, counting, merging."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mastostream import (
+    Account,
+    HashtagCount,
+    Post,
+    Tag,
+    hashtag_counts,
+    hashtag_record,
+    merge_hashtag_counts,
+    normalize_hashtag,
+)
+from mastostream.testing.strategies import posts
+
+COUNTS = st.lists(
+    st.builds(HashtagCount, tag=st.sampled_from("abcd"), count=st.integers(1, 9)),
+    unique_by=lambda count: count.tag,
+).map(tuple)
+
+
+def post(content: str, *tags: str) -> Post:
+    return Post(
+        id="1",
+        created_at=datetime(2024, 1, 1, tzinfo=UTC),
+        account=Account(acct="a"),
+        content=content,
+        tags=tuple(Tag(name=tag) for tag in tags),
+    )
+
+
+def counted(content: str, *tags: str) -> dict[str, int]:
+    return {item.tag: item.count for item in hashtag_counts(post(content, *tags))}
+
+
+@pytest.mark.parametrize(
+    ("name", "normalised"),
+    [
+        ("#Café", "cafe"),
+        ("straße", "straße"),
+        ("İstanbul", "istanbul"),
+        ("ＮＥＷＳ", "news"),
+        ("C++", "c"),
+        ("foo-bar", "foobar"),
+        ("новости", "новости"),
+        ("日本語", "日本語"),
+        ("हिंदी", "हिंदी"),
+        ("a·b_c", "a·b_c"),
+        ("😀", ""),
+        ("Łódź", "lodz"),
+    ],
+)
+def test_names_are_spelled_as_mastodon_does(name: str, normalised: str) -> None:
+    assert normalize_hashtag(name) == normalised
+
+
+@given(st.text())
+def test_spelling_twice_changes_nothing(name: str) -> None:
+    assert normalize_hashtag(normalize_hashtag(name)) == normalize_hashtag(name)
+
+
+def test_uses_are_counted_in_the_text_and_at_least_one() -> None:
+    content = (
+        '<p>#<a href="https://x.example/tags/news#news">#<span>News</span></a> and #news, '
+        "&#39; #NEWS.</p>"
+    )
+    assert counted(content, "news", "39", "other") == {"news": 3, "39": 1, "other": 1}
+
+
+def test_a_tag_that_becomes_empty_is_left_out_and_the_order_is_kept() -> None:
+    assert list(counted("", "b", "😀", "a", "B")) == ["b", "a"]
+
+
+def test_a_hostile_text_takes_no_time() -> None:
+    for content in ("<" * 300_000, "#" * 300_000, "<a" * 200_000, "#<span" * 100_000):
+        hashtag_counts(post(content, "a"))
+
+
+@given(posts())
+def test_each_tag_has_one_entry_with_a_count(some: Post) -> None:
+    counts = hashtag_counts(some)
+    assert len({item.tag for item in counts}) == len(counts)
+    assert hashtag_record(some).hashtags == tuple(item.tag for item in counts)
+
+
+@given(COUNTS, COUNTS, COUNTS)
+def test_merging_is_associative_and_commutative_with_an_identity(
+    a: tuple[HashtagCount, ...], b: tuple[HashtagCount, ...], c: tuple[HashtagCount, ...]
+) -> None:
+    merge = merge_hashtag_counts
+    assert merge(a, b) == merge(b, a)
+    assert merge(merge(a, b), c) == merge(a, merge(b, c))
+    assert merge(a, ()) == a == merge((), a)
