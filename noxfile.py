@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import nox
 import uv
@@ -81,10 +82,8 @@ def build(session: nox.Session) -> None:
     """Wheel and sdist, each installed in a clean environment and tried."""
     shutil.rmtree("dist", ignore_errors=True)
     session.run(UV, "build", external=True, silent=True)
-    for artifact in sorted(os.listdir("dist")):
-        if not artifact.endswith((".whl", ".tar.gz")):
-            continue
-        session.install("--reinstall-package=mastostream", f"dist/{artifact}")
+    for artifact in sorted((*Path("dist").glob("*.whl"), *Path("dist").glob("*.tar.gz"))):
+        session.install("--reinstall-package=mastostream", str(artifact))
         session.chdir(session.create_tmp())
         session.run("mastostream", "demo", "--seconds", "5")
         session.run("mastostream", "--version")

@@ -178,6 +178,7 @@ def window_table(title: str, records: Sequence[object]) -> Table:
 
 
 def _members(record: object) -> dict[str, Any]:
+    members: Any
     if attrs.has(type(record)):
         members = attrs.asdict(record)  # type: ignore[arg-type]  # attrs.has has said so
     else:

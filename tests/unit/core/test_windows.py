@@ -1,6 +1,7 @@
 """Windows equal a naive recount."""
 
 from collections import defaultdict
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,7 +54,7 @@ def test_how_the_input_is_cut_changes_nothing(
     whole_state, whole = advance(SPEC, WindowState(), events)
     state, outputs = WindowState(), []
     edges = [0, *sorted(cuts), len(events)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         before = {start_ms: dict(posts) for start_ms, posts in state.windows.items()}
         after, some = advance(SPEC, state, events[start:end])
         assert {s: dict(p) for s, p in state.windows.items()} == before, "the old state changed"

@@ -29,7 +29,7 @@ class SimulatedServer:
         faults: what goes wrong there.
     """
 
-    def __init__(  # noqa: PLR0913 - each is a choice of the user's, by name
+    def __init__(
         self,
         *,
         port: int = 0,
