@@ -1,6 +1,8 @@
 """The archive."""
 
 import errno
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +151,14 @@ def test_a_truncated_file_gives_what_is_readable_and_then_says_so(tmp_path: Path
     sink.close()
     (path,) = replay_files(tmp_path)
     path.write_bytes(path.read_bytes()[:-200])
-    found = []
+    found: list[bytes] = []
     with pytest.raises(DamagedError, match="damaged after line"):
-        for line, _ in _lines((path,)):
-            found.append(line)
+        found.extend(line for line, _ in _lines((path,)))
+    found = list(readable(path))
     assert 0 < len(found) < 5000
+
+
+def readable(path: Path) -> Iterator[bytes]:
+    with suppress(DamagedError):
+        for line, _ in _lines((path,)):
+            yield line

@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_the_newest_version_wins_and_a_deleted_one_stays_deleted(
         for id_, version, deleted in changes
     ]
     edges = [0, *sorted(cuts), len(documents)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         assert index.write(documents[start:end]) == []
     index.close()
     expected: dict[str, tuple[int, bool]] = {}

@@ -1,0 +1,106 @@
+"""The command line, as a person or a program uses it."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from mastostream.testing.simulator import SimulatedServer
+
+BIN = Path(sys.executable).parent / "mastostream"
+
+
+def mastostream(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BIN, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=os.environ | environ,
+        timeout=60,
+    )
+
+
+def test_init_writes_a_file_that_is_valid_and_keeps_what_is_there(tmp_path: Path) -> None:
+    assert mastostream(tmp_path, "init").returncode == 0
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+    (tmp_path / ".env").write_text("ACCESS_TOKEN=mine\n")
+    assert "kept" in mastostream(tmp_path, "init").stdout
+    assert (tmp_path / ".env").read_text() == "ACCESS_TOKEN=mine\n"
+    done = mastostream(tmp_path, "doctor", "--offline", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {json.loads(line)["state"] for line in done.stdout.splitlines()} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["run"], 2, "no hashtag to follow"),
+        (["run", "--tag", "a", "--server", "no server/"], 2, "expected a name such as"),
+        (["analyze", "--analysis", "none"], 2, "has no analysis 'none'"),
+        (["analyze", "--analysis", "nowhere:X"], 2, "cannot import 'nowhere'"),
+        (["analyze", "--analysis", "json:dumps"], 2, "has no Analysis named 'dumps'"),
+        (["analyze", "--close-windows"], 2, "--close-windows goes with --once"),
+        (["replay", "none.jsonl"], 2, "there is no file or folder none.jsonl"),
+        (["run", "--config", "none.toml"], 2, "there is no file none.toml"),
+        (["nonsense"], 2, "No such command"),
+        (["index", "--once", "--data", "/proc/none"], 4, "cannot write /proc/none"),
+        (["doctor", "--server", "127.0.0.1:1"], 4, "something is wrong"),
+        (["dead-letters", "show", "7"], 2, "there is no dead letter 7"),
+    ],
+)
+def test_a_mistake_gets_one_sentence_and_an_exit_code(
+    tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    done = mastostream(tmp_path, *arguments)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_database_is_told(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "mastostream.sqlite3").write_bytes(b"no database at all" * 100)
+    done = mastostream(tmp_path, "index", "--once", "--data", "d")
+    assert done.returncode == 4
+    assert "move it away" in done.stderr
+
+
+def test_metrics_and_health_are_served_while_it_runs(tmp_path: Path) -> None:
+    with SimulatedServer() as server:
+        process = subprocess.Popen(
+            [BIN, "run", "--server", server.url, "--tag", "news", "--metrics-port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=tmp_path,
+        )
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[1]
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            metrics = answer.read().decode()
+        with urllib.request.urlopen(url.replace("metrics", "health"), timeout=10) as answer:
+            health = json.load(answer)
+        process.terminate()
+        process.communicate(timeout=15)
+    assert process.returncode == 0
+    assert 'mastostream_records_total{stage="collect"}' in metrics
+    assert health["ok"] is True
+
+
+def test_a_server_that_refuses_ends_the_run_with_what_to_do(tmp_path: Path) -> None:
+    with SimulatedServer(token="right") as server:
+        arguments = ["run", "--server", server.url, "--tag", "news", "--interval", "0.1"]
+        done = mastostream(tmp_path, *arguments, "--seconds", "20", ACCESS_TOKEN="wr0ng")
+    assert done.returncode == 4
+    assert "ACCESS_TOKEN" in done.stderr
+    assert "wr0ng" not in done.stdout + done.stderr
+
+
+def test_completion_is_printed(tmp_path: Path) -> None:
+    assert "_MASTOSTREAM_COMPLETE" in mastostream(tmp_path, "completion", "bash").stdout

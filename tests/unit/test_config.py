@@ -1,0 +1,60 @@
+"""Settings and credentials."""
+
+from pathlib import Path
+
+import pytest
+
+from mastostream.config import Settings, load_credentials, load_settings
+from mastostream.exceptions import ConfigurationError
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text('server = "file"\ninterval_s = 9\ndata = "file"\n[archive]\nrotate_s = 5\n')
+    environ = {"MASTOSTREAM_INTERVAL_S": "8", "MASTOSTREAM_DATA": "env", "MASTOSTREAM_TAGS": "a, b"}
+    settings = load_settings(file, {"data": "flag", "archive.compression": "gzip"}, environ)
+    assert (settings.server, settings.interval_s, settings.data) == ("file", 8.0, "flag")
+    assert settings.tags == ("a", "b")
+    assert (settings.archive.rotate_s, settings.archive.compression) == (5.0, "gzip")
+
+
+def test_without_anything_there_are_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_settings(environ={}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = [", "is no TOML"),
+        ("bla = 1", "unknown: bla"),
+        ("[archive]\nfoo = 1", "archive: unknown: foo"),
+        ("interval_s = 'soon'", "interval_s: expected float, got 'soon'"),
+        ("tags = 'news'", "tags: expected a list"),
+        ("partitions = 0", "partitions"),
+        ("archive = 5", "archive"),
+        ("[archive]\ncompression = 'rar'", "archive.compression"),
+    ],
+)
+def test_a_wrong_file_is_told_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(file, environ={})
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no file"):
+        load_settings(tmp_path / "none.toml", environ={})
+
+
+def test_credentials_come_from_the_env_file_and_are_not_shown(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("ACCESS_TOKEN=from-file\nCLIENT_KEY=\n")
+    credentials = load_credentials(tmp_path, {})
+    assert (credentials.access_token, credentials.client_key) == ("from-file", None)
+    assert "from-file" not in repr(credentials)
+    assert load_credentials(tmp_path, {"ACCESS_TOKEN": "env"}).access_token == "env"
