@@ -51,7 +51,8 @@ class Runner:
     """Starts stages, watches them, and ends them cleanly.
 
     A RetriableError is retried for ever, with full jitter up to 30 s. Any other error ends its
-    stage only: the others go on, and :meth:`join` says whether one failed.
+    stage only: the others go on, and :meth:`failure` says whether one failed. The first stage
+    feeds the others: once it has ended, nothing more is to come.
     """
 
     def __init__(self, stages: Sequence[Stage], *, clock: Clock) -> None:
@@ -85,11 +86,11 @@ class Runner:
         return tuple(self._health(watched) for watched in self._watched)
 
     def alive(self) -> bool:
-        """Whether any stage still works."""
-        return any(watched.state not in ("failed", "stopped") for watched in self._watched)
+        """Whether the first stage, which feeds the others, still works."""
+        return self._watched[0].state not in ("failed", "stopped")
 
     def wait(self, seconds: float) -> bool:
-        """Wait; return at once and ``False`` when the runner was told to stop or none works."""
+        """Wait; return ``False`` when the runner was told to stop or the first stage has ended."""
         return not self.stop.wait(seconds) and self.alive()
 
     def failure(self) -> BaseException | None:

@@ -122,7 +122,7 @@ class SqliteIndex:
         for position, document in enumerate(documents):
             try:
                 rows.append(_row(document))
-            except (ValueError, RecursionError) as error:
+            except (ValueError, msgspec.MsgspecError, RecursionError) as error:
                 refusals.append(Refusal(position, str(error)))
         with translated(self._path), transaction(self._connection):
             self._connection.executemany(_UPSERT, rows)
@@ -136,7 +136,8 @@ def _row(document: Document) -> tuple[Any, ...]:
     """The row of a document.
 
     Raises:
-        ValueError: the index can never take it; the message says why.
+        ValueError, msgspec.MsgspecError, RecursionError: the index can never take it; the message
+            says why.
     """
     if not document.id:
         raise ValueError("a document needs an id")

@@ -96,7 +96,7 @@ def test_metrics_and_health_are_served_while_it_runs(tmp_path: Path) -> None:
 def test_a_server_that_refuses_ends_the_run_with_what_to_do(tmp_path: Path) -> None:
     with SimulatedServer(token="right") as server:
         arguments = ["run", "--server", server.url, "--tag", "news", "--interval", "0.1"]
-        done = mastostream(tmp_path, *arguments, "--seconds", "20", ACCESS_TOKEN="wr0ng")
+        done = mastostream(tmp_path, *arguments, "--seconds", "50", ACCESS_TOKEN="wr0ng")
     assert done.returncode == 4
     assert "ACCESS_TOKEN" in done.stderr
     assert "wr0ng" not in done.stdout + done.stderr

@@ -4,6 +4,7 @@ Mastodon.py speaks to the server; it turns dates and ids into objects of its own
 the answers are kept beside it and cut into statuses without a change.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -25,6 +26,7 @@ PAGE: Final = 40
 """The most statuses that Mastodon gives in one page."""
 
 _TIMEOUT_S: Final = 20.0
+_HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?")
 _decode_list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -64,7 +66,8 @@ def server_url(server: str) -> str:
     """
     url = server if "://" in server else f"https://{server}"
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+    named = _HOST.fullmatch(parts.netloc) is not None
+    if parts.scheme not in ("http", "https") or not named or parts.path not in ("", "/"):
         raise ConfigurationError(
             f"{server!r} is no server: expected a name such as mastodon.social, or a URL"
         )
