@@ -73,7 +73,7 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """The documentation; a warning is an error."""
-    sync(session, "docs")
+    sync(session, "docs", extras=("testing",))
     session.run("sphinx-build", "-W", "-b", "html", "docs", "docs/_build/html")
 
 
@@ -84,7 +84,12 @@ def build(session: nox.Session) -> None:
     session.run(UV, "build", external=True, silent=True)
     for artifact in sorted((*Path("dist").glob("*.whl"), *Path("dist").glob("*.tar.gz"))):
         session.install("--reinstall-package=mastostream", str(artifact))
-        session.chdir(session.create_tmp())
-        session.run("mastostream", "demo", "--seconds", "5")
+        folder = Path(session.create_tmp())
+        shutil.rmtree(folder)
+        shutil.copytree("examples", folder)
+        session.chdir(folder)
         session.run("mastostream", "--version")
+        session.run("mastostream", "demo", "--seconds", "5", "--data", "posts")
+        analysis = ("--analysis", "own_analysis:QUESTIONS")
+        session.run("mastostream", "analyze", "--once", "--data", "posts", *analysis)
         session.chdir(session.invoked_from)

@@ -1,0 +1,25 @@
+"""The functions alone, without any pipeline: read statuses from a file and print the best.
+
+Run it with ``python library.py statuses.jsonl``.
+"""
+
+import sys
+from pathlib import Path
+
+from mastostream import Post, Rejected, decode, engagement_score, hashtag_counts
+
+
+def main(path: Path) -> None:
+    """Print the ten posts with the highest engagement, and what was no post."""
+    items = [decode(line) for line in path.read_bytes().splitlines()]
+    posts = [item for item in items if isinstance(item, Post)]
+    for post in sorted(posts, key=engagement_score, reverse=True)[:10]:
+        tags = " ".join(f"#{each.tag}" for each in hashtag_counts(post))
+        print(f"{engagement_score(post):8}  {post.account.acct!a}  {tags!a}")
+    for item in items:
+        if isinstance(item, Rejected):
+            print("no post:", "; ".join(item.reasons), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

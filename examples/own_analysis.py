@@ -1,0 +1,16 @@
+"""Which posts ask a question?
+
+Run it with ``mastostream analyze --analysis own_analysis:QUESTIONS``.
+"""
+
+from mastostream import Analysis, Post
+
+
+def question(post: Post) -> dict[str, object] | None:
+    """Return a record for a post with a question mark in its text."""
+    if "?" not in post.content:
+        return None
+    return {"key": post.key, "account": post.account.acct, "observed_at": post.observed_at}
+
+
+QUESTIONS = Analysis(name="questions", topic="questions", function=question)

@@ -1,0 +1,16 @@
+"""``import mastostream`` against the 100 ms that it may take."""
+
+import subprocess
+import sys
+
+ALLOWED_S = 0.1
+ROUNDS = 11
+PROGRAM = "import time; a = time.perf_counter(); import mastostream; print(time.perf_counter() - a)"
+
+
+def test_import() -> None:
+    command = [sys.executable, "-c", PROGRAM]
+    times = [float(subprocess.check_output(command)) for _ in range(ROUNDS)]
+    median = sorted(times)[ROUNDS // 2]
+    print(f"\nimport mastostream: {median * 1000:.0f} ms: ratio {median / ALLOWED_S:.2f} to 100 ms")
+    assert median <= ALLOWED_S

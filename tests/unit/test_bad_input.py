@@ -1,0 +1,102 @@
+"""What bad input gets: a document, or a dead letter with a reason; the rest goes on."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mastostream.archiver import Archiver
+from mastostream.core.analyses import built_in
+from mastostream.core.dead_letters import dead_letter_of
+from mastostream.core.topics import DEAD_LETTERS, ENGAGEMENT, HASHTAGS, STREAM
+from mastostream.engines.local import LocalEngine
+from mastostream.exceptions import RetriableError
+from mastostream.indexer import Indexer
+from mastostream.log.sqlite import SqliteEngineLog, SqliteLogReader, SqliteLogWriter
+from mastostream.ports.clock import SystemClock
+from mastostream.ports.log import NewRecord, Record
+from mastostream.runner import run_until_idle
+from mastostream.sinks.archive import FileArchive, value_of
+from mastostream.sinks.sqlite import SqliteIndex
+from mastostream.sources.replay import _lines, replay_files
+
+
+def status(**members: object) -> bytes:
+    usual = {"id": "1", "created_at": "2024-05-01T10:00:00Z", "account": {"acct": "a"}}
+    return json.dumps(usual | members).encode()
+
+
+TAKEN = {
+    "ten megabytes": status(id="10mb", content="x" * 10_000_000),
+    "NUL": status(id="nul", content="a\x00b", language="\x00"),
+    "NUL in the key": status(id="n\x00l"),
+    "year 1": status(id="y1", created_at="0001-01-01T00:00:00Z"),
+    "year 9999": status(id="y9999", created_at="9999-12-31T23:59:59.999Z"),
+    "deep member that nobody reads": b'{"deep":' + b"[" * 500 + b"]" * 500 + b"," + status()[1:],
+    "member twice": status(id="twice")[:-1] + b',"language":"de","language":"en"}',
+    "line breaks": b"\n\n" + status(id="lines") + b"\n",
+}
+REFUSED = {
+    "empty": b"",
+    "no JSON": b"\xff\x00{broken",
+    "cut": status()[:-9],
+    "a list": b"[]",
+    "deep": b'{"id":' + b"[" * 200_000,
+    "lone surrogate": status()[:-1] + b',"content":"\\ud800"}',
+    "negative count": status(favourites_count=-1),
+    "wrong types": status(account={"acct": 5}, tags="none"),
+    "no such date": status(created_at="2024-13-77"),
+}
+
+
+def read(path: Path, topic: str) -> list[Record]:
+    reader = SqliteLogReader(path, topic=topic, group="look")
+    found = list(reader.read(10_000, 0.0))
+    reader.close()
+    return found
+
+
+def test_every_bad_input_is_a_document_or_a_dead_letter_and_none_is_lost(tmp_path: Path) -> None:
+    path, clock = tmp_path / "log.sqlite3", SystemClock()
+    values = [*TAKEN.values(), *REFUSED.values(), status(id="last")]
+    writer = SqliteLogWriter(path)
+    writer.append([NewRecord(STREAM, None, value) for value in values])
+    analyses = (*built_in("stream", "full"), *built_in("sql", "count"))
+    analyses += tuple(
+        one for name in ("dashboard", "language", "users") for one in built_in("sql", name)
+    )
+    engine = LocalEngine(SqliteEngineLog(path, topic=STREAM), analyses, clock=clock)
+    readers = {
+        topic: SqliteLogReader(path, topic=topic, group="index") for topic in (ENGAGEMENT, HASHTAGS)
+    }
+    run_until_idle(
+        [
+            engine,
+            Indexer(readers, SqliteIndex(path), writer, clock=clock),
+            Archiver(
+                SqliteLogReader(path, topic=STREAM, group="archive"),
+                FileArchive(str(tmp_path / "archive"), STREAM, clock=clock),
+            ),
+        ]
+    )
+    letters = [dead_letter_of(each.value, each.headers) for each in read(path, DEAD_LETTERS)]
+    assert [letter.raw for letter in letters] == list(REFUSED.values())
+    assert all(letter.reasons and all(letter.reasons) for letter in letters)
+    assert len(read(path, ENGAGEMENT)) == len(TAKEN) + 1
+    archived = [value_of(line) for line, _ in _lines(replay_files(tmp_path / "archive"))]
+    assert archived == values
+
+
+def test_a_full_disk_is_retriable_and_loses_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "log.sqlite3"
+    writer = SqliteLogWriter(path)
+    batch = [NewRecord(STREAM, str(number), b"x" * 1_000) for number in range(100)]
+    writer.append(batch)
+    (pages,) = writer._connection.execute("PRAGMA page_count").fetchone()
+    writer._connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(RetriableError):
+        writer.append(batch)
+    writer._connection.execute("PRAGMA max_page_count = 1000000")
+    writer.append(batch)
+    writer.close()
+    assert [each.offset for each in read(path, STREAM)] == list(range(200))

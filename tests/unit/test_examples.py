@@ -1,0 +1,62 @@
+"""The examples do what they say."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mastostream.testing.simulator import generate_statuses
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+BIN = Path(sys.executable).parent
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [str(BIN / command[0]), *command[1:]],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for example in EXAMPLES.glob("*.py"):
+        (tmp_path / example.name).write_bytes(example.read_bytes())
+    statuses = [json.loads(status) for status in generate_statuses(40)]
+    statuses[3]["content"] = "<p>why?</p>"
+    lines = "".join(json.dumps(status) + "\n" for status in statuses)
+    (tmp_path / "statuses.jsonl").write_text(lines)
+    return tmp_path
+
+
+def test_an_analysis_post_by_post_and_one_of_windows(folder: Path) -> None:
+    run(folder, "mastostream", "replay", "statuses.jsonl")
+    asked = run(
+        folder, "mastostream", "analyze", "--once", "--json", "--analysis", "own_analysis:QUESTIONS"
+    )
+    assert json.loads(asked.stdout.splitlines()[-1])["outputs"] == 1
+    counted = run(
+        folder,
+        *("mastostream", "analyze", "--once", "--close-windows", "--json"),
+        *("--mode", "sql", "--analysis", "windowed_analysis:BOTS"),
+    )
+    results = [json.loads(line) for line in counted.stdout.splitlines()]
+    minutes = [result["record"] for result in results if result["kind"] == "result"]
+    assert sum(minute["posts"] for minute in minutes) == 40
+
+
+def test_the_functions_alone(folder: Path) -> None:
+    assert len(run(folder, "python", "library.py", "statuses.jsonl").stdout.splitlines()) == 10
+
+
+def test_properties_of_ones_own_analysis(folder: Path) -> None:
+    done = run(folder, "python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert "1 passed" in done.stdout
