@@ -9,7 +9,6 @@ import json
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_origin
 
@@ -83,8 +82,9 @@ def _decode_wrapped(data: bytes | str, wrapper: Post) -> Post | Deletion | Rejec
     boosted = wrapper.reblog
     if boosted is None or boosted.reblog is not None or not _is_plain(wrapper):
         return _decode_carefully(data)
-    post = attrs.evolve(boosted, mastostream=wrapper.mastostream)
-    return post if _is_plain(post) else _decode_carefully(data)
+    # Nobody else has it yet, and `attrs.evolve` would take as long as all the rest.
+    object.__setattr__(boosted, "mastostream", wrapper.mastostream)
+    return boosted if _is_plain(boosted) else _decode_carefully(data)
 
 
 @attrs.frozen(kw_only=True)
@@ -257,6 +257,8 @@ def _event(value: object, _: Any) -> str:
 
 def _time(value: object, _: Any) -> datetime:
     """ISO 8601 in any of its spellings, or the form of e-mail and of GNU social; UTC by default."""
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - 5 ms, and few need it
+
     if not isinstance(value, str):
         raise TypeError(f"expected a time, got {_json_type(value)}")
     for parse in (datetime.fromisoformat, parsedate_to_datetime):

@@ -127,16 +127,18 @@ def hashtag_counts(post: Post) -> HashtagCounts:
     The server's list says which; a tag that the text does not show (it came in another way) is
     used once. A tag that is empty once normalised is left out.
     """
+    return tuple(HashtagCount(tag=tag, count=count) for tag, count in _uses(post).items())
+
+
+def _uses(post: Post) -> dict[str, int]:
     if not post.tags:
-        return ()
-    counts = dict.fromkeys(filter(None, (normalize_hashtag(tag.name) for tag in post.tags)), 0)
-    for use in _USES.finditer(post.content):
-        name = use[1]
-        if name is not None:
-            tag = normalize_hashtag(name)
-            if tag in counts:
-                counts[tag] += 1
-    return tuple(HashtagCount(tag=tag, count=count or 1) for tag, count in counts.items())
+        return {}
+    counts = dict.fromkeys([normalize_hashtag(tag.name) for tag in post.tags], 0)
+    counts.pop("", None)
+    for name in _USES.findall(post.content):
+        if name and (tag := normalize_hashtag(name)) in counts:
+            counts[tag] += 1
+    return {tag: count or 1 for tag, count in counts.items()}
 
 
 def merge_hashtag_counts(left: HashtagCounts, right: HashtagCounts) -> HashtagCounts:
@@ -154,7 +156,7 @@ def merge_hashtag_counts(left: HashtagCounts, right: HashtagCounts) -> HashtagCo
 
 def hashtag_record(post: Post) -> HashtagRecord:
     """Describe a post's hashtags. A post without any has a record too: an edit may remove them."""
-    counts = hashtag_counts(post)
+    counts = _uses(post)
     return HashtagRecord(
         key=post.key,
         observed_at=post.observed_at,
@@ -163,6 +165,6 @@ def hashtag_record(post: Post) -> HashtagRecord:
         account=post.account.acct,
         language=post.language,
         created_at=post.created_at,
-        hashtags=tuple(item.tag for item in counts),
-        hashtag_counts=tuple(item.count for item in counts),
+        hashtags=tuple(counts),
+        hashtag_counts=tuple(counts.values()),
     )

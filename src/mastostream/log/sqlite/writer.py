@@ -100,8 +100,8 @@ def _append_batch(
     connection.executemany(
         "INSERT INTO records (id, timestamp_ms, key, value, headers) VALUES (?, ?, ?, ?, ?)",
         [
-            (row + index, timestamp_ms, record.key, record.value, encode_headers(record.headers))
-            for index, record in enumerate(records)
+            (index, timestamp_ms, key, value, encode_headers(headers) if headers else None)
+            for index, (_, key, value, headers) in enumerate(records, row)
         ],
     )
     connection.execute(
