@@ -41,6 +41,7 @@ __all__ = [
     "analyses",
     "archiver",
     "collector",
+    "counters",
     "dead_letter_reader",
     "engine",
     "held",
@@ -248,6 +249,24 @@ def retention_stages(settings: Settings, clock: Clock) -> tuple[Stage, ...]:
         return ()
     retention = Retention(age_s=kept.age_days * 86_400 or None, size_bytes=kept.size_bytes or None)
     return (RetentionStage(places(settings).log, retention, clock=clock),)
+
+
+def counters(stages: Sequence[Stage]) -> dict[str, int]:
+    """Return what these stages count beside their records: every way in which one is set aside."""
+    found: dict[str, int] = {}
+    for stage in stages:
+        if isinstance(stage, Collector):
+            sources = stage.stats.sources
+            found["posts_collected"] = stage.stats.appended
+            found["source_retries"] = sum(each.retries for each in sources)
+            found["source_incomplete_rounds"] = sum(each.incomplete for each in sources)
+        elif isinstance(stage, LocalEngine):
+            found["records_rejected"] = stage.stats.rejected
+            found["records_late"] = stage.stats.late
+            found["records_lost"] = stage.stats.lost
+        elif isinstance(stage, Indexer):
+            found["documents_refused"] = stage.stats.refused
+    return found
 
 
 def log_writer(settings: Settings) -> LogWriter:

@@ -3,14 +3,11 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from mastostream.archiver import Archiver
 from mastostream.core.analyses import built_in
 from mastostream.core.dead_letters import dead_letter_of
 from mastostream.core.topics import DEAD_LETTERS, ENGAGEMENT, HASHTAGS, STREAM
 from mastostream.engines.local import LocalEngine
-from mastostream.exceptions import RetriableError
 from mastostream.indexer import Indexer
 from mastostream.log.sqlite import SqliteEngineLog, SqliteLogReader, SqliteLogWriter
 from mastostream.ports.clock import SystemClock
@@ -85,18 +82,3 @@ def test_every_bad_input_is_a_document_or_a_dead_letter_and_none_is_lost(tmp_pat
     assert len(read(path, ENGAGEMENT)) == len(TAKEN) + 1
     archived = [value_of(line) for line, _ in _lines(replay_files(tmp_path / "archive"))]
     assert archived == values
-
-
-def test_a_full_disk_is_retriable_and_loses_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "log.sqlite3"
-    writer = SqliteLogWriter(path)
-    batch = [NewRecord(STREAM, str(number), b"x" * 1_000) for number in range(100)]
-    writer.append(batch)
-    (pages,) = writer._connection.execute("PRAGMA page_count").fetchone()
-    writer._connection.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(RetriableError):
-        writer.append(batch)
-    writer._connection.execute("PRAGMA max_page_count = 1000000")
-    writer.append(batch)
-    writer.close()
-    assert [each.offset for each in read(path, STREAM)] == list(range(200))

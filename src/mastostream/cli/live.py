@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -24,7 +24,7 @@ from mastostream.ports.clock import SystemClock
 from mastostream.ports.index import Summary
 from mastostream.ports.stage import Stage, StageHealth
 from mastostream.runner import Runner
-from mastostream.wiring import index_reader
+from mastostream.wiring import counters, index_reader
 
 __all__ = ["Results", "Watch", "drive", "stopping"]
 
@@ -67,7 +67,6 @@ class Watch:
         metrics_port: where metrics are served, if they are.
         index: whether the view shows the index.
         results: windowed results to show instead.
-        counters: further counters for the metrics page.
     """
 
     title: str
@@ -75,7 +74,6 @@ class Watch:
     metrics_port: int | None = None
     index: bool = False
     results: Results | None = None
-    counters: Callable[[], Mapping[str, int]] = dict
 
 
 def drive(stages: Sequence[Stage], settings: Settings, output: Output, watch: Watch) -> None:
@@ -89,7 +87,7 @@ def drive(stages: Sequence[Stage], settings: Settings, output: Output, watch: Wa
     hint = f"data: {settings.data}   Ctrl-C stops, the data is kept"
     with stopping(runner.stop), ExitStack() as stack:
         if watch.metrics_port is not None:
-            server = MetricsServer(watch.metrics_port, runner.health, watch.counters)
+            server = MetricsServer(watch.metrics_port, runner.health, lambda: counters(stages))
             stack.enter_context(server)
             tell(output, f"metrics: {server.url}/metrics   health: {server.url}/health")
         summary = _Summaries(settings) if watch.index else None

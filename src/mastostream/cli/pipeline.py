@@ -129,31 +129,8 @@ def _run_all(
         if with_archive:
             stages.append(archiver(settings, clock))
         stages.extend(retention_stages(settings, clock))
-
-        def counters() -> dict[str, int]:
-            return {
-                "posts_collected": collecting.stats.appended,
-                "source_retries": sum(each.retries for each in collecting.stats.sources),
-                "source_incomplete_rounds": sum(
-                    each.incomplete for each in collecting.stats.sources
-                ),
-                "records_rejected": analyzing.stats.rejected,
-                "records_late": analyzing.stats.late,
-                "documents_refused": indexing.stats.refused,
-            }
-
-        drive(
-            stages,
-            settings,
-            output,
-            Watch(
-                title=title,
-                seconds=seconds,
-                metrics_port=metrics_port,
-                index=True,
-                counters=counters,
-            ),
-        )
+        watch = Watch(title=title, seconds=seconds, metrics_port=metrics_port, index=True)
+        drive(stages, settings, output, watch)
 
 
 @click.command()

@@ -90,6 +90,7 @@ def test_metrics_and_health_are_served_while_it_runs(tmp_path: Path) -> None:
         process.communicate(timeout=15)
     assert process.returncode == 0
     assert 'mastostream_records_total{stage="collect"}' in metrics
+    assert "mastostream_records_lost" in metrics
     assert health["ok"] is True
 
 

@@ -14,7 +14,13 @@ from mastostream.core.analyses import built_in
 from mastostream.core.dead_letters import dead_letter_of
 from mastostream.engines.local import LocalEngine
 from mastostream.exceptions import ConfigurationError, RetriableError
-from mastostream.log.sqlite import SqliteEngineLog, SqliteLogReader, SqliteLogWriter
+from mastostream.log.sqlite import (
+    Retention,
+    SqliteEngineLog,
+    SqliteLogReader,
+    SqliteLogWriter,
+    apply_retention,
+)
 from mastostream.ports.clock import SystemClock
 from mastostream.ports.log import Commit, NewRecord, Record
 
@@ -261,3 +267,16 @@ def test_a_commit_that_fails_is_made_again(tmp_path: Path) -> None:
 def test_two_analyses_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="different names"):
         engine(tmp_path / "log.sqlite3", built_in("stream", "full") * 2)
+
+
+def test_records_that_retention_took_before_they_were_read_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "log.sqlite3"
+    append(path, [post(number) for number in range(5)])
+    run(path)
+    append(path, [post(number) for number in range(5, 12)])
+    apply_retention(path, Retention(size_bytes=len(post(1)) * 4), 0)
+    kept = len(topic(path, "Mastodon_stream"))
+    assert 0 < kept < 7
+    assert run(path).stats.lost == 7 - kept
+    late_comer = run(path, (Analysis(name="new", topic="new", function=lambda post: post),))
+    assert late_comer.stats.lost == 0

@@ -41,6 +41,7 @@ class EngineStats:
         rejected: of these, bytes that are no post; each is a dead letter.
         outputs: records written, dead letters and late ones among them.
         late: posts that no window could take.
+        lost: records that the log had deleted before they were read.
         closed_windows: windows that came to their end.
         lag_ms: the age of the newest record when it was read.
     """
@@ -50,6 +51,7 @@ class EngineStats:
     rejected: int = 0
     outputs: int = 0
     late: int = 0
+    lost: int = 0
     closed_windows: int = 0
     lag_ms: int = 0
 
@@ -162,6 +164,7 @@ class LocalEngine:
         }
 
     def _process(self, records: Sequence[Record]) -> None:
+        self._note_lost(records)
         now_ms = self._clock.now_ms()
         batch: list[Decoded] = [(record, decode(record.value)) for record in records]
         first_host = self._outputs[self._hosts[0].analysis.name]
@@ -178,6 +181,25 @@ class LocalEngine:
                 host.positions[partition] = max(end, host.positions.get(partition, 0))
         self.stats.records += len(records)
         self.stats.lag_ms = max(0, now_ms - records[-1].timestamp_ms)
+
+    def _note_lost(self, records: Sequence[Record]) -> None:
+        """Tell of records that the log deleted although some analysis had come close to them."""
+        expected: dict[int, int] = {}
+        for host in self._hosts:
+            for partition, position in host.positions.items():
+                expected[partition] = max(position, expected.get(partition, 0))
+        for record in records:
+            if not expected:
+                return
+            lost = record.offset - expected.pop(record.partition, record.offset)
+            if lost > 0:
+                self.stats.lost += lost
+                _logger.warning(
+                    "%s: %d records were deleted before they were read: its retention is shorter "
+                    "than the engine was behind",
+                    record.topic,
+                    lost,
+                )
 
     def _is_new_to_all(self, record: Record) -> bool:
         """Whether no analysis has been here: what is read again is no dead letter again."""
