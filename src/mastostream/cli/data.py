@@ -84,7 +84,7 @@ def replay(
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """What could not be processed: list it, look at it, try again."""
+    """List, look at and retry what failed."""
 
 
 @dead_letters.command("list")

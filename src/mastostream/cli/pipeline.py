@@ -61,7 +61,9 @@ def run(
     metrics_port: int | None,
     no_archive: bool,
 ) -> None:
-    """Collect, analyze, index and archive, in one process, with a live view.
+    """Collect, analyze, index and archive.
+
+    All in one process, with a live view.
 
     Example: mastostream run --tag news --server mastodon.social
     """
@@ -90,7 +92,10 @@ def demo(
     rate: float,
     seed: int,
 ) -> None:
-    """Watch the whole pipeline at work on a simulated server: no network, nothing to set up."""
+    """Watch it all at work on a simulated server.
+
+    No network is needed, and nothing has to be set up.
+    """
     chosen = settings(tags=list(_DEMO_TAGS), interval_s=1.0)
     if chosen.data == Settings().data:
         folder = tempfile.mkdtemp(prefix="mastostream-demo-")
@@ -199,7 +204,10 @@ def analyze(
     seconds: float | None,
     metrics_port: int | None,
 ) -> None:
-    """Run analyses over the collected posts and write their results to the log."""
+    """Run analyses over the collected posts.
+
+    Their results go into the log, or are shown as live tables where they have no topic.
+    """
     if close_windows and not once:
         raise click.UsageError("--close-windows goes with --once")
     sys.path.insert(0, str(Path.cwd()))

@@ -64,7 +64,10 @@ _CLOCK_TOLERANCE_S: Final = 30.0
 @click.command()
 @common
 def init(settings: MakeSettings, output: Output) -> None:  # noqa: ARG001 - common to all commands
-    """Write mastostream.toml and .env here; files that are there stay as they are."""
+    """Write mastostream.toml and .env.
+
+    Files that are there stay as they are.
+    """
     for name, text, mode in ((CONFIG_FILE, _TEMPLATE, 0o644), (".env", _ENV, 0o600)):
         try:
             descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -95,7 +98,10 @@ class _Finding:
 @click.option("--server", help="Mastodon server: a host name or a URL.")
 @click.option("--offline", is_flag=True, help="Ask no server.")
 def doctor(settings: MakeSettings, output: Output, server: str | None, offline: bool) -> None:
-    """Check what a pipeline needs, and say what to do where something is wrong."""
+    """Check what a pipeline needs.
+
+    Where something is wrong, it says what to do.
+    """
     chosen = settings(server=server)
     checks: list[Callable[[Settings], Iterator[_Finding]]] = [_check_python, _check_data]
     if not offline:
@@ -184,7 +190,10 @@ def _check_server(settings: Settings) -> Iterator[_Finding]:
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion script of a shell: eval "$(mastostream completion bash)"."""
+    """Print the completion script of a shell.
+
+    In bash: eval "$(mastostream completion bash)".
+    """
     from mastostream.cli.main import cli  # noqa: PLC0415 - that module imports this one
 
     found = get_completion_class(shell)

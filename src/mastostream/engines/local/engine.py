@@ -87,6 +87,7 @@ class LocalEngine:
         """
         names = [analysis.name for analysis in analyses]
         if not names or len(set(names)) < len(names):
+            log.close()
             raise ConfigurationError(f"expected analyses of different names, got {names}")
         self.stats = EngineStats()
         self._log = log
