@@ -87,21 +87,26 @@ def _decode_wrapped(data: bytes | str, wrapper: Post) -> Post | Deletion | Rejec
     return boosted if _is_plain(boosted) else _decode_carefully(data)
 
 
-@attrs.frozen(kw_only=True)
-class _OldAccount(Account):
-    id: str | int = ""  # type: ignore[assignment]  # it never leaves this module
+@cache
+def _old_post_decoder() -> Callable[[bytes | str], Any]:
+    """The straight way for statuses with integer ids, as Mastodon sent them before version 2.
+
+    Some servers still do. Made at the first of them: the classes would delay every import.
+    """
+
+    @attrs.frozen(kw_only=True)
+    class OldAccount(Account):
+        id: str | int = ""  # type: ignore[assignment]  # it never leaves this module
+
+    @attrs.frozen(kw_only=True)
+    class OldPost(Post):
+        id: str | int  # type: ignore[assignment]  # it never leaves this module
+        in_reply_to_id: str | int | None = None  # type: ignore[assignment]  # as above
+        account: OldAccount
+
+    return msgspec.json.Decoder(OldPost).decode
 
 
-@attrs.frozen(kw_only=True)
-class _OldPost(Post):
-    """A status with integer ids, as Mastodon sent them before version 2 and some still do."""
-
-    id: str | int  # type: ignore[assignment]  # it never leaves this module
-    in_reply_to_id: str | int | None = None  # type: ignore[assignment]  # as above
-    account: _OldAccount
-
-
-_decode_old_post: Final = msgspec.json.Decoder(_OldPost).decode
 _POST_MEMBERS: Final = tuple(field.name for field in attrs.fields(Post) if field.init)
 _ACCOUNT_MEMBERS: Final = tuple(field.name for field in attrs.fields(Account))
 
@@ -109,7 +114,7 @@ _ACCOUNT_MEMBERS: Final = tuple(field.name for field in attrs.fields(Account))
 def _decode_old(data: bytes | str) -> Post | Deletion | Rejected:
     """The straight way once more, for integer ids."""
     try:
-        old = _decode_old_post(data)
+        old = _old_post_decoder()(data)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
         return _decode_carefully(data)
     if old.reblog is not None or old.id == "" or not _is_plain(old):

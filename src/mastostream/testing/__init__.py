@@ -1,1 +1,1 @@
-"""Public tools for tests: a simulated Mastodon server and fakes of the ports."""
+"""Public tools for tests: a simulated Mastodon server, and strategies for hypothesis."""
