@@ -31,6 +31,7 @@ __all__ = ["Results", "Watch", "drive", "stopping"]
 SPAN: Final = timedelta(minutes=15)
 INTERVAL_S: Final = 10
 _LINE_EVERY_S: Final = 5.0
+_TIMES_AT_REST: Final = 9
 _SHOWN_WINDOWS: Final = 12
 
 
@@ -115,17 +116,26 @@ def drive(stages: Sequence[Stage], settings: Settings, output: Output, watch: Wa
 
 
 class _Summaries:
-    """Looks into the index now and then."""
+    """Looks into the index now and then, and takes a tenth of one core at most for it."""
 
     def __init__(self, settings: Settings) -> None:
         self._reader = index_reader(settings)
+        self._latest: Summary | None = None
+        self._next_s = 0.0
 
     def now(self) -> Summary | None:
+        """Return the summary, or an older one where it was asked for a moment ago."""
+        began_s = time.monotonic()
+        if began_s < self._next_s:
+            return self._latest
         until = datetime.now(UTC)
         try:
-            return self._reader.summary(until - SPAN, until, INTERVAL_S, 12)
+            self._latest = self._reader.summary(until - SPAN, until, INTERVAL_S, 12)
         except RetriableError:
-            return None
+            self._latest = None
+        now_s = time.monotonic()
+        self._next_s = now_s + _TIMES_AT_REST * (now_s - began_s)
+        return self._latest
 
     def close(self) -> None:
         self._reader.close()

@@ -10,12 +10,13 @@ Open it with any SQLite tool::
 ``engagement``, ``hashtags`` and ``hashtag_uses`` are views of what is there.
 """
 
+import heapq
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -28,6 +29,7 @@ from mastostream.ports.index import Document, Refusal, Summary, TopPost
 
 __all__ = ["SqliteIndex", "SqliteIndexReader"]
 
+_T = TypeVar("_T")
 _VERSION: Final = 1
 _MAX_INT: Final = 2**63 - 1
 _SCHEMA: Final = """
@@ -162,21 +164,21 @@ class SqliteIndexReader:
     def summary(self, since: datetime, until: datetime, interval_s: int, most: int) -> Summary:
         span = (to_ms(since), to_ms(until))
         with translated(self._path):
-            posts = [_decode_engagement(body) for body in self._bodies(ENGAGEMENT, span)]
+            tally = _Tally(span, interval_s * 1000)
+            best = heapq.nsmallest(
+                most,
+                map(tally.add, self._records(ENGAGEMENT, span, _decode_engagement)),
+                key=lambda post: (-post.engagement_score, post.key),
+            )
             tags = self._count_hashtags(span)
-        scores = [post.engagement_score for post in posts]
-        languages = Counter(
-            (post.language or UNDETERMINED).partition("-")[0].lower() for post in posts
-        )
-        best = sorted(posts, key=lambda post: (-post.engagement_score, post.key))[:most]
         return Summary(
             since=since,
-            volume=_volume(posts, span, interval_s * 1000),
-            posts=len(posts),
-            accounts=len({post.account for post in posts}),
-            average_engagement=sum(scores) / len(scores) if scores else 0.0,
-            max_engagement=max(scores, default=0),
-            languages=_ranked(languages, most),
+            volume=tuple((from_ms(start), count) for start, count in tally.volume.items()),
+            posts=tally.posts,
+            accounts=len(tally.accounts),
+            average_engagement=tally.total_score / tally.posts if tally.posts else 0.0,
+            max_engagement=best[0].engagement_score if best else 0,
+            languages=_ranked(tally.languages, most),
             hashtags=_ranked(tags, most),
             top_posts=tuple(
                 TopPost(
@@ -195,32 +197,50 @@ class SqliteIndexReader:
     def close(self) -> None:
         self._connection.close()
 
-    def _bodies(self, index_name: str, span: tuple[int, int]) -> Iterable[str]:
+    def _records(
+        self, index_name: str, span: tuple[int, int], decode: Callable[[str], _T]
+    ) -> Iterator[_T]:
+        """The documents of the posts created in the span; what is no such record is left out."""
         rows: sqlite3.Cursor = self._connection.execute(
             "SELECT body FROM documents WHERE index_name = ? AND deleted = 0 "
-            "AND created_ms >= ? AND created_ms < ? ORDER BY created_ms DESC LIMIT 20000",
+            "AND created_ms >= ? AND created_ms < ?",
             (index_name, *span),
         )
-        return (row[0] for row in rows)
+        for (body,) in rows:
+            try:
+                yield decode(body)
+            except msgspec.ValidationError:
+                continue
 
     def _count_hashtags(self, span: tuple[int, int]) -> Counter[str]:
         uses: Counter[str] = Counter()
-        for body in self._bodies(HASHTAGS, span):
-            record = _decode_hashtags(body)
+        for record in self._records(HASHTAGS, span, _decode_hashtags):
             for tag, count in zip(record.hashtags, record.hashtag_counts, strict=False):
                 uses[tag] += count
         return uses
 
 
-def _volume(
-    posts: Iterable[_Engagement], span: tuple[int, int], interval_ms: int
-) -> tuple[tuple[datetime, int], ...]:
-    first = span[0] - span[0] % interval_ms
-    counts = dict.fromkeys(range(first, span[1], interval_ms), 0)
-    for post in posts:
+class _Tally:
+    """Counts posts as they pass."""
+
+    def __init__(self, span: tuple[int, int], interval_ms: int) -> None:
+        self.posts = 0
+        self.total_score = 0
+        self.accounts: set[str] = set()
+        self.languages: Counter[str] = Counter()
+        first = span[0] - span[0] % interval_ms
+        self.volume = dict.fromkeys(range(first, span[1], interval_ms), 0)
+        self._interval_ms = interval_ms
+
+    def add(self, post: _Engagement) -> _Engagement:
+        """Count the post and return it."""
+        self.posts += 1
+        self.total_score += post.engagement_score
+        self.accounts.add(post.account)
+        self.languages[(post.language or UNDETERMINED).partition("-")[0].lower()] += 1
         created_ms = to_ms(post.created_at)
-        counts[created_ms - created_ms % interval_ms] += 1
-    return tuple((from_ms(start), count) for start, count in counts.items())
+        self.volume[created_ms - created_ms % self._interval_ms] += 1
+        return post
 
 
 def _ranked(counts: Counter[str], most: int) -> tuple[tuple[str, int], ...]:

@@ -97,6 +97,10 @@ def test_a_summary_counts_what_is_in_the_span_and_not_deleted(tmp_path: Path) ->
     assert reader.summary(since, NOW, 10, 5).posts == 0
     for number, age_s in ((1, 5), (2, 15), (3, 15), (4, 3600), (5, -86400 * 365 * 1000), (6, 1)):
         index.write(documents(post(number, age_s)))
+    foreign = b'{"key":"x","created_at":"2024-01-01T11:59:50Z","engagement_score":"high"}'
+    index.write(
+        [Document(name, "x", 1, foreign) for name in ("mastodon-engagement", "mastodon-hashtags")]
+    )
     index.write([Document("mastodon-engagement", "6", 2, None)])
     index.write([Document("mastodon-hashtags", "6", 2, None)])
     summary = reader.summary(since, NOW, 10, 5)
