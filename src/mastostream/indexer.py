@@ -1,5 +1,6 @@
 """From the result topics to the index."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -18,6 +19,7 @@ from mastostream.ports.log import LogReader, LogWriter, NewRecord, Record
 __all__ = ["Indexer", "IndexerStats", "document_of"]
 
 BATCH: Final = 1_000
+_logger = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
@@ -34,10 +36,17 @@ _decode_head: Final = msgspec.json.Decoder(_Head).decode
 
 @attrs.define
 class IndexerStats:
-    """What the indexer has done since it started."""
+    """What the indexer has done since it started.
+
+    Attributes:
+        documents: written.
+        refused: records that can't be indexed; each is a dead letter.
+        lost: records that the log had deleted before they were read.
+    """
 
     documents: int = 0
     refused: int = 0
+    lost: int = 0
 
 
 class Indexer:
@@ -83,6 +92,7 @@ class Indexer:
                 BATCH, timeout_s / len(self._readers)
             )
             self._unwritten[index_name] = records
+            self._note_lost()
             if records:
                 self._write(index_name, records)
                 reader.commit({record.partition: record.offset + 1 for record in records})
@@ -99,6 +109,16 @@ class Indexer:
             reader.close()
         self._index.close()
         self._dead_letters.close()
+
+    def _note_lost(self) -> None:
+        lost = sum(reader.lost for reader in self._readers.values())
+        if lost > self.stats.lost:
+            _logger.warning(
+                "%d results were deleted before they were indexed: the log's retention is shorter "
+                "than the indexer was behind",
+                lost - self.stats.lost,
+            )
+            self.stats.lost = lost
 
     def _write(self, index_name: str, records: Sequence[Record]) -> None:
         documents: list[Document] = []

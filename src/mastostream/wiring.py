@@ -229,7 +229,11 @@ def indexer(settings: Settings, clock: Clock) -> Indexer:
 
 
 def archiver(settings: Settings, clock: Clock, topic: str = STREAM) -> Archiver:
-    """Archive a topic, by default the collected posts."""
+    """Archive a topic, by default the collected posts.
+
+    Raises:
+        FatalError: the folder holds another log's archive.
+    """
     where = places(settings)
     sink = FileArchive(
         str(where.archive.absolute()),
@@ -239,6 +243,16 @@ def archiver(settings: Settings, clock: Clock, topic: str = STREAM) -> Archiver:
         rotate_bytes=settings.archive.rotate_bytes,
         rotate_s=settings.archive.rotate_s,
     )
+    ends = {
+        facts.partition: facts.next_offset for facts in topics(settings) if facts.topic == topic
+    }
+    for partition, position in sink.positions().items():
+        if position > ends.get(partition, 0):
+            raise FatalError(
+                f"the archive in {where.archive} goes up to offset {position - 1} of {topic}, but "
+                f"the log {where.log} ends before it: the archive is another log's, choose another "
+                "folder for it"
+            )
     return Archiver(SqliteLogReader(where.log, topic=topic, group="archive"), sink)
 
 
@@ -266,6 +280,7 @@ def counters(stages: Sequence[Stage]) -> dict[str, int]:
             found["records_lost"] = stage.stats.lost
         elif isinstance(stage, Indexer):
             found["documents_refused"] = stage.stats.refused
+            found["documents_lost"] = stage.stats.lost
     return found
 
 

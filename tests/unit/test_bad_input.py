@@ -9,7 +9,13 @@ from mastostream.core.dead_letters import dead_letter_of
 from mastostream.core.topics import DEAD_LETTERS, ENGAGEMENT, HASHTAGS, STREAM
 from mastostream.engines.local import LocalEngine
 from mastostream.indexer import Indexer
-from mastostream.log.sqlite import SqliteEngineLog, SqliteLogReader, SqliteLogWriter
+from mastostream.log.sqlite import (
+    Retention,
+    SqliteEngineLog,
+    SqliteLogReader,
+    SqliteLogWriter,
+    apply_retention,
+)
 from mastostream.ports.clock import SystemClock
 from mastostream.ports.log import NewRecord, Record
 from mastostream.runner import run_until_idle
@@ -82,3 +88,21 @@ def test_every_bad_input_is_a_document_or_a_dead_letter_and_none_is_lost(tmp_pat
     assert len(read(path, ENGAGEMENT)) == len(TAKEN) + 1
     archived = [value_of(line) for line, _ in _lines(replay_files(tmp_path / "archive"))]
     assert archived == values
+
+
+def test_results_that_retention_took_before_they_were_indexed_are_counted(tmp_path: Path) -> None:
+    path, clock = tmp_path / "log.sqlite3", SystemClock()
+
+    def index() -> Indexer:
+        readers = {ENGAGEMENT: SqliteLogReader(path, topic=ENGAGEMENT, group="index")}
+        indexer = Indexer(readers, SqliteIndex(path), SqliteLogWriter(path), clock=clock)
+        run_until_idle([indexer])
+        return indexer
+
+    writer = SqliteLogWriter(path)
+    writer.append([NewRecord(ENGAGEMENT, "k", b"{}")])
+    assert index().stats.lost == 0
+    writer.append([NewRecord(ENGAGEMENT, "k", b"{}") for _ in range(9)])
+    apply_retention(path, Retention(size_bytes=6), 0)
+    assert index().stats.lost == 6
+    writer.close()

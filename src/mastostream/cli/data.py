@@ -14,18 +14,18 @@ from rich.table import Table
 from rich.text import Text
 
 from mastostream.cli.live import stopping
-from mastostream.cli.options import Output, common, tell
+from mastostream.cli.options import Output, common, tell, topic_option
 from mastostream.cli.pipeline import MakeSettings
 from mastostream.config import Settings
 from mastostream.core.dead_letters import DeadLetter, dead_letter_of
-from mastostream.core.topics import STREAM
+from mastostream.core.topics import DEAD_LETTERS
 from mastostream.dashboards.text import safe
 from mastostream.exceptions import ConfigurationError
 from mastostream.ports.clock import SystemClock
 from mastostream.ports.log import NewRecord
 from mastostream.sources.replay import replay as replay_into
 from mastostream.sources.replay import replay_files, total_bytes
-from mastostream.wiring import dead_letter_reader, log_writer, unwrap_line
+from mastostream.wiring import dead_letter_reader, log_writer, topics, unwrap_line
 
 __all__ = ["dead_letters", "replay"]
 
@@ -35,7 +35,7 @@ _BATCH = 500
 @click.command()
 @common
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--topic", default=STREAM, show_default=True, help="Where the records go.")
+@topic_option("Where the records go.")
 @click.option(
     "--speed",
     type=click.FloatRange(min=0, min_open=True),
@@ -139,10 +139,18 @@ def replay_letters(settings: MakeSettings, output: Output) -> None:
     chosen = settings()
     reader = dead_letter_reader(chosen, "dead-letters-replay")
     writer = log_writer(chosen)
+    # What fails again while this runs is a dead letter anew: it waits for the next time.
+    ends = {
+        each.partition: each.next_offset for each in topics(chosen) if each.topic == DEAD_LETTERS
+    }
     sent: set[str] = set()
     skipped = 0
     try:
-        while records := reader.read(_BATCH, 0.0):
+        while records := [
+            record
+            for record in reader.read(_BATCH, 0.0)
+            if record.offset < ends.get(record.partition, 0)
+        ]:
             batch = []
             for record in records:
                 letter = dead_letter_of(record.value, record.headers)

@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +14,13 @@ import click
 from rich.console import Console
 
 from mastostream.config import Settings, load_settings
+from mastostream.core.topics import STREAM
 
-__all__ = ["Output", "common", "server_options", "tell"]
+__all__ = ["Output", "common", "server_options", "tell", "topic_option"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_TOPIC_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _LEVELS: Final = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 
 
@@ -92,3 +95,14 @@ def server_options(command: Callable[_P, _T]) -> Callable[_P, _T]:
     ):
         command = option(command)
     return command
+
+
+def topic_option(text: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
+    """Give a command ``--topic``: a name that every log, and a file, can have."""
+
+    def check(_: click.Context, __: click.Parameter, value: str) -> str:
+        if not _TOPIC_NAME.fullmatch(value):
+            raise click.BadParameter("expected letters, digits, '.', '_' and '-', at most 100")
+        return value
+
+    return click.option("--topic", default=STREAM, show_default=True, callback=check, help=text)

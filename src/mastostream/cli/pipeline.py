@@ -10,7 +10,7 @@ import attrs
 import click
 
 from mastostream.cli.live import Results, Watch, drive
-from mastostream.cli.options import Output, common, server_options, tell
+from mastostream.cli.options import Output, common, server_options, tell, topic_option
 from mastostream.config import Credentials, Settings, load_credentials
 from mastostream.core.analyses import SQL_ANALYSES, STREAM_ANALYSES
 from mastostream.core.topics import STREAM
@@ -269,7 +269,7 @@ def index(
 
 @click.command()
 @common
-@click.option("--topic", default=STREAM, show_default=True, help="What to archive.")
+@topic_option("What to archive.")
 @click.option("--compression", type=click.Choice(["none", "gzip", "zstd"]), help="Of the files.")
 @click.option("--rotate-seconds", type=float, help="Finish a file at this age.")
 @_once

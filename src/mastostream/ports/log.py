@@ -80,6 +80,10 @@ class LogWriter(Protocol):
 class LogReader(Protocol):
     """Reads one topic for one group of readers, from where the group's last commit stands."""
 
+    @property
+    def lost(self) -> int:
+        """How many records the log had deleted before this reader came to them."""
+
     def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
         """Return the next records, waiting up to ``timeout_s`` for the first; may be empty.
 

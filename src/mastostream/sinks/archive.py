@@ -168,13 +168,13 @@ class FileArchive:
     def write(self, records: Sequence[Record]) -> None:
         for record in records:
             with self._guarded(record.partition):
-                file = self._open.get(record.partition) or self._begin(record)
-                expected = file.next
-                if record.offset < expected:
+                file = self._open.get(record.partition)
+                expected = self._finished.get(record.partition) if file is None else file.next
+                if expected is not None and record.offset < expected:
                     continue
-                if record.offset > expected:
-                    self._finish(file)
-                    self._lost(record, expected)
+                if expected is not None and record.offset > expected:
+                    raise _lost(record, expected)
+                if file is None:
                     file = self._begin(record)
                 line = line_of(record.value) + b"\n"
                 file.stream.write(line)
@@ -193,14 +193,14 @@ class FileArchive:
     def close(self) -> None:
         try:
             self.flush(force=True)
-        except RetriableError:
+        except (RetriableError, FatalError):
             pass  # what was not finished is read from the log again
         finally:
             for partition in list(self._open):
                 self._discard(partition)
 
     def _begin(self, record: Record) -> _Open:
-        first = max(record.offset, self._finished.get(record.partition, 0))
+        first = record.offset
         temporary = f"{self._folder}/_{self._topic}+{record.partition:05}+{first:020}.tmp"
         raw = self._fs.open(temporary, "wb")
         if self._compression == "gzip":
@@ -242,12 +242,6 @@ class FileArchive:
         self._finished[file.partition] = file.next
         del self._open[file.partition]
 
-    def _lost(self, record: Record, expected: int) -> None:
-        raise FatalError(
-            f"the log has no offsets {expected} to {record.offset - 1} of {record.topic} any more: "
-            f"its retention is shorter than the archive is behind; archive to another folder"
-        )
-
     @contextmanager
     def _guarded(self, partition: int) -> Iterator[None]:
         """Give up the open file on an error: its records will be read again."""
@@ -267,3 +261,10 @@ class FileArchive:
             file.raw.close()
         with suppress(OSError):
             self._fs.rm(file.temporary)
+
+
+def _lost(record: Record, expected: int) -> FatalError:
+    return FatalError(
+        f"the log has no offsets {expected} to {record.offset - 1} of {record.topic} any more: "
+        "its retention is shorter than the archive was behind; archive to another folder"
+    )

@@ -5,10 +5,17 @@ import os
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from mastostream.cli import data
+from mastostream.cli.main import cli
+from mastostream.core.topics import DEAD_LETTERS, STREAM
+from mastostream.log.sqlite import SqliteLogWriter
+from mastostream.ports.log import NewRecord
 from mastostream.testing.simulator import SimulatedServer
 
 BIN = Path(sys.executable).parent / "mastostream"
@@ -52,6 +59,7 @@ def test_init_writes_a_file_that_is_valid_and_keeps_what_is_there(tmp_path: Path
         (["index", "--once", "--data", "/proc/none"], 4, "cannot write /proc/none"),
         (["doctor", "--server", "127.0.0.1:1"], 4, "something is wrong"),
         (["dead-letters", "show", "7"], 2, "there is no dead letter 7"),
+        (["archive", "--topic", "../elsewhere"], 2, "expected letters, digits"),
     ],
 )
 def test_a_mistake_gets_one_sentence_and_an_exit_code(
@@ -69,6 +77,42 @@ def test_a_damaged_database_is_told(tmp_path: Path) -> None:
     done = mastostream(tmp_path, "index", "--once", "--data", "d")
     assert done.returncode == 4
     assert "move it away" in done.stderr
+
+
+def test_an_archive_of_another_log_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mastostream.toml").write_text('[archive]\nfolder = "kept"\n')
+    for folder, lines in (("old", 3), ("new", 2)):
+        (tmp_path / "statuses.jsonl").write_text('{"id":"1"}\n' * lines)
+        assert mastostream(tmp_path, "replay", "statuses.jsonl", "--data", folder).returncode == 0
+        done = mastostream(tmp_path, "archive", "--once", "--data", folder)
+    assert done.returncode == 4
+    assert "the archive is another log's" in done.stderr
+
+
+def test_what_fails_again_while_dead_letters_are_replayed_is_left_for_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def letter(offset: int) -> NewRecord:
+        facts = {"topic": STREAM, "partition": 0, "offset": offset}
+        headers = tuple((name, str(value).encode()) for name, value in facts.items())
+        return NewRecord(DEAD_LETTERS, None, b"bad", headers)
+
+    class Failing(SqliteLogWriter):
+        """A log whose engine refuses all, at once."""
+
+        def append(self, records: Sequence[NewRecord]) -> None:
+            super().append(records)
+            super().append([letter(1_000 + offset) for offset in range(len(records))])
+
+    path = tmp_path / "mastostream.sqlite3"
+    writer = SqliteLogWriter(path)
+    writer.append([letter(offset) for offset in range(3)])
+    writer.close()
+    monkeypatch.setattr(data, "log_writer", lambda _: Failing(path))
+    done = CliRunner().invoke(cli, ["dead-letters", "replay", "--json", "--data", str(tmp_path)])
+    assert json.loads(done.stdout) == {"kind": "done", "replayed": 3, "skipped": 0}
+    listed = CliRunner().invoke(cli, ["dead-letters", "list", "--json", "--data", str(tmp_path)])
+    assert len(listed.stdout.splitlines()) == 6
 
 
 def test_metrics_and_health_are_served_while_it_runs(tmp_path: Path) -> None:

@@ -143,6 +143,11 @@ def test_records_that_the_log_has_deleted_are_told(tmp_path: Path) -> None:
     with pytest.raises(FatalError, match="no offsets 1 to 4"):
         sink.write(records([b"5"], first=5))
     sink.close()
+    again = archive(tmp_path)
+    with pytest.raises(FatalError, match="no offsets 1 to 4"):
+        again.write(records([b"5"], first=5))
+    again.close()
+    assert archive(tmp_path).positions() == {0: 1}
 
 
 def test_a_truncated_file_gives_what_is_readable_and_then_says_so(tmp_path: Path) -> None:

@@ -45,9 +45,14 @@ class SqliteLogReader:
         self._path = path
         self._topic = topic
         self._group = group
+        self._lost = 0
         self._connection = open_log(path)
         with translated(path):
             self._positions = committed(self._connection, topic, group)
+
+    @property
+    def lost(self) -> int:
+        return self._lost
 
     def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
         with translated(self._path):
@@ -55,6 +60,7 @@ class SqliteLogReader:
                 self._connection, self._topic, self._positions, max_records, timeout_s
             )
         for record in records:
+            self._lost += record.offset - self._positions.get(record.partition, record.offset)
             self._positions[record.partition] = record.offset + 1
         return records
 
