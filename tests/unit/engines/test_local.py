@@ -1,7 +1,9 @@
 """The local engine."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
 
 import msgspec
@@ -83,8 +85,12 @@ TOPICS = (
 
 def outputs(path: Path) -> dict[str, list[tuple[str | None, bytes]]]:
     found = {name: [(record.key, record.value) for record in topic(path, name)] for name in TOPICS}
-    # When a late post was noticed depends on the clock, not on the input.
-    found["mastodon-late"] = [(key, b"") for key, _ in found["mastodon-late"]]
+    # When a late post was noticed depends on the clock, not on the input; several analyses write
+    # there, and only the order of what one of them wrote depends on the input.
+    late = [json.loads(value) | {"observed_at": None} for _, value in found.pop("mastodon-late")]
+    for each in sorted(late, key=itemgetter("analysis")):
+        name = f"late for {each['analysis']}"
+        found.setdefault(name, []).append((each["key"], json.dumps(each).encode()))
     return found
 
 
