@@ -129,16 +129,17 @@ def load_settings(
     """
     environ = os.environ if environ is None else environ
     values = _read_file(file)
-    where = str(file or CONFIG_FILE)
+    sources = [str(file or CONFIG_FILE)] if values else []
     for path in _paths(Settings):
         variable = "MASTOSTREAM_" + path.replace(".", "_").upper()
         if variable in environ:
             _put(values, path, _from_text(path, environ[variable]))
-            where = f"{where} and the environment"
+            sources.append(variable)
     for path, value in (flags or {}).items():
         if value is not None and value != ():
             _put(values, path, value)
-    return _structure(values, where)
+            sources.append("the command line")
+    return _structure(values, ", ".join(dict.fromkeys(sources)))
 
 
 def load_credentials(

@@ -1,11 +1,12 @@
 """Which adapters a pipeline is made of: the only module that names them."""
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import attrs
 from filelock import FileLock, Timeout
@@ -15,6 +16,7 @@ from mastostream.collector import Collector, CollectorMemory
 from mastostream.config import Credentials, Settings
 from mastostream.core.analyses import Analysis, built_in
 from mastostream.core.engagement import EngagementWeights
+from mastostream.core.hashtags import normalize_hashtag
 from mastostream.core.topics import DEAD_LETTERS, ENGAGEMENT, HASHTAGS, STREAM
 from mastostream.engines.local import LocalEngine
 from mastostream.engines.local.engine import OnResults
@@ -56,6 +58,7 @@ __all__ = [
 ]
 
 Mode = Literal["stream", "sql"]
+_NEVER_IN_TAGS: Final = re.compile(r"[\s\x00-/:-@\[-^`{-\x7f]")
 unwrap_line: Callable[[bytes], bytes] = value_of
 
 
@@ -178,7 +181,7 @@ def collector(settings: Settings, credentials: Credentials, clock: Clock) -> Col
     """Follow the configured hashtags of the configured server.
 
     Raises:
-        ConfigurationError: no hashtag is given.
+        ConfigurationError: no hashtag is given, or one that is none.
     """
     if not settings.tags:
         raise ConfigurationError(
@@ -187,7 +190,7 @@ def collector(settings: Settings, credentials: Credentials, clock: Clock) -> Col
     where = places(settings)
     sources = [
         HashtagSource(mastodon_client(settings, credentials), tag, clock=clock)
-        for tag in dict.fromkeys(tag.removeprefix("#") for tag in settings.tags)
+        for tag in {normalize_hashtag(tag): tag for tag in map(_hashtag, settings.tags)}.values()
     ]
     return Collector(
         sources,
@@ -197,6 +200,13 @@ def collector(settings: Settings, credentials: Credentials, clock: Clock) -> Col
         clock=clock,
         interval_s=settings.interval_s,
     )
+
+
+def _hashtag(text: str) -> str:
+    tag = text.strip().removeprefix("#")
+    if not normalize_hashtag(tag) or _NEVER_IN_TAGS.search(tag):
+        raise ConfigurationError(f"{text!r} is no hashtag: expected letters, digits and '_'")
+    return tag
 
 
 def engine(

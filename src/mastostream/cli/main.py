@@ -5,6 +5,7 @@ now, try again later; 4 something cannot go on; 5 a record cannot be processed.
 """
 
 import sys
+from io import TextIOWrapper
 from typing import Final
 
 import click
@@ -60,6 +61,9 @@ for _command in (
 
 def main() -> None:
     """Run the command line and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that can't show a letter shows its code
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:

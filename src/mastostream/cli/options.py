@@ -39,7 +39,9 @@ class Output:
     def emit(self, kind: str, **members: Any) -> None:
         """Print one JSON object; nothing where a person reads."""
         if self.json:
-            click.echo(json.dumps({"kind": kind} | members, ensure_ascii=False, default=str))
+            ascii_only = not sys.stdout.encoding.lower().startswith("utf")
+            line = json.dumps({"kind": kind} | members, ensure_ascii=ascii_only, default=str)
+            click.echo(line)
 
     @property
     def live(self) -> bool:

@@ -1,5 +1,6 @@
 """A simulated Mastodon server to try things on."""
 
+import os
 import threading
 
 import click
@@ -56,8 +57,9 @@ def simulate(
             port=port, posts_per_s=rate, seed=seed, backlog_s=backlog, token=token
         )
     except OSError as error:
+        told = os.strerror(error.errno) if error.errno else error
         raise ConfigurationError(
-            f"port {port} cannot be used ({error.strerror}): choose another one with --port"
+            f"port {port} cannot be used ({told}): choose another one with --port"
         ) from error
     with stopping(stop), server:
         output.emit("listening", url=server.url)

@@ -173,7 +173,8 @@ class Collector:
                 wait_s = _backoff(_Attempt(followed.failures))  # type: ignore[arg-type]  # all it reads
             else:
                 wait_s += random.uniform(0, 1)  # noqa: S311 - jitter, so that not all come at once
-            followed.due_s = self._clock.monotonic_s() + max(wait_s, self._interval_s)
+            wait_s = max(wait_s, self._interval_s)
+            followed.due_s = self._clock.monotonic_s() + wait_s
             _logger.warning("%s: %s; trying again in %.0f s", stats.name, error, wait_s)
             return None
         except FatalError as error:

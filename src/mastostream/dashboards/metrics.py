@@ -1,5 +1,6 @@
 """Prometheus metrics and a health page over HTTP."""
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -78,8 +79,9 @@ class MetricsServer:
         try:
             self._socket = socket.create_server(("127.0.0.1", port))
         except (OSError, OverflowError) as error:
+            told = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
             raise ConfigurationError(
-                f"port {port} cannot be used for metrics ({error}): choose another one"
+                f"port {port} cannot be used for metrics ({told}): choose another one"
             ) from error
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         app = Starlette(routes=[Route("/metrics", metrics), Route("/health", healthy)])

@@ -9,27 +9,24 @@ A line is the record's value as it was. A value that is no JSON on one line of U
 """
 
 import base64
-import gzip
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import pairwise
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import attrs
 import fsspec  # type: ignore[import-untyped]  # it has no type information
 import msgspec
-import zstandard
 
+from mastostream.compression import SUFFIXES, Compression, compressed
 from mastostream.exceptions import DamagedError, FatalError, RetriableError
 from mastostream.ports.clock import Clock
 from mastostream.ports.log import Positions, Record
 
-__all__ = ["ArchiveFile", "Compression", "FileArchive", "line_of", "list_archive", "value_of"]
+__all__ = ["ArchiveFile", "FileArchive", "line_of", "list_archive", "value_of"]
 
-Compression = Literal["none", "gzip", "zstd"]
-_SUFFIX: Final[Mapping[str, str]] = {"none": "", "gzip": ".gz", "zstd": ".zst"}
 _NAME: Final = re.compile(
     r"(?P<topic>[A-Za-z0-9._-]+)\+(?P<partition>\d{5})\+(?P<first>\d{20})-(?P<last>\d{20})"
     r"\.jsonl(?:\.gz|\.zst)?"
@@ -203,19 +200,13 @@ class FileArchive:
         first = record.offset
         temporary = f"{self._folder}/_{self._topic}+{record.partition:05}+{first:020}.tmp"
         raw = self._fs.open(temporary, "wb")
-        if self._compression == "gzip":
-            stream: Any = gzip.GzipFile(fileobj=raw, mode="wb", mtime=0)
-        elif self._compression == "zstd":
-            stream = zstandard.ZstdCompressor().stream_writer(raw, closefd=False)
-        else:
-            stream = raw
         file = _Open(
             partition=record.partition,
             first=first,
             next=first,
             temporary=temporary,
             raw=raw,
-            stream=stream,
+            stream=compressed(raw, self._compression, "wb"),
             since_s=self._clock.monotonic_s(),
         )
         self._open[record.partition] = file
@@ -233,7 +224,7 @@ class FileArchive:
         file.raw.close()
         name = (
             f"{self._topic}+{file.partition:05}+{file.first:020}-{file.next - 1:020}.jsonl"
-            f"{_SUFFIX[self._compression]}"
+            f"{SUFFIXES[self._compression]}"
         )
         target = f"{self._folder}/{name}"
         if self._fs.exists(target):
@@ -257,8 +248,9 @@ class FileArchive:
         file = self._open.pop(partition, None)
         if file is None:
             return
-        with suppress(OSError, ValueError):
-            file.raw.close()
+        for part in (file.stream, file.raw):
+            with suppress(OSError, ValueError):
+                part.close()
         with suppress(OSError):
             self._fs.rm(file.temporary)
 

@@ -4,12 +4,12 @@ import io
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
 import attrs
 import msgspec
-import zstandard
 
+from mastostream.compression import DAMAGE, SUFFIXES, compressed
 from mastostream.core.codec import decode
 from mastostream.core.metrics import to_ms
 from mastostream.core.models import Deletion, Post, Rejected
@@ -176,21 +176,14 @@ def _file_lines(file: Path, raw: io.BufferedReader) -> Iterator[bytes]:
     if file.suffix == ".json":
         yield from _array_or_lines(raw)
         return
-    stream: Any = raw
-    if file.suffix == ".gz":
-        import gzip  # noqa: PLC0415 - only for such files
-
-        stream = gzip.GzipFile(fileobj=raw)
-    elif file.suffix == ".zst":
-        stream = io.BufferedReader(
-            cast("io.RawIOBase", zstandard.ZstdDecompressor().stream_reader(raw))
-        )
+    kinds = {suffix: kind for kind, suffix in SUFFIXES.items()}
+    stream = compressed(raw, kinds.get(file.suffix, "none"), "rb")
     number = 0
     try:
         for number, line in enumerate(stream, start=1):  # noqa: B007 - used in the message
             if text := line.rstrip(b"\r\n"):
                 yield text
-    except (OSError, EOFError, zstandard.ZstdError) as error:
+    except DAMAGE as error:
         raise DamagedError(f"{file} is damaged after line {number}: {error}") from error
 
 

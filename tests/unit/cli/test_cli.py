@@ -48,6 +48,8 @@ def test_init_writes_a_file_that_is_valid_and_keeps_what_is_there(tmp_path: Path
     ("arguments", "code", "message"),
     [
         (["run"], 2, "no hashtag to follow"),
+        (["run", "--tag", ""], 2, "'' is no hashtag"),
+        (["run", "--tag", "../a b"], 2, "'../a b' is no hashtag"),
         (["run", "--tag", "a", "--server", "no server/"], 2, "expected a name such as"),
         (["analyze", "--analysis", "none"], 2, "has no analysis 'none'"),
         (["analyze", "--analysis", "nowhere:X"], 2, "cannot import 'nowhere'"),
@@ -149,3 +151,14 @@ def test_a_server_that_refuses_ends_the_run_with_what_to_do(tmp_path: Path) -> N
 
 def test_completion_is_printed(tmp_path: Path) -> None:
     assert "_MASTOSTREAM_COMPLETE" in mastostream(tmp_path, "completion", "bash").stdout
+
+
+def test_hostile_text_is_shown_on_a_terminal_of_ascii(tmp_path: Path) -> None:
+    (tmp_path / "statuses.jsonl").write_text('{"id":"1","création":"\u202e💥"}\n', encoding="utf-8")
+    mastostream(tmp_path, "replay", "statuses.jsonl")
+    mastostream(tmp_path, "analyze", "--once")
+    for arguments in (["list"], ["show", "0"], ["list", "--json"]):
+        done = mastostream(tmp_path, "dead-letters", *arguments, PYTHONIOENCODING="ascii")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.isascii()
+        assert "$.created_at: missing" in done.stdout
