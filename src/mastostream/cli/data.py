@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 import click
+from rich import box
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -91,7 +92,10 @@ def dead_letters() -> None:
 @common
 def list_letters(settings: MakeSettings, output: Output) -> None:
     """List all dead letters with their reasons."""
-    table = Table("number", "stage", "from", "time", "reasons")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    for name in ("number", "stage", "from", "time"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("reasons", overflow="fold")
     count = 0
     for number, letter in _letters(settings()):
         count += 1
@@ -100,7 +104,7 @@ def list_letters(settings: MakeSettings, output: Output) -> None:
             str(number),
             Text(safe(letter.stage)),
             Text(safe(letter.origin)),
-            f"{letter.time:%Y-%m-%d %H:%M:%S}",
+            f"{letter.time:%m-%d %H:%M:%S}",
             Text("\n".join(safe(reason) for reason in letter.reasons)),
         )
     if not output.json:
@@ -123,7 +127,8 @@ def show(settings: MakeSettings, output: Output, number: int, raw: bool) -> None
         output.emit("dead-letter", number=number, **_members(letter), raw_base64=encoded)
         if not output.json:
             for name, value in _members(letter).items():
-                tell(output, f"{name}: {safe(str(value))}")
+                for line in value if isinstance(value, list) else [value]:
+                    tell(output, f"{name}: {safe(str(line))}")
             tell(output, f"bytes: {len(letter.raw)}")
             tell(output, safe(letter.raw.decode("utf-8", "replace")))
         return
