@@ -24,7 +24,7 @@ from mastostream.log.sqlite import (
     apply_retention,
 )
 from mastostream.ports.clock import SystemClock
-from mastostream.ports.source import Fetched, IsKnown, Sighting
+from mastostream.ports.source import Fetched, Sighting
 from mastostream.sinks.archive import FileArchive
 from mastostream.sinks.sqlite import SqliteIndex
 from mastostream.testing.simulator import generate_statuses
@@ -43,7 +43,7 @@ class Generated:
     def __init__(self) -> None:
         self._statuses: Iterator[bytes] = generate_statuses(POSTS)
 
-    def fetch(self, cursor: str | None, is_known: IsKnown) -> Fetched:
+    def fetch(self, cursor: str | None) -> Fetched:
         now = datetime.now(UTC)
         sightings = []
         for raw in islice(self._statuses, ROUND):

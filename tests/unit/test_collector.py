@@ -19,7 +19,7 @@ from mastostream.exceptions import FatalError, MastostreamError, RetriableError
 from mastostream.log.sqlite import SqliteLogReader, SqliteLogWriter
 from mastostream.ports.clock import SystemClock
 from mastostream.ports.log import NewRecord
-from mastostream.ports.source import Fetched, IsKnown, Sighting
+from mastostream.ports.source import Fetched, Sighting
 from mastostream.sources.mastodon import HashtagSource, MastodonClient
 from mastostream.sources.mastodon.errors import reset_after_s, translate
 from mastostream.testing.simulator import Fault, SimulatedServer
@@ -68,7 +68,7 @@ class ScriptedSource:
     def __init__(self, pages: Sequence[Sequence[int]]) -> None:
         self.pages = list(pages)
 
-    def fetch(self, cursor: str | None, is_known: IsKnown) -> Fetched:
+    def fetch(self, cursor: str | None) -> Fetched:
         page = self.pages.pop(0) if self.pages else ()
         sightings = [
             Sighting(
@@ -157,11 +157,13 @@ def logged(folder: Path) -> list[str | None]:
 
 
 def test_faults_and_gaps_of_more_than_a_page_lose_nothing(tmp_path: Path) -> None:
+    tags = ("news", "python", "art")
     now = [1_750_000_000_000]
-    with SimulatedServer(now_ms=lambda: now[0], posts_per_s=20, rate_limit=None) as server:
-        collector = follow(tmp_path, server, "news")
-        collector.step(0.0)
-        first = min(int(key or 0) for key in logged(tmp_path))
+    with SimulatedServer(now_ms=lambda: now[0], posts_per_s=10, rate_limit=None) as server:
+        collector = follow(tmp_path, server, *tags)
+        for _ in tags:
+            collector.step(100.0)
+        first = {tag: server.world.timeline(tag, now[0])[:40][-1].created_ms for tag in tags}
         for fault in (
             Fault(status=429, headers={"Retry-After": "1"}),
             Fault(status=429),
@@ -173,20 +175,81 @@ def test_faults_and_gaps_of_more_than_a_page_lose_nothing(tmp_path: Path) -> Non
             server.faults.add(fault)
             for _ in range(400):
                 collector.step(100.0)
-                if not server.faults.left() and collector.stats.sources[0].error is None:
+                errors = [source.error for source in collector.stats.sources]
+                if not server.faults.left() and not any(errors):
                     break
-        collector.step(100.0)
-        collector.step(100.0)
-        truth = {post.id for post in server.world.timeline("news", now[0]) if int(post.id) >= first}
-        assert collector.stats.sources[0].retries == 4
+        for _ in range(3 * len(tags)):
+            collector.step(100.0)
+        truth = {
+            post.id
+            for tag in tags
+            for post in server.world.timeline(tag, now[0])
+            if post.created_ms > first[tag]
+        }
+        assert sum(source.retries for source in collector.stats.sources) == 4
         collector.close()
         world = server.world
     found = logged(tmp_path)
     assert len(found) == len(set(found))
     assert truth <= set(found)
     deleted = {post.id for post in world.posts if post.deleted_ms is not None}
-    assert set(found) - truth <= deleted
+    older = {post.id for post in world.posts if post.created_ms <= max(first.values())}
+    assert set(found) - truth <= deleted | older
     assert len(truth) > 200
+
+
+class Timeline:
+    """A server's hashtag timeline, newest first, and how it understands paging."""
+
+    host = "social.example"
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.posts: list[str] = []
+        self.deleted: set[str] = set()
+
+    def hashtag_page(
+        self, tag: str, *, min_id: str | None = None, max_id: str | None = None
+    ) -> Sequence[bytes]:
+        posts = [post for post in self.posts if post not in self.deleted]
+        if max_id is not None:
+            posts = [post for post in posts if self.posts.index(post) > self.posts.index(max_id)]
+        if min_id is not None and self.kind != "ignores min_id":
+            if self.kind == "forgets deleted ids" and min_id in self.deleted:
+                return []
+            above = self.posts.index(min_id)
+            posts = [post for post in posts if self.posts.index(post) < above][-40:]
+        return [json.dumps({"id": post}).encode() for post in posts[:40]]
+
+    def close(self) -> None:
+        pass
+
+
+@given(
+    st.sampled_from(["usual", "forgets deleted ids", "ignores min_id"]),
+    st.lists(st.tuples(st.integers(0, 150), st.lists(st.integers(0, 60), max_size=50)), max_size=8),
+)
+def test_a_timeline_is_read_without_a_gap_however_the_server_pages(
+    kind: str, rounds: list[tuple[int, list[int]]]
+) -> None:
+    server = Timeline(kind)
+    source = HashtagSource(server, "news", clock=SystemClock())  # type: ignore[arg-type]  # all it calls
+    server.posts = [f"id{number}" for number in reversed(range(60))]
+    fetched = source.fetch(None)
+    seen = {sighting.key for sighting in fetched.sightings}
+    expected = set(server.posts[:40])
+    for new, gone in rounds:
+        first = len(server.posts)
+        server.posts[:0] = [f"id{number}" for number in reversed(range(first, first + new))]
+        server.deleted |= {server.posts[number] for number in gone}
+        expected |= set(server.posts[:new]) - server.deleted
+        fetched = source.fetch(fetched.cursor)
+        assert fetched.complete
+        keys = [sighting.key for sighting in fetched.sightings]
+        numbers = [int(key.removeprefix("id")) for key in dict.fromkeys(keys)]
+        assert numbers == sorted(numbers)
+        seen |= set(keys)
+    assert expected <= seen
 
 
 def test_statuses_are_kept_as_the_server_sent_them(tmp_path: Path) -> None:

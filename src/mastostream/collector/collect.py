@@ -163,7 +163,7 @@ class Collector:
         stats = followed.stats
         stats.requests += 1
         try:
-            fetched = followed.source.fetch(followed.cursor, self._is_known)
+            fetched = followed.source.fetch(followed.cursor)
         except RetriableError as error:
             followed.failures += 1
             stats.retries += 1
@@ -227,6 +227,3 @@ class Collector:
             )
             if last:
                 return
-
-    def _is_known(self, key: str) -> bool:
-        return bool(self._memory.known((key,), self._clock.now_ms()))

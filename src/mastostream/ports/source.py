@@ -37,7 +37,7 @@ class Source(Protocol):
     def name(self) -> str:
         """What this source is called in messages, metrics and stored cursors; unique and stable."""
 
-    def fetch(self, cursor: str | None, is_known: "IsKnown") -> "Fetched":
+    def fetch(self, cursor: str | None) -> "Fetched":
         """Ask once for what is new after the cursor (``None``: from now on).
 
         Raises:
@@ -47,12 +47,6 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go; a second call does nothing."""
-
-
-class IsKnown(Protocol):
-    """Tells whether the post of this key has been logged before."""
-
-    def __call__(self, key: str) -> bool: ...
 
 
 @attrs.frozen(kw_only=True)

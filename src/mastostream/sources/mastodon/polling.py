@@ -1,8 +1,9 @@
 """A hashtag's timeline, read page by page.
 
-The bare first page is asked for (its limit is 300 requests in 5 minutes); only where it does not
-reach a post that is known does the source page up from its cursor (those requests are limited to
-300 in 15 minutes). Ids are opaque: they are compared for equality, and the order is the server's.
+The bare first page is asked for (its limit is 300 requests in 5 minutes); only where it has no post
+in common with the last page that was read does the source page up from there (those requests are
+limited to 300 in 15 minutes). Ids are opaque: they are compared for equality, and the order is the
+server's.
 """
 
 import hashlib
@@ -14,8 +15,8 @@ from typing import Final, Literal
 import msgspec
 
 from mastostream.ports.clock import Clock
-from mastostream.ports.source import Fetched, IsKnown, Sighting
-from mastostream.sources.mastodon.client import PAGE, MastodonClient
+from mastostream.ports.source import Fetched, Sighting
+from mastostream.sources.mastodon.client import MastodonClient
 
 __all__ = ["HashtagSource"]
 
@@ -23,6 +24,10 @@ MAX_PAGES: Final = 25
 """Pages read in one round: 1,000 posts. What is left is read in the next round."""
 
 _logger = logging.getLogger(__name__)
+
+
+_Item = tuple[str, Sighting]
+"""A post's id in the timeline, and the post."""
 
 
 class _Identity(msgspec.Struct):
@@ -63,69 +68,52 @@ class HashtagSource:
         """``mastodon.social#news``."""
         return f"{self._client.host}#{self._tag}"
 
-    def fetch(self, cursor: str | None, is_known: IsKnown) -> Fetched:
+    def fetch(self, cursor: str | None) -> Fetched:
         page = self._page()
         if not page:
             return Fetched(sightings=(), cursor=cursor)
-        newest = page[0][0]
-        reaches = cursor is None or len(page) < PAGE or self._reaches(page, cursor, is_known)
-        if reaches:
-            return Fetched(sightings=_oldest_first(page), cursor=newest)
-        assert cursor is not None  # noqa: S101 - otherwise the page reaches all that is wanted
-        return self._climb(page, cursor) or self._descend(page, cursor, is_known)
+        if cursor is None or _ids(page) & set(cursor.split()):
+            return Fetched(sightings=_oldest_first(page), cursor=_cursor(page))
+        return self._climb(page, cursor) or self._descend(page, cursor)
 
     def close(self) -> None:
         self._client.close()
 
-    def _reaches(
-        self, page: Sequence[tuple[str, Sighting]], cursor: str, is_known: IsKnown
-    ) -> bool:
-        return any(post_id == cursor or is_known(sighting.key) for post_id, sighting in page)
+    def _climb(self, top: Sequence[_Item], cursor: str) -> Fetched | None:
+        """Read upwards from the cursor until the first page is reached.
 
-    def _climb(self, top: Sequence[tuple[str, Sighting]], cursor: str) -> Fetched | None:
-        """Read upwards from the cursor until the first page is reached."""
-        top_ids = {post_id for post_id, _ in top}
+        ``None``: the server does not know the cursor any more, or does not heed ``min_id``.
+        """
         found: list[Sighting] = []
-        anchor = cursor
+        anchor, *_ = cursor.split()
         for _ in range(MAX_PAGES):
             page = self._page(min_id=anchor)
-            if not page:
-                break
+            if not page or _ids(page) == _ids(top):
+                return None
             found += _oldest_first(page)
+            if _ids(page) & _ids(top):
+                return Fetched(sightings=(*found, *_oldest_first(top)), cursor=_cursor(top))
             anchor = page[0][0]
-            if any(post_id in top_ids for post_id, _ in page):
-                break
-        else:
-            _logger.warning("%s: more than %d posts behind, going on", self.name, len(found))
-            return Fetched(sightings=found, cursor=anchor, complete=False)
-        if not found:
-            return None  # a cursor that the server does not know any more is answered by []
-        return Fetched(sightings=(*found, *_oldest_first(top)), cursor=top[0][0])
+        _logger.warning("%s: more than %d posts behind, going on", self.name, len(found))
+        return Fetched(sightings=found, cursor=_cursor(page), complete=False)
 
-    def _descend(
-        self, top: Sequence[tuple[str, Sighting]], cursor: str, is_known: IsKnown
-    ) -> Fetched:
-        """Read downwards until something known, for servers that do not know the cursor."""
+    def _descend(self, top: Sequence[_Item], cursor: str) -> Fetched:
+        """Read downwards until the cursor is reached, or the end."""
         found = list(top)
-        complete = False
         for _ in range(MAX_PAGES):
             page = self._page(max_id=found[-1][0])
             found += page
-            complete = not page or self._reaches(page, cursor, is_known)
-            if complete:
-                break
-        if not complete:
-            _logger.warning("%s: posts older than %d pages are missing", self.name, MAX_PAGES)
-        return Fetched(sightings=_oldest_first(found), cursor=top[0][0], complete=complete)
+            if not page or _ids(page) & set(cursor.split()):
+                return Fetched(sightings=_oldest_first(found), cursor=_cursor(top))
+        _logger.warning("%s: posts older than %d pages are missing", self.name, MAX_PAGES)
+        return Fetched(sightings=_oldest_first(found), cursor=_cursor(top), complete=False)
 
-    def _page(
-        self, *, min_id: str | None = None, max_id: str | None = None
-    ) -> list[tuple[str, Sighting]]:
+    def _page(self, *, min_id: str | None = None, max_id: str | None = None) -> list[_Item]:
         bodies = self._client.hashtag_page(self._tag, min_id=min_id, max_id=max_id)
         observed_at = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC)
         return [self._sighting(raw, observed_at) for raw in bodies]
 
-    def _sighting(self, raw: bytes, observed_at: datetime) -> tuple[str, Sighting]:
+    def _sighting(self, raw: bytes, observed_at: datetime) -> _Item:
         try:
             identity = _identify(raw)
         except msgspec.MsgspecError:
@@ -145,5 +133,18 @@ class HashtagSource:
         return post_id, sighting
 
 
-def _oldest_first(page: Sequence[tuple[str, Sighting]]) -> list[Sighting]:
+def _ids(page: Sequence[_Item]) -> set[str]:
+    return {post_id for post_id, _ in page}
+
+
+def _cursor(page: Sequence[_Item]) -> str:
+    """The ids of a page, newest first, with a space between.
+
+    One is enough to go on after; the others are there for when it is deleted. That a post is
+    known would not do: it may have come by another hashtag, ahead of posts that did not.
+    """
+    return " ".join(post_id for post_id, _ in page)
+
+
+def _oldest_first(page: Sequence[_Item]) -> list[Sighting]:
     return [sighting for _, sighting in reversed(page)]
