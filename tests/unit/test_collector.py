@@ -227,7 +227,7 @@ class Timeline:
 
 @given(
     st.sampled_from(["usual", "forgets deleted ids", "ignores min_id"]),
-    st.lists(st.tuples(st.integers(0, 150), st.lists(st.integers(0, 60), max_size=50)), max_size=8),
+    st.lists(st.tuples(st.integers(0, 500), st.lists(st.integers(0, 60), max_size=50)), max_size=8),
 )
 def test_a_timeline_is_read_without_a_gap_however_the_server_pages(
     kind: str, rounds: list[tuple[int, list[int]]]
@@ -243,13 +243,44 @@ def test_a_timeline_is_read_without_a_gap_however_the_server_pages(
         server.posts[:0] = [f"id{number}" for number in reversed(range(first, first + new))]
         server.deleted |= {server.posts[number] for number in gone}
         expected |= set(server.posts[:new]) - server.deleted
-        fetched = source.fetch(fetched.cursor)
-        assert fetched.complete
-        keys = [sighting.key for sighting in fetched.sightings]
-        numbers = [int(key.removeprefix("id")) for key in dict.fromkeys(keys)]
-        assert numbers == sorted(numbers)
-        seen |= set(keys)
+        more = True
+        while more:
+            fetched = source.fetch(fetched.cursor)
+            more = fetched.more
+            assert fetched.complete
+            keys = [sighting.key for sighting in fetched.sightings]
+            numbers = [int(key.removeprefix("id")) for key in dict.fromkeys(keys)]
+            assert numbers == sorted(numbers)
+            seen |= set(keys)
     assert expected <= seen
+
+
+@given(st.integers(0, 2_000))
+def test_what_a_killed_round_must_read_again_is_bounded(new: int) -> None:
+    server = Timeline("usual")
+    source = HashtagSource(server, "news", clock=SystemClock())  # type: ignore[arg-type]  # all it calls
+    server.posts = [f"id{number}" for number in reversed(range(new + 1))]
+    fetched = Fetched(sightings=(), cursor="id0", more=True)
+    while fetched.more:
+        fetched = source.fetch(fetched.cursor)
+        assert len(fetched.sightings) <= 250
+
+
+def test_a_server_that_cannot_be_paged_loses_posts_and_it_is_counted(tmp_path: Path) -> None:
+    class Unpaged(Timeline):
+        def hashtag_page(self, tag: str, **_: str | None) -> Sequence[bytes]:
+            return super().hashtag_page(tag)
+
+    server = Unpaged("usual")
+    source = HashtagSource(server, "news", clock=SystemClock())  # type: ignore[arg-type]  # all it calls
+    server.posts = [f"id{number}" for number in reversed(range(200))]
+    collector = make(tmp_path, source)
+    collector.step(0.0)
+    server.posts[:0] = [f"new{number}" for number in range(200)]
+    assert collector.step(100.0) == 40
+    (stats,) = collector.stats.sources
+    assert stats.incomplete == 1
+    collector.close()
 
 
 def test_statuses_are_kept_as_the_server_sent_them(tmp_path: Path) -> None:

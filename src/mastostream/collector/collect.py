@@ -183,10 +183,8 @@ class Collector:
             return None
         followed.failures = 0
         stats.error = None
-        followed.due_s = self._clock.monotonic_s() + self._interval_s
-        if not fetched.complete:
-            stats.incomplete += 1
-            followed.due_s = self._clock.monotonic_s()
+        stats.incomplete += not fetched.complete
+        followed.due_s = self._clock.monotonic_s() + (0.0 if fetched.more else self._interval_s)
         return fetched
 
     def _keep(self, followed: _Followed, fetched: Fetched) -> int:

@@ -56,10 +56,12 @@ class Fetched:
     Attributes:
         sightings: oldest first.
         cursor: where to go on once all of them are in the log; the source's own opaque text.
-        complete: whether the round reached what was known; ``False`` when posts may be missing in
+        complete: whether these posts follow what was known; ``False`` when posts may be missing in
             between, which is counted and reported.
+        more: whether the server has more already; then the source is asked again at once.
     """
 
     sightings: Sequence[Sighting]
     cursor: str | None
     complete: bool = True
+    more: bool = False

@@ -20,8 +20,12 @@ from mastostream.sources.mastodon.client import MastodonClient
 
 __all__ = ["HashtagSource"]
 
-MAX_PAGES: Final = 25
-"""Pages read in one round: 1,000 posts. What is left is read in the next round."""
+PAGES_UP: Final = 5
+"""Pages read upwards in one round: few, as a round that is cut short is read again from its start.
+What is left is read in the next round, at once."""
+
+PAGES_DOWN: Final = 25
+"""Pages read downwards in one round, which must reach what is known: 1,000 posts."""
 
 _logger = logging.getLogger(__name__)
 
@@ -80,13 +84,13 @@ class HashtagSource:
         self._client.close()
 
     def _climb(self, top: Sequence[_Item], cursor: str) -> Fetched | None:
-        """Read upwards from the cursor until the first page is reached.
+        """Read upwards from the cursor, as far as the first page.
 
         ``None``: the server does not know the cursor any more, or does not heed ``min_id``.
         """
         found: list[Sighting] = []
         anchor, *_ = cursor.split()
-        for _ in range(MAX_PAGES):
+        for _ in range(PAGES_UP):
             page = self._page(min_id=anchor)
             if not page or _ids(page) == _ids(top):
                 return None
@@ -94,18 +98,20 @@ class HashtagSource:
             if _ids(page) & _ids(top):
                 return Fetched(sightings=(*found, *_oldest_first(top)), cursor=_cursor(top))
             anchor = page[0][0]
-        _logger.warning("%s: more than %d posts behind, going on", self.name, len(found))
-        return Fetched(sightings=found, cursor=_cursor(page), complete=False)
+        _logger.info("%s: more than %d posts behind, catching up", self.name, len(found))
+        return Fetched(sightings=found, cursor=_cursor(page), more=True)
 
     def _descend(self, top: Sequence[_Item], cursor: str) -> Fetched:
         """Read downwards until the cursor is reached, or the end."""
         found = list(top)
-        for _ in range(MAX_PAGES):
+        for _ in range(PAGES_DOWN):
             page = self._page(max_id=found[-1][0])
+            if page and page[-1] == found[-1]:
+                break  # it does not heed max_id
             found += page
             if not page or _ids(page) & set(cursor.split()):
                 return Fetched(sightings=_oldest_first(found), cursor=_cursor(top))
-        _logger.warning("%s: posts older than %d pages are missing", self.name, MAX_PAGES)
+        _logger.warning("%s: posts are missing before the last %d", self.name, len(found))
         return Fetched(sightings=_oldest_first(found), cursor=_cursor(top), complete=False)
 
     def _page(self, *, min_id: str | None = None, max_id: str | None = None) -> list[_Item]:
