@@ -74,22 +74,34 @@ def check_nothing_lost_or_repeated(folder: Path) -> list[str | None]:
     return keys
 
 
+class ServerClock:
+    """Behind the real time, until it is stopped."""
+
+    def __init__(self, behind_ms: int) -> None:
+        self.behind_ms = behind_ms
+        self.stopped_ms: int | None = None
+
+    def __call__(self) -> int:
+        if self.stopped_ms is not None:
+            return self.stopped_ms
+        return time.time_ns() // 1_000_000 - self.behind_ms
+
+    def stop(self) -> None:
+        self.stopped_ms = self()
+
+
 def test_kill_9_at_random_moments_loses_and_repeats_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     rng = random.Random(20)
-    stopped_ms: list[int] = []  # the server's clock goes on until it is stopped
-
-    def now_ms() -> int:
-        return stopped_ms[0] if stopped_ms else time.time_ns() // 1_000_000
-
-    with SimulatedServer(now_ms=now_ms, posts_per_s=40, rate_limit=None, backlog_s=20) as server:
+    clock = ServerClock(behind_ms=(KILLS // 5) * 20_000)
+    with SimulatedServer(now_ms=clock, posts_per_s=40, rate_limit=None, backlog_s=20) as server:
         command = [BIN / "mastostream", "run", "--server", server.url, "--data", str(folder)]
         command += ["--tag", "news", "--tag", "python", "--interval", "0.1", "-vv"]
         environment = os.environ | {"MASTOSTREAM_ARCHIVE_ROTATE_S": "0.5"}
         first = mastostream(*command[1:], "--seconds", "3", env=environment)
         assert first.returncode == 0, first.stderr
-        since_ms = now_ms()
-        for _ in range(KILLS):
+        since_ms = clock()
+        for kill in range(KILLS):
             process = subprocess.Popen(
                 command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
             )
@@ -97,7 +109,9 @@ def test_kill_9_at_random_moments_loses_and_repeats_nothing(tmp_path: Path) -> N
             assert process.poll() is None, "it ended before it was killed"
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
-        stopped_ms.append(now_ms())
+            if kill % 5 == 4:
+                clock.behind_ms -= 20_000  # as if it had been off for that long
+        clock.stop()
         before = -1
         while before != (before := len(records(folder, "Mastodon_stream"))):
             last = mastostream(*command[1:], "--seconds", "5", env=environment)
@@ -106,7 +120,7 @@ def test_kill_9_at_random_moments_loses_and_repeats_nothing(tmp_path: Path) -> N
         for tag in ("news", "python"):
             truth = {
                 post.id
-                for post in server.world.timeline(tag, stopped_ms[0])
+                for post in server.world.timeline(tag, clock())
                 if since_ms < post.created_ms
             }
             assert not truth - set(keys), "a post was lost"
