@@ -213,12 +213,13 @@ class Timeline:
     ) -> Sequence[bytes]:
         posts = [post for post in self.posts if post not in self.deleted]
         if max_id is not None:
-            posts = [post for post in posts if self.posts.index(post) > self.posts.index(max_id)]
+            below = self.posts.index(max_id) + 1
+            posts = [post for post in self.posts[below:] if post not in self.deleted]
         if min_id is not None and self.kind != "ignores min_id":
             if self.kind == "forgets deleted ids" and min_id in self.deleted:
                 return []
             above = self.posts.index(min_id)
-            posts = [post for post in posts if self.posts.index(post) < above][-40:]
+            posts = [post for post in self.posts[:above] if post not in self.deleted][-40:]
         return [json.dumps({"id": post}).encode() for post in posts[:40]]
 
     def close(self) -> None:
@@ -255,7 +256,8 @@ def test_a_timeline_is_read_without_a_gap_however_the_server_pages(
     assert expected <= seen
 
 
-@given(st.integers(0, 2_000))
+@settings(max_examples=25)
+@given(st.integers(0, 1_000))
 def test_what_a_killed_round_must_read_again_is_bounded(new: int) -> None:
     server = Timeline("usual")
     source = HashtagSource(server, "news", clock=SystemClock())  # type: ignore[arg-type]  # all it calls
