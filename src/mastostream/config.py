@@ -18,8 +18,11 @@ from mastostream.exceptions import ConfigurationError
 __all__ = [
     "CONFIG_FILE",
     "ArchiveSettings",
+    "CollectSettings",
+    "ConsentSettings",
     "Credentials",
     "RetentionSettings",
+    "ServerSettings",
     "Settings",
     "WeightSettings",
     "WindowSettings",
@@ -73,6 +76,68 @@ class ArchiveSettings:
 
 
 @attrs.frozen(kw_only=True)
+class ServerSettings:
+    """One of several servers to follow.
+
+    Attributes:
+        server: a host name or a URL.
+        tags: its hashtags; empty for the common ones.
+        mode: how it is read; empty for the common way.
+    """
+
+    server: str
+    tags: tuple[str, ...] = ()
+    mode: Literal["", "auto", "poll", "stream"] = ""
+
+
+@attrs.frozen(kw_only=True)
+class CollectSettings:
+    """How servers are read. Times in seconds.
+
+    Attributes:
+        mode: ``stream`` by WebSocket or server-sent events, ``poll``, or ``auto`` for what the
+            server really offers.
+        key: what a post is called: ``id`` suits one server, ``uri`` several; ``auto`` takes the one
+            that fits.
+        longest_interval_s: between two looks at a quiet hashtag.
+        refresh_after_s: when a post's counts are read again, after its first sight.
+        overlap_s: between two readings of pages that were read before, for posts that come late.
+        overlap_horizon_s: how far back the longest of them reach.
+        heartbeat_timeout_s: a stream that sends nothing for so long is dead. Three heartbeats.
+        request_timeout_s: an answer that takes longer is given up.
+    """
+
+    mode: Literal["auto", "poll", "stream"] = "auto"
+    key: Literal["auto", "id", "uri"] = "auto"
+    longest_interval_s: float = attrs.field(default=30.0, validator=attrs.validators.ge(0.05))
+    refresh_after_s: tuple[float, ...] = (300.0, 3_600.0, 86_400.0)
+    overlap_s: float = attrs.field(default=600.0, validator=attrs.validators.gt(0))
+    overlap_horizon_s: float = attrs.field(default=86_400.0, validator=attrs.validators.ge(0))
+    heartbeat_timeout_s: float = attrs.field(default=45.0, validator=attrs.validators.gt(0))
+    request_timeout_s: float = attrs.field(default=20.0, validator=attrs.validators.gt(0))
+
+
+@attrs.frozen(kw_only=True)
+class ConsentSettings:
+    """Whose posts are left out, and whether names are. What is left out is counted.
+
+    Attributes:
+        leave_out_noindex: accounts that opted out of search engines.
+        leave_out_bots: accounts that say that they are automated.
+        languages: only posts in these; empty for all.
+        visibilities: only posts of these.
+        pseudonym_key_file: a file with the secret that turns account names into pseudonyms; keep
+            it outside the data. Empty: names stay.
+    """
+
+    leave_out_noindex: bool = False
+    leave_out_bots: bool = False
+    languages: tuple[str, ...] = ()
+    visibilities: tuple[str, ...] = ("public", "unlisted")
+    pseudonym_key_file: str = ""
+
+
+@attrs.frozen(kw_only=True)
 class Settings:
     """All settings with their defaults.
 
@@ -80,6 +145,7 @@ class Settings:
         data: the folder of log, index, archive and the collector's memory.
         server: the Mastodon server to follow, a host name or a URL.
         tags: the hashtags to follow.
+        servers: several servers to follow, instead of ``server``.
         interval_s: seconds between two looks at a hashtag.
         contact: how a server's owner reaches you: a URL or an address, sent with each request.
         languages: what ``--analysis language`` lets through.
@@ -89,12 +155,15 @@ class Settings:
     data: str = "mastostream-data"
     server: str = "mastodon.social"
     tags: tuple[str, ...] = ()
+    servers: tuple[ServerSettings, ...] = ()
     interval_s: float = attrs.field(default=3.0, validator=attrs.validators.ge(0.05))
     contact: str = ""
     languages: tuple[str, ...] = ("en",)
     partitions: int = attrs.field(
         default=1, validator=[attrs.validators.ge(1), attrs.validators.le(256)]
     )
+    collect: CollectSettings = CollectSettings()
+    consent: ConsentSettings = ConsentSettings()
     weights: WeightSettings = WeightSettings()
     windows: WindowSettings = WindowSettings()
     retention: RetentionSettings = RetentionSettings()
@@ -197,10 +266,20 @@ def _put(values: dict[str, Any], path: str, value: object) -> None:
     values[name] = value
 
 
+_LISTS: Final = {
+    "tags",
+    "languages",
+    "collect.refresh_after_s",
+    "consent.languages",
+    "consent.visibilities",
+}
+
+
 def _from_text(path: str, text: str) -> object:
-    if path in {"tags", "languages"}:
-        return [item.strip() for item in text.split(",") if item.strip()]
-    return text
+    items = [item.strip() for item in text.split(",") if item.strip()]
+    if path == "servers":
+        return [{"server": item} for item in items]
+    return items if path in _LISTS else text
 
 
 def _structure(values: Mapping[str, Any], where: str) -> Settings:
@@ -210,6 +289,7 @@ def _structure(values: Mapping[str, Any], where: str) -> Settings:
     converter.register_structure_hook(int, _number(int))
     converter.register_structure_hook(float, _number(float))
     converter.register_structure_hook(str, _text)
+    converter.register_structure_hook(bool, _boolean)
     converter.register_structure_hook_func(lambda annotation: annotation == tuple[str, ...], _texts)
     try:
         return converter.structure(values, Settings)
@@ -245,6 +325,14 @@ def _number(kind: type[int] | type[float]) -> Any:
         return number
 
     return structure
+
+
+def _boolean(value: object, _: Any) -> bool:
+    named = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    found = value if isinstance(value, bool) else named.get(str(value).lower())
+    if found is None:
+        raise ValueError(f"expected true or false, got {value!r}")
+    return found
 
 
 def _text(value: object, _: Any) -> str:

@@ -60,11 +60,12 @@ class _Session(requests.Session):
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         self.last = None
-        self.last = super().request(*args, **kwargs)
-        if not (self.withholding and self.last.ok):
-            return self.last
+        answer = super().request(*args, **kwargs)
+        self.last = answer
+        if not (self.withholding and answer.ok):
+            return answer
         empty = requests.Response()
-        empty.status_code, empty.headers, empty.raw = 200, self.last.headers, BytesIO(b"[]")
+        empty.status_code, empty.headers, empty.raw = 200, answer.headers, BytesIO(b"[]")
         return empty
 
 
