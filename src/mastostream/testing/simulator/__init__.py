@@ -1,7 +1,35 @@
-"""A simulated Mastodon server over real HTTP. All of its posts and people are generated."""
+"""Simulated Mastodon servers over real HTTP. All of their posts and people are generated."""
 
+from mastostream.testing.simulator.check import CheckResult, HeldPost, compare
+from mastostream.testing.simulator.families import Family
+from mastostream.testing.simulator.fault_plan import FAULT_KINDS, FaultKind, FaultPlan
 from mastostream.testing.simulator.faults import Fault, Faults
-from mastostream.testing.simulator.server import SimulatedServer
-from mastostream.testing.simulator.world import World, generate_statuses
+from mastostream.testing.simulator.fediverse import Fediverse
+from mastostream.testing.simulator.habits import Habits
+from mastostream.testing.simulator.limits import Usage
+from mastostream.testing.simulator.server import SimulatedServer, serving
+from mastostream.testing.simulator.statuses import generate_statuses
+from mastostream.testing.simulator.truth import Reading, Truth, TruthPost
+from mastostream.testing.simulator.world import World
 
-__all__ = ["Fault", "Faults", "SimulatedServer", "World", "generate_statuses"]
+__all__ = [
+    "FAULT_KINDS",
+    "CheckResult",
+    "Family",
+    "Fault",
+    "FaultKind",
+    "FaultPlan",
+    "Faults",
+    "Fediverse",
+    "Habits",
+    "HeldPost",
+    "Reading",
+    "SimulatedServer",
+    "Truth",
+    "TruthPost",
+    "Usage",
+    "World",
+    "compare",
+    "generate_statuses",
+    "serving",
+]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-__all__ = ["LANGUAGES", "TAGS", "content", "profile_note", "user_name"]
+__all__ = ["LANGUAGES", "TAGS", "content", "language", "profile_note", "tag", "user_name"]
 
 LANGUAGES: Final = {
     "en": "the morning train runs late again but coffee helps and birds sing over quiet roofs",
@@ -34,6 +34,18 @@ TAGS: Final = (
     "football",
     "bücher",
     "日本",
+    "books",
+    "gardening",
+    "linux",
+    "cooking",
+    "history",
+    "opensource",
+    "hiking",
+    "movies",
+    "weather",
+    "trains",
+    "astronomy",
+    "knitting",
 )
 _EMOJI: Final = "🙂🐈📷🌧🎉☕🚲🌻"
 _SYLLABLES: Final = ("ka", "lo", "mi", "ren", "sa", "tu", "vel", "dor", "ni", "pax", "or", "zen")
@@ -42,6 +54,12 @@ _SYLLABLES: Final = ("ka", "lo", "mi", "ren", "sa", "tu", "vel", "dor", "ni", "p
 def language(rng: random.Random) -> str:
     """Draw a language as posts are spread over them."""
     return rng.choices(tuple(LANGUAGES), _LANGUAGE_WEIGHTS)[0]
+
+
+def tag(rng: random.Random) -> str:
+    """Draw a hashtag: few are used much, most a little."""
+    number = int(rng.paretovariate(0.8)) - 1
+    return TAGS[number] if number < len(TAGS) else rng.choice(TAGS)
 
 
 def user_name(rng: random.Random) -> str:

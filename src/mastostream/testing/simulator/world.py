@@ -1,75 +1,52 @@
-"""What happens on the simulated server: who writes what, when, and how much it is liked.
+"""A Fediverse as one of its servers sees it: what it holds at a moment, and in which order."""
 
-Everything follows from the seed. Time comes as an argument, in milliseconds since the epoch.
-"""
-
-import math
-import random
-from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from itertools import count
+from typing import Any, Final, Literal, NamedTuple, Self
 
 import attrs
-import msgspec
 
-from mastostream.testing.simulator import texts
+from mastostream.core.hashtags import normalize_hashtag
+from mastostream.testing.simulator.families import Family
+from mastostream.testing.simulator.habits import GROWTH_S, Habits
+from mastostream.testing.simulator.history import History
+from mastostream.testing.simulator.posts import Boost, SimulatedPost
+from mastostream.testing.simulator.statuses import render
+from mastostream.testing.simulator.timelines import Entry, Paging, Timeline, read_page
 
-__all__ = ["GROWTH_S", "Counts", "SimulatedPost", "World", "generate_statuses"]
+__all__ = ["PUBLIC", "Happening", "Kind", "World"]
 
-GROWTH_S: Final = 900.0
-"""Time constant of engagement: after a quarter of an hour 63 % of the final counts are there."""
+PUBLIC: Final = ""
+"""Stands for the timeline of all posts where a hashtag is expected."""
 
-_ACCOUNTS: Final = 400
+Kind = Literal["update", "status.update", "delete", "boost"]
 
-
-@attrs.frozen(kw_only=True)
-class Counts:
-    """A post's engagement at one moment."""
-
-    favourites: int
-    reblogs: int
-    replies: int
-    quotes: int
+_LOOK_AHEAD_MS: Final = 600_000
 
 
-@attrs.frozen(kw_only=True)
-class SimulatedPost:
-    """A post as the world knows it.
+class Happening(NamedTuple):
+    """Something that a server hears of.
 
     Attributes:
-        final: the counts that it grows to: ``final * (1 - exp(-age / growth_s))``, rounded down.
-        edited_ms: when its text changes; ``None`` for never.
-        deleted_ms: when it goes; ``None`` for never.
+        order: tells apart what happens in the same millisecond.
     """
 
-    id: str
-    created_ms: int
-    account: int
-    language: str
-    tags: tuple[str, ...]
-    content: str
-    final: Counts
-    growth_s: float
-    edited_ms: int | None
-    deleted_ms: int | None
-
-    def counts_at(self, now_ms: int) -> Counts:
-        """Return the engagement at this moment: 0 at first, never falling."""
-        age_s = max(0, now_ms - self.created_ms) / 1000
-        share = 1 - math.exp(-age_s / self.growth_s)
-        return Counts(
-            **{name: int(count * share) for name, count in attrs.asdict(self.final).items()}
-        )
-
-    def is_there(self, now_ms: int) -> bool:
-        """Whether it can be read at this moment."""
-        return self.created_ms <= now_ms and (self.deleted_ms is None or now_ms < self.deleted_ms)
+    at_ms: int
+    order: int
+    kind: Kind
+    entry: Entry
 
 
 class World:
-    """Generates posts as time goes on and keeps the latest."""
+    """What one server holds. Time is an argument, in milliseconds since the epoch.
+
+    Attributes:
+        host: the server's name.
+        family: its software.
+        forgotten_ms: what had arrived by then may have been forgotten; ``None`` for nothing.
+    """
 
     def __init__(
         self,
@@ -81,185 +58,148 @@ class World:
         keep: int = 50_000,
         growth_s: float = GROWTH_S,
     ) -> None:
-        """Begin at ``start_ms``.
+        """Begin a server by itself, which knows everything at once.
 
         Args:
             seed: the same seed, the same posts.
             posts_per_s: on average; bursts bring five times as many.
             start_ms: no post is older.
             host: the server's name.
-            keep: how many posts are remembered.
+            keep: how many posts are remembered, at least.
             growth_s: time constant of engagement.
         """
+        habits = attrs.evolve(Habits.of_one_server(), posts_per_s=posts_per_s, growth_s=growth_s)
+        history = History(seed=seed, families={host: "mastodon"}, habits=habits, start_ms=start_ms)
+        self._join(history, host, "mastodon", keep)
+
+    @classmethod
+    def of(cls, history: History, host: str, family: Family, keep: int) -> Self:
+        """Return how one of a history's servers sees it; the history must not have begun."""
+        world = cls.__new__(cls)
+        cls._join(world, history, host, family, keep)
+        return world
+
+    def _join(self, history: History, host: str, family: Family, keep: int) -> None:
         self.host = host
-        self.posts: deque[SimulatedPost] = deque(maxlen=keep)
-        self._seed = seed
-        self._rate = posts_per_s
-        self._growth_s = growth_s
-        self._next_second = start_ms // 1000
-        self._coming: deque[SimulatedPost] = deque()
-        self._accounts = [_account(seed, number, host) for number in range(_ACCOUNTS)]
+        self.family: Family = family
+        self.forgotten_ms: int | None = None
+        self._history = history
+        self._keep = keep
+        self._coming: list[Happening] = []
+        self._order = count()
+        self._posts: deque[SimulatedPost] = deque()
+        self._by_id: dict[str, Entry] = {}
+        self._timelines: dict[str, Timeline] = {PUBLIC: Timeline()}
+        self._listeners: list[Callable[[Happening], None]] = []
+        history.receive(host, self._take)
+
+    @property
+    def posts(self) -> tuple[SimulatedPost, ...]:
+        """What has arrived, in this order; what was deleted since then, too."""
+        with self._history.lock:
+            return tuple(self._posts)
+
+    def listen(self, listener: Callable[[Happening], None]) -> None:
+        """Have this called with all that happens from now on; it must not take long."""
+        self._listeners.append(listener)
+
+    def ignore(self, listener: Callable[[Happening], None]) -> None:
+        """Have this called no more."""
+        with self._history.lock:
+            self._listeners.remove(listener)
 
     def advance(self, now_ms: int) -> None:
         """Let everything happen up to this moment."""
-        while self._next_second * 1000 <= now_ms:
-            self._coming.extend(self._second(self._next_second))
-            self._next_second += 1
-        while self._coming and self._coming[0].created_ms <= now_ms:
-            self.posts.append(self._coming.popleft())
+        with self._history.lock:
+            self._history.write_until(now_ms)
+            while self._coming and self._coming[0].at_ms <= now_ms:
+                self._happen(heappop(self._coming))
+
+    def next_ms(self, now_ms: int) -> int:
+        """Return when something happens next, or until when nothing is known to."""
+        history = self._history
+        with history.lock:
+            while not self._coming or history.known_until_ms <= self._coming[0].at_ms:
+                if history.known_until_ms > now_ms + _LOOK_AHEAD_MS:
+                    return history.known_until_ms
+                history.write_window()
+            return self._coming[0].at_ms
 
     def timeline(self, tag: str, now_ms: int) -> list[SimulatedPost]:
         """Return the posts with this hashtag that can be read now, newest first."""
-        wanted = tag.lower()
-        return [
-            post for post in reversed(self.posts) if wanted in post.tags and post.is_there(now_ms)
-        ]
+        with self._history.lock:
+            found = self._timeline(tag).down()
+            return [
+                entry
+                for entry in found
+                if isinstance(entry, SimulatedPost) and entry.is_there(now_ms)
+            ]
 
-    def find(self, post_id: str, now_ms: int) -> SimulatedPost | None:
-        """Return the post of this id, if it can be read now."""
-        if not post_id.isdecimal():
-            return None
-        position = bisect_right(self.posts, int(post_id), key=lambda post: int(post.id)) - 1
-        if position < 0 or self.posts[position].id != post_id:
-            return None
-        post = self.posts[position]
-        return post if post.is_there(now_ms) else None
+    def page(
+        self,
+        tags: Sequence[str],
+        paging: Paging,
+        now_ms: int,
+        wanted: Callable[[Entry], bool] = lambda _: True,
+    ) -> list[Entry]:
+        """Return one page of the timelines of these hashtags together, newest first."""
+        with self._history.lock:
+            timelines = [self._timeline(tag) for tag in tags]
+            return read_page(
+                timelines, paging, lambda entry: entry.is_there(now_ms) and wanted(entry)
+            )
 
-    def status(self, post: SimulatedPost, now_ms: int) -> dict[str, Any]:
-        """Return the post as Mastodon's API shows it at this moment."""
-        counts = post.counts_at(now_ms)
-        edited = post.edited_ms is not None and now_ms >= post.edited_ms
-        account = self._accounts[post.account]
-        url = f"https://{self.host}/@{account['username']}/{post.id}"
-        return {
-            "id": post.id,
-            "created_at": _iso(post.created_ms),
-            "in_reply_to_id": None,
-            "in_reply_to_account_id": None,
-            "sensitive": False,
-            "spoiler_text": "",
-            "visibility": "public",
-            "language": post.language,
-            "uri": f"https://{self.host}/users/{account['username']}/statuses/{post.id}",
-            "url": url,
-            "replies_count": counts.replies,
-            "reblogs_count": counts.reblogs,
-            "favourites_count": counts.favourites,
-            "quotes_count": counts.quotes,
-            "edited_at": _iso(post.edited_ms or 0) if edited else None,
-            "content": post.content + ("<p>(edited)</p>" if edited else ""),
-            "reblog": None,
-            "quote": None,
-            "application": {"name": "Web", "website": None},
-            "account": account,
-            "media_attachments": [],
-            "mentions": [],
-            "tags": [{"name": tag, "url": f"https://{self.host}/tags/{tag}"} for tag in post.tags],
-            "emojis": [],
-            "card": None,
-            "poll": None,
-            "filtered": [],
-        }
+    def knows(self, tag: str) -> bool:
+        """Whether any post with this hashtag has ever arrived."""
+        return normalize_hashtag(tag) in self._timelines
 
-    def _second(self, second: int) -> list[SimulatedPost]:
-        rng = random.Random(f"{self._seed}:{second}")
-        burst = 5.0 if random.Random(f"{self._seed}:burst:{second // 20}").random() < 0.08 else 0.8
-        expected = self._rate * burst
-        count = int(expected) + (rng.random() < expected % 1)
-        moments = sorted(rng.randrange(1000) for _ in range(count))
-        return [self._post(rng, second * 1000 + ms, order) for order, ms in enumerate(moments)]
+    def find(self, post_id: str, now_ms: int) -> Entry | None:
+        """Return the post, or the boost, of this id if it can be read now."""
+        with self._history.lock:
+            found = self._by_id.get(post_id)
+        return found if found is not None and found.is_there(now_ms) else None
 
-    def _post(self, rng: random.Random, created_ms: int, order: int) -> SimulatedPost:
-        popular = min(200, int(rng.paretovariate(0.9)) - 1)
-        tags = tuple(dict.fromkeys(_tag(rng) for _ in range(rng.randrange(1, 5))))
-        spoken = texts.language(rng)
-        fate = rng.random()
-        return SimulatedPost(
-            id=str((created_ms << 16) + order),
-            created_ms=created_ms,
-            account=min(_ACCOUNTS - 1, int(rng.paretovariate(0.6)) - 1),
-            language=spoken,
-            tags=tags,
-            content=texts.content(rng, spoken, tags, self.host),
-            final=Counts(
-                favourites=popular,
-                reblogs=popular // 3,
-                replies=popular // 5,
-                quotes=popular // 12,
-            ),
-            growth_s=self._growth_s,
-            edited_ms=created_ms + rng.randrange(60_000, 600_000) if fate < 0.02 else None,
-            deleted_ms=created_ms + rng.randrange(60_000, 600_000) if fate > 0.99 else None,
-        )
+    def status(self, entry: Entry, now_ms: int) -> dict[str, Any]:
+        """Return the post as the server's API shows it at this moment."""
+        return render(entry, self.host, self.family, self._history.people, now_ms)
 
+    def _timeline(self, tag: str) -> Timeline:
+        return self._timelines.get(normalize_hashtag(tag)) or Timeline()
 
-def generate_statuses(
-    count: int, *, seed: int = 1, start_ms: int = 1_750_000_000_000, posts_per_s: float = 50.0
-) -> Iterator[bytes]:
-    """Yield this many different statuses of about 3.4 kB as compact JSON, oldest first.
+    def _take(self, post: SimulatedPost, boost: Boost | None) -> None:
+        self._expect(post.arrived_ms, "update", post)
+        for moment in post.edits:
+            if moment > post.arrived_ms:
+                self._expect(moment, "status.update", post)
+        if post.deleted_ms is not None:
+            self._expect(post.deleted_ms, "delete", post)
+        if boost is not None:
+            self._expect(boost.arrived_ms, "boost", boost)
 
-    Each is an hour old: its counts have grown. Memory stays flat.
-    """
-    world = World(seed=seed, posts_per_s=posts_per_s, start_ms=start_ms, keep=10_000)
-    now_ms = start_ms
-    while True:
-        world.posts.clear()
-        world.advance(now_ms)
-        for post in world.posts:
-            if count == 0:
-                return
-            count -= 1
-            yield msgspec.json.encode(world.status(post, post.created_ms + 3_600_000))
-        now_ms += 1_000
+    def _expect(self, at_ms: int, kind: Kind, entry: Entry) -> None:
+        heappush(self._coming, Happening(at_ms, next(self._order), kind, entry))
 
+    def _happen(self, happening: Happening) -> None:
+        entry = happening.entry
+        if happening.kind in ("update", "boost"):
+            self._by_id[entry.id] = entry
+            if isinstance(entry, SimulatedPost):
+                self._posts.append(entry)
+            post = entry if isinstance(entry, SimulatedPost) else entry.post
+            for tag in (PUBLIC, *dict.fromkeys(map(normalize_hashtag, post.tags))):
+                self._timelines.setdefault(tag, Timeline()).add(entry)
+            if len(self._posts) > self._keep + self._keep // 8:
+                self._forget()
+        for listener in self._listeners:
+            listener(happening)
 
-def _tag(rng: random.Random) -> str:
-    return texts.TAGS[min(len(texts.TAGS) - 1, int(rng.paretovariate(0.8)) - 1)]
-
-
-def _iso(ms: int) -> str:
-    time = datetime.fromtimestamp(ms / 1000, UTC)
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _account(seed: int, number: int, host: str) -> dict[str, Any]:
-    rng = random.Random(f"{seed}:account:{number}")
-    name = f"{texts.user_name(rng)}_{number}"
-    remote = rng.random() < 0.4
-    home = f"town{rng.randrange(30)}.example" if remote else host
-    image = f"https://files.{host}/accounts/{number:03}/original/{rng.randbytes(8).hex()}.png"
-    return {
-        "id": str(100_000_000_000_000_000 + number),
-        "username": name,
-        "acct": f"{name}@{home}" if remote else name,
-        "display_name": name.replace("_", " ").title(),
-        "locked": False,
-        "bot": rng.random() < 0.08,
-        "discoverable": True,
-        "indexable": False,
-        "group": False,
-        "created_at": "2023-01-01T00:00:00.000Z",
-        "note": texts.profile_note(rng, home),
-        "url": f"https://{home}/@{name}",
-        "uri": f"https://{home}/users/{name}",
-        "avatar": image,
-        "avatar_static": image,
-        "header": image.replace("original", "header"),
-        "header_static": image.replace("original", "header"),
-        "followers_count": int(rng.paretovariate(0.7)),
-        "following_count": rng.randrange(500),
-        "statuses_count": rng.randrange(5000),
-        "last_status_at": "2025-01-01",
-        "hide_collections": False,
-        "noindex": rng.random() < 0.1,
-        "emojis": [],
-        "roles": [],
-        "fields": [
-            {
-                "name": label,
-                "value": f'<a href="https://{home}/{label}" rel="nofollow noopener me">{home}</a>',
-                "verified_at": None,
-            }
-            for label in ("site", "code", "photos")
-        ],
-    }
+    def _forget(self) -> None:
+        while len(self._posts) > self._keep:
+            self.forgotten_ms = self._posts[0].arrived_ms
+            del self._by_id[self._posts.popleft().id]
+        # A boost goes with its post.
+        for entry in [*self._by_id.values()]:
+            if isinstance(entry, Boost) and entry.post.id not in self._by_id:
+                del self._by_id[entry.id]
+        for timeline in self._timelines.values():
+            timeline.forget(lambda entry: entry.id in self._by_id)

@@ -1,0 +1,107 @@
+"""One simulated server's parts, put together: all but its port."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mastostream.testing.simulator.answers import error, http_date, to_response
+from mastostream.testing.simulator.connections import Connections, RecordedProtocol
+from mastostream.testing.simulator.faults import Faults
+from mastostream.testing.simulator.gate import Gate, Time
+from mastostream.testing.simulator.limits import Limits
+from mastostream.testing.simulator.oauth import OAuth
+from mastostream.testing.simulator.rest import Rest
+from mastostream.testing.simulator.streaming.hub import Hub
+from mastostream.testing.simulator.streaming.pusher import Pusher
+from mastostream.testing.simulator.streaming.service import StreamService
+from mastostream.testing.simulator.streaming.sse import sse_routes
+from mastostream.testing.simulator.streaming.websocket import StreamSocket
+from mastostream.testing.simulator.tokens import Tokens
+from mastostream.testing.simulator.world import World
+
+__all__ = ["Site"]
+
+_KEEP_ALIVE_S: Final = 75
+"""As long as nginx, which stands before most servers, waits for the next request."""
+
+
+@attrs.frozen(kw_only=True)
+class Site:
+    """What answers on a port.
+
+    Attributes:
+        restart: called when the fault of this name begins.
+        heartbeat_s: between two heartbeats of server-sent events.
+        ping_s: between two pings of a WebSocket.
+    """
+
+    world: World
+    clock: Time
+    tokens: Tokens
+    limits: Limits
+    faults: Faults
+    restart: Callable[[], None]
+    heartbeat_s: float
+    ping_s: float
+    connections: Connections = attrs.field(factory=Connections, init=False)
+    hub: Hub = attrs.field(factory=Hub, init=False)
+    pusher: Pusher = attrs.field(init=False)
+
+    @pusher.default
+    def _make_pusher(self) -> Pusher:
+        return Pusher(self.world, self.hub, self.faults, self.clock, self.restart)
+
+    def config(self) -> uvicorn.Config:
+        """Return how uvicorn runs it."""
+        service = StreamService(
+            family=self.world.family,
+            hub=self.hub,
+            pusher=self.pusher,
+            tokens=self.tokens,
+            limits=self.limits,
+            faults=self.faults,
+            connections=self.connections,
+            clock=self.clock,
+            heartbeat_s=self.heartbeat_s,
+            ping_s=self.ping_s,
+        )
+        # uvicorn calls whatever it is given with the same arguments, but asks for classes.
+        http: Any = functools.partial(RecordedProtocol, self.connections)
+        websocket: Any = functools.partial(StreamSocket, service)
+        return uvicorn.Config(
+            self._app(service),
+            http=http,
+            ws=websocket,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            loop="asyncio",
+            date_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+        )
+
+    def _app(self, service: StreamService) -> Starlette:
+        gate = Gate(
+            self.world,
+            self.clock,
+            tokens=self.tokens,
+            limits=self.limits,
+            faults=self.faults,
+            connections=self.connections,
+        )
+        endpoints = (
+            *Rest(self.world, self.faults, self.tokens).endpoints(),
+            *OAuth(self.tokens).endpoints(),
+        )
+        routes = [*sse_routes(service), *map(gate.route, endpoints)]
+
+        async def unknown(_: Request, __: Exception) -> Response:
+            return to_response(error(404, "Not Found"), {"Date": http_date(self.clock.now_ms())})
+
+        return Starlette(routes=routes, exception_handlers={404: unknown})

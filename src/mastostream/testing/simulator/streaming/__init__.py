@@ -1,0 +1,1 @@
+"""The streams of a simulated server: server-sent events and WebSockets."""
