@@ -1,67 +1,87 @@
-"""Where posts come from."""
+"""Where posts come from: a server that answers when it is asked."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import attrs
 
-from mastostream.core.models import Event
+__all__ = ["About", "Family", "Limits", "Server"]
 
-__all__ = ["Sighting", "Source"]
+Family = Literal["mastodon", "gotosocial", "pleroma", "akkoma", "other"]
+"""Which program the server runs: they differ in what they understand."""
 
 
 @attrs.frozen(kw_only=True)
-class Sighting:
-    """A status that a source has seen.
+class About:
+    """What a server says of itself in one answer.
 
     Attributes:
-        raw: the status exactly as the server sent it: one JSON object.
-        key: the post's key; of a boost, the boosted post's.
-        event: what the source takes it for; a known post's ``new`` is no news to the collector.
-        instance: the host name of the server that showed it.
-        observed_at: when it was read, UTC.
+        domain: the server's name, as its accounts bear it.
+        family: which program it runs.
+        version: as it says.
+        hashtags_open: whether hashtag timelines may be read; ``None`` where it does not say.
+        streaming_url: where its streams are; ``None`` where it does not say.
     """
 
-    raw: bytes
-    key: str
-    event: Event
-    instance: str
-    observed_at: datetime
+    domain: str
+    family: Family
+    version: str
+    hashtags_open: bool | None = None
+    streaming_url: str | None = None
 
 
-class Source(Protocol):
-    """One feed of one server, such as a hashtag's timeline. Used by one thread."""
+class Limits(NamedTuple):
+    """What an answer says of the request limit.
+
+    Attributes:
+        limit: requests in a period.
+        remaining: of these, how many are left.
+        reset_s: seconds until the period ends.
+    """
+
+    limit: int
+    remaining: int
+    reset_s: float
+
+
+class Server(Protocol):
+    """One server and one token, or none. Used by one thread. Each call is one request.
+
+    All methods raise RetriableError (ask again later; ``retry_after_s`` where the server said
+    when) or FatalError (it will go on refusing; the message says what to do).
+    """
 
     @property
-    def name(self) -> str:
-        """What this source is called in messages, metrics and stored cursors; unique and stable."""
+    def host(self) -> str:
+        """What the server is called in messages, metrics and stamps; unique and stable."""
 
-    def fetch(self, cursor: str | None) -> "Fetched":
-        """Ask once for what is new after the cursor (``None``: from now on).
+    @property
+    def limits(self) -> Limits | None:
+        """What the last answer said."""
 
-        Raises:
-            RetriableError: ask again later; ``retry_after_s`` where the server said when.
-            FatalError: this source cannot go on; the message says what to do.
+    @property
+    def most_ids(self) -> int:
+        """How many statuses it gives at once by their ids. It may turn out to be fewer."""
+
+    def about(self) -> About:
+        """Ask the server about itself."""
+
+    def timeline(
+        self, tags: Sequence[str], *, min_id: str | None = None, max_id: str | None = None
+    ) -> Sequence[bytes]:
+        """Return a page of the posts with any of these hashtags, newest first, as they were sent.
+
+        Args:
+            tags: more than one only where the family understands it.
+            min_id: the page just above this post, still newest first.
+            max_id: the page just below.
+        """
+
+    def statuses(self, ids: Sequence[str]) -> Sequence[bytes] | None:
+        """Return those that are still there; at most ``most_ids``.
+
+        ``None``: that was too many for this server, ``most_ids`` is lower now.
         """
 
     def close(self) -> None:
         """Let go; a second call does nothing."""
-
-
-@attrs.frozen(kw_only=True)
-class Fetched:
-    """What one request, or one round of them, brought.
-
-    Attributes:
-        sightings: oldest first.
-        cursor: where to go on once all of them are in the log; the source's own opaque text.
-        complete: whether these posts follow what was known; ``False`` when posts may be missing in
-            between, which is counted and reported.
-        more: whether the server has more already; then the source is asked again at once.
-    """
-
-    sightings: Sequence[Sighting]
-    cursor: str | None
-    complete: bool = True
-    more: bool = False

@@ -57,7 +57,7 @@ class Opened(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """These hashtags' events come no more.
+    """These hashtags' events come no more. May be said again, when it cannot be opened again.
 
     Attributes:
         error: a RetriableError: it is tried again by itself, with full jitter, and another
@@ -85,7 +85,10 @@ class Streams(Protocol):
         """Stop listening to a feed."""
 
     def pause(self, *, paused: bool) -> None:
-        """Read no further while paused; what the servers send meanwhile waits there."""
+        """Read no further while paused; what the servers send meanwhile waits there.
+
+        Opened and Cut are handed on all the same.
+        """
 
     def close(self) -> None:
         """Stop listening to all, within 2 s; a second call does nothing."""

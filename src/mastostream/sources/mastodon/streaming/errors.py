@@ -1,0 +1,84 @@
+"""What it means when a stream is refused, or breaks."""
+
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+
+from mastostream.exceptions import FatalError, MastostreamError, RetriableError
+from mastostream.sources.mastodon.errors import reset_after_s
+
+__all__ = ["ended", "refusal", "translate", "translated"]
+
+VENDOR_ERRORS: Final = (aiohttp.ClientError, HttpProcessingError, OSError)
+
+_NO_ADDRESS: Final = (
+    aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
+    aiohttp.RedirectClientError,
+    aiohttp.TooManyRedirects,
+)
+_REASONS: Final = (
+    (aiohttp.ClientConnectorDNSError, "there is no server of this name, or no network"),
+    (ssl.CertificateError, "its certificate is not valid"),
+    ((aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError), "the proxy is in the way"),
+    (TimeoutError, "it does not answer in time"),
+    (aiohttp.ClientConnectorError, "nothing listens there"),
+)
+
+
+def ended(host: str) -> RetriableError:
+    """Say that a server has closed a stream in good order: Mastodon does so for one reason only."""
+    return RetriableError(f"{host} ended the stream (a revoked token looks like this)")
+
+
+def refusal(host: str, status: int, headers: Any, now_ms: int) -> MastostreamError:
+    """Say what an answer other than a stream means.
+
+    Args:
+        host: the server, for the message.
+        status: the answer's.
+        headers: the answer's.
+        now_ms: where the answer has no date of its own, milliseconds since the epoch.
+    """
+    if status in (401, 403):
+        return FatalError(
+            f"{host} answered {status}: its stream wants a valid token with the scope 'read': "
+            "put one into .env with 'mastostream login'"
+        )
+    if status == 429:
+        wait_s = reset_after_s(headers, datetime.fromtimestamp(now_ms / 1000, UTC))
+        return RetriableError(f"{host} allows no more streams for {wait_s:.0f} s (429)", wait_s)
+    if status >= 500 or status == 408:
+        return RetriableError(f"{host} has trouble of its own ({status})")
+    return FatalError(
+        f"{host} answered {status}: it has no such stream; 'mode = \"poll\"' reads its pages"
+    )
+
+
+@contextmanager
+def translated(host: str, now_ms: Callable[[], int]) -> Iterator[None]:
+    """Turn what aiohttp and the network raise into ours.
+
+    The cause that it leaves behind holds the request's headers, with the token: see ``Line.cut``.
+    """
+    try:
+        yield
+    except VENDOR_ERRORS as error:
+        raise translate(error, host, now_ms()) from error
+
+
+def translate(error: Exception, host: str, now_ms: int) -> MastostreamError:
+    """Say what an error means: try again later, or give up on this stream."""
+    if isinstance(error, aiohttp.WSServerHandshakeError):
+        return refusal(host, error.status, error.headers or {}, now_ms)
+    if isinstance(error, _NO_ADDRESS):
+        return FatalError(f"{host} is no address of a stream: check the server's name")
+    for kind, reason in _REASONS:
+        if isinstance(error, kind):
+            return RetriableError(f"{host} cannot be reached: {reason}")
+    return RetriableError(f"{host} cannot be reached: the connection broke")

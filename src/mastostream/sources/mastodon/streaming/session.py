@@ -1,0 +1,61 @@
+"""The HTTP client that all streams share, and what each of them asks with."""
+
+import ssl
+from collections.abc import Mapping
+from functools import cache
+from typing import Final
+from urllib.parse import urlsplit
+
+import aiohttp
+import requests.utils
+
+from mastostream.ports.stream import Feed
+
+__all__ = ["address", "new_session", "proxy_of", "request_headers"]
+
+_SCHEMES: Final = {"ws": "http", "wss": "https"}
+
+
+def new_session() -> aiohttp.ClientSession:
+    """Return a client for any number of connections, each of which may last for ever."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=_trust()),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),
+    )
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    # What the REST client trusts: else a server could be polled and not streamed.
+    context.load_verify_locations(requests.utils.DEFAULT_CA_BUNDLE_PATH)
+    return context
+
+
+def address(feed: Feed, *, websocket: bool, path: str) -> str:
+    """Return where a feed's streams are, whichever scheme the server announced."""
+    parts = urlsplit(feed.url)
+    scheme = _SCHEMES.get(parts.scheme, parts.scheme)
+    if websocket:
+        scheme = {"http": "ws", "https": "wss"}.get(scheme, scheme)
+    return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}{path}"
+
+
+def request_headers(feed: Feed) -> Mapping[str, str]:
+    """Return what is sent with each request of a feed. Holds the token: never show it."""
+    headers = {"User-Agent": feed.user_agent, "Accept-Encoding": "identity"}
+    if feed.token is not None:
+        headers["Authorization"] = f"Bearer {feed.token}"
+    return headers
+
+
+def proxy_of(feed: Feed) -> str | None:
+    """Return the HTTP proxy that the environment names for this server, as for REST.
+
+    aiohttp's own look at the environment would read ``~/.netrc`` too, and refuse a token where
+    that knows the host.
+    """
+    url = address(feed, websocket=False, path="")
+    proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
+    return proxy if proxy is not None and proxy.startswith("http") else None

@@ -1,0 +1,162 @@
+"""WebSocket: one connection for all hashtags of a feed."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final, Literal, Never
+
+import aiohttp
+import msgspec
+from aiohttp.http import WSMessageTextBytes
+
+from mastostream.core.hashtags import normalize_hashtag
+from mastostream.exceptions import MastostreamError, RetriableError
+from mastostream.ports.stream import StreamEvent
+from mastostream.sources.mastodon.streaming.errors import ended, refusal, translated
+from mastostream.sources.mastodon.streaming.line import Line
+from mastostream.sources.mastodon.streaming.session import address, proxy_of, request_headers
+from mastostream.sources.mastodon.streaming.sse_parser import MAX_EVENT_BYTES
+
+__all__ = ["listen"]
+
+_PINGS: Final = 3
+"""Signs of life that are asked for in one heartbeat time-out."""
+
+_CLOSE_S: Final = 0.5
+_Received = aiohttp.WSMessage | WSMessageTextBytes
+_Socket = aiohttp.ClientWebSocketResponse[Literal[False]]
+_ENDS: Final = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED)
+_logger = logging.getLogger(__name__)
+
+
+class _Message(msgspec.Struct):
+    """What a server says: an event, or that it refuses."""
+
+    event: str = ""
+    payload: msgspec.Raw = msgspec.Raw()
+    stream: tuple[str, ...] = ()
+    error: str | None = None
+    status: int = 400
+
+
+class _Subscribe(msgspec.Struct, kw_only=True):
+    """Mastodon answers nothing to it."""
+
+    type: str = "subscribe"
+    stream: str = "hashtag"
+    tag: str
+
+
+_decode: Final = msgspec.json.Decoder(_Message).decode
+_decode_text: Final = msgspec.json.Decoder(str).decode
+
+
+async def listen(line: Line) -> Never:
+    """Subscribe to all hashtags of the line, and read until the connection ends.
+
+    Raises:
+        RetriableError: it ended, broke, fell silent, or the server has no time now.
+        FatalError: the server refuses the connection or a subscription.
+    """
+    # Of two spellings of one hashtag the server heeds the first.
+    spellings = {normalize_hashtag(tag): tag for tag in reversed(line.tags)}
+    with translated(line.host, line.clock.now_ms):
+        socket = await _open(line)
+        try:
+            line.opened()
+            while True:
+                message = await _next_message(socket, line)
+                received_ms = line.clock.now_ms()
+                if message.type in _ENDS or message.type is aiohttp.WSMsgType.ERROR:
+                    raise _ending(socket, message, line.host)
+                line.progress = True
+                if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                    event = _event(message.data, line, spellings, received_ms)
+                    if line.valve.paused:
+                        await _hold(socket, line)
+                    line.put(event)
+        finally:
+            await socket.close()
+
+
+async def _open(line: Line) -> _Socket:
+    async with line.handshake():
+        socket = await line.session.ws_connect(
+            address(line.feed, websocket=True, path="/api/v1/streaming"),
+            headers=request_headers(line.feed),
+            proxy=proxy_of(line.feed),
+            max_msg_size=MAX_EVENT_BYTES,
+            timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_S),
+            autoping=False,
+            decode_text=False,
+        )
+        try:
+            for tag in line.tags:
+                await socket.send_str(msgspec.json.encode(_Subscribe(tag=tag)).decode())
+        except BaseException:
+            await socket.close()
+            raise
+    return socket
+
+
+async def _next_message(socket: _Socket, line: Line) -> _Received:
+    """Wait for any message; when none comes ask for a sign of life, and answer the same."""
+    for _ in range(_PINGS):
+        try:
+            async with asyncio.timeout(line.heartbeat_timeout_s / _PINGS):
+                message = await socket.receive()
+        except TimeoutError:
+            await socket.ping()
+            continue
+        if message.type is aiohttp.WSMsgType.PING:
+            await _pong(socket, message.data)
+        return message
+    raise RetriableError(f"{line.host} has sent nothing for {line.heartbeat_timeout_s:g} s")
+
+
+async def _hold(socket: _Socket, line: Line) -> None:
+    """Read no further while the line is paused.
+
+    The server's pings cannot be seen then. Mastodon cuts who has not answered for 30 s, but takes
+    a pong that it did not ask for (RFC 6455, section 5.5.3).
+    """
+    while line.valve.paused:
+        try:
+            async with asyncio.timeout(line.heartbeat_timeout_s / _PINGS):
+                await line.valve.opened()
+        except TimeoutError:
+            await _pong(socket)
+
+
+async def _pong(socket: _Socket, data: bytes = b"") -> None:
+    """Give a sign of life. If the connection is broken, what had come before is still read."""
+    with suppress(aiohttp.ClientError):
+        await socket.pong(data)
+
+
+def _event(text: bytes, line: Line, spellings: Mapping[str, str], received_ms: int) -> StreamEvent:
+    """Read a message. What cannot be read is handed on as it is: others decide about it."""
+    name = line.feed.name
+    try:
+        message = _decode(text)
+        payload = bytes(message.payload)
+        data = _decode_text(payload).encode() if payload.startswith(b'"') else payload
+    except (msgspec.MsgspecError, UnicodeError):
+        return StreamEvent(name, "message", text, None, received_ms)
+    if message.error is not None:
+        _logger.warning("%s: the server refuses a stream (%d)", name, message.status)
+        raise refusal(line.host, message.status, {}, received_ms)
+    tag = None
+    if len(message.stream) > 1:
+        said = message.stream[1]
+        tag = spellings.get(normalize_hashtag(said), said)
+    return StreamEvent(name, message.event or "message", data, tag, received_ms)
+
+
+def _ending(socket: _Socket, message: _Received, host: str) -> MastostreamError:
+    if message.type is aiohttp.WSMsgType.CLOSE:
+        return ended(host)
+    if message.type is aiohttp.WSMsgType.ERROR:
+        return RetriableError(f"{host} sent what cannot be read: {message.data}")
+    return RetriableError(f"{host} cannot be reached: the connection broke ({socket.close_code})")
