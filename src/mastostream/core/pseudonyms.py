@@ -1,0 +1,317 @@
+"""Statuses without the names of the people in them.
+
+A pseudonym is a keyed BLAKE2b (RFC 7693) of an account's full name, ``name@host`` in lower case:
+one person has one pseudonym, whichever server shows the post, and nobody without the key can go
+from one to the other, or try names out. Who has the key can: these are pseudonyms, no anonymity.
+"""
+
+import html
+import re
+from base64 import b32encode
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import attrs
+import msgspec
+
+__all__ = ["KEY_BYTES", "SCHEME", "pseudonym_of", "pseudonymize"]
+
+KEY_BYTES: Final = (16, 64)
+"""How long a key may be: shorter ones could be guessed, BLAKE2b takes no longer ones."""
+
+SCHEME: Final = "pseudonym:"
+"""What the addresses of people and posts begin with, once they are replaced."""
+
+_DIGEST_BYTES: Final = 10
+_LONGEST_NAME: Final = 200
+"""Characters; Mastodon allows 30 and takes more from elsewhere. It bounds the work on one text."""
+
+
+def pseudonym_of(text: str, key: bytes) -> str:
+    """Return the pseudonym of a name or an address: 16 letters and digits, always the same.
+
+    Raises:
+        ValueError: the key is not of 16 to 64 bytes.
+    """
+    shortest, longest = KEY_BYTES
+    if not shortest <= len(key) <= longest:
+        raise ValueError(f"expected a key of {shortest} to {longest} bytes, got {len(key)}")
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), key=key, digest_size=_DIGEST_BYTES)
+    return b32encode(digest.digest()).decode("ascii").lower()
+
+
+def pseudonymize(raw: bytes, key: bytes, host: str) -> bytes:
+    """Return a status with the people in it replaced by pseudonyms.
+
+    Of an account, the pseudonym, flags, counts and dates stay. The status's ``uri`` and ``url``
+    become ``pseudonym:`` and the pseudonym of the ``uri``. In texts these are replaced: ``@name``
+    and display names of two words and more of the accounts that the status lists; ``@name@host``,
+    mail addresses and links to profiles or to their posts, whoever's they are.
+
+    What it does not hide: who reads the text may recognise its author, and a search for it may find
+    the post; any other way to name somebody in it stays. So do pictures, the addresses of linked
+    pages, and the post's ``id``, for which the server that showed it gives the original. Counts and
+    dates of an account may tell it from all others. Data of this kind is still personal data.
+
+    Args:
+        raw: one JSON object as a server sent it, not stamped; a deletion's ``uri`` is replaced too.
+        key: 16 to 64 secret bytes.
+        host: where an account lives whose ``url``, ``uri`` and ``acct`` do not say.
+
+    Returns:
+        JSON, of which ``decode`` makes a post where it made one of ``raw``; ``{}`` for bytes that
+        are no JSON object, or one nested hundreds deep, as nobody knows what is in them.
+
+    Raises:
+        ValueError: the key is not of 16 to 64 bytes.
+    """
+    pseudonym_of("", key)
+    try:
+        status = msgspec.json.decode(raw)
+        if not isinstance(status, dict):
+            return b"{}"
+        status.pop("mastostream", None)  # a server's own would be a forgery
+        people = _People(key=key, host=host.lower())
+        for person in _people_in("", status):
+            people.add(person)
+        return msgspec.json.encode(_status(status, people))
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        return b"{}"
+
+
+_BESIDE_A_NAME: Final = re.compile(r"[(\[|:]")
+_PEOPLE_MEMBERS: Final = frozenset({"account", "accounts", "mentions"})
+_NAME_MEMBERS: Final = frozenset({"acct", "username", "id"})
+_EMPTIED: Final = frozenset({"author_name", "author_url", "display_name", "username"})
+_DATE_MEMBERS: Final = frozenset({"created_at", "last_status_at"})
+
+
+def _is_person(name: str, value: dict[str, Any]) -> bool:
+    return "acct" in value or name in _PEOPLE_MEMBERS
+
+
+def _people_in(name: str, value: object) -> Iterator[dict[str, Any]]:
+    """Yield every account in a status, its author first where that is how the server sent it."""
+    if isinstance(value, dict):
+        if _is_person(name, value):
+            yield value
+        for member, inner in value.items():
+            yield from _people_in(member, inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _people_in(name, inner)
+
+
+@attrs.frozen
+class _People:
+    """Who is in a status, and what they are called instead.
+
+    Attributes:
+        names: ``name`` and ``name@host`` in lower case, to the pseudonym.
+        ids: the accounts' ids on that server, to the pseudonym.
+        shown: display names of two words and more, as patterns, to the pseudonym.
+    """
+
+    key: bytes = attrs.field(repr=False)
+    host: str
+    names: dict[str, str] = attrs.field(factory=dict)
+    ids: dict[str, str] = attrs.field(factory=dict)
+    shown: dict[str, str] = attrs.field(factory=dict)
+
+    def add(self, person: dict[str, Any]) -> None:
+        """Learn what may stand in texts for this person."""
+        pseudonym = self.of_person(person)
+        if person.get("id") is not None:
+            self.ids[str(person["id"])] = pseudonym
+        shown = str(person.get("display_name") or "")[:_LONGEST_NAME]
+        words = _BESIDE_A_NAME.split(shown, maxsplit=1)[0].split()
+        if len(words) > 1:
+            pattern = r"\s++".join(map(re.escape, words))
+            self.shown[rf"(?<!\w){pattern}(?!\w)"] = pseudonym
+        name, hosts = _name_and_hosts(person, self.host)
+        if name:
+            self.names.setdefault(name, pseudonym)
+            for host in hosts[1:]:
+                self.names.setdefault(f"{name}@{host}", pseudonym)
+            self.names[f"{name}@{hosts[0]}"] = pseudonym
+
+    def of_person(self, person: dict[str, Any]) -> str:
+        """Return the pseudonym of an account object."""
+        name, hosts = _name_and_hosts(person, self.host)
+        return pseudonym_of(f"{name}@{hosts[0]}", self.key)
+
+    def of(self, name: str, host: str) -> str:
+        """Return the pseudonym of ``name@host``, which may be another name of a known account."""
+        full = f"{name}@{host}".lower()
+        return self.names.get(full) or pseudonym_of(full, self.key)
+
+
+def _name_and_hosts(person: dict[str, Any], local: str) -> tuple[str, list[str]]:
+    """Return the name and the hosts under which an account is known; the first is the same on all.
+
+    The host in ``acct`` may be another than that of ``url``, and its own server leaves it out.
+    """
+    acct = str(person.get("acct") or person.get("username") or "").lower()
+    name, _, host = acct.partition("@")
+    hosts = (_host(person.get("url")), _host(person.get("uri")), host or local)
+    return name, list(filter(None, hosts)) or [""]
+
+
+def _host(url: object) -> str:
+    if not isinstance(url, str):
+        return ""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2].lower()
+    except ValueError:
+        return ""
+
+
+def _status(status: dict[str, Any], people: _People) -> dict[str, Any]:
+    rewritten = {name: _rewrite(name, value, people) for name, value in status.items()}
+    address = status.get("uri") or status.get("url")
+    for name in ("uri", "url"):
+        if status.get(name) is not None:
+            rewritten[name] = SCHEME + pseudonym_of(str(address), people.key) if address else ""
+    return rewritten
+
+
+def _rewrite(name: str, value: Any, people: _People) -> Any:
+    if isinstance(value, list):
+        return [_rewrite(name, inner, people) for inner in value]
+    if isinstance(value, dict):
+        return _object(name, value, people)
+    if name.endswith(("account_id", "account_ids")):
+        return None if value is None else people.ids.get(str(value))
+    return _string(name, value, people) if isinstance(value, str) else value
+
+
+def _object(name: str, value: dict[str, Any], people: _People) -> dict[str, Any]:
+    if _is_person(name, value):
+        return _person(value, people)
+    if name == "authors":  # of a linked page
+        value = value | {"name": "", "url": ""}
+    if "account" in value:
+        return _status(value, people)
+    if "title" in value and _profile(str(value.get("url")), people):  # a linked page about a person
+        value = {k: "" if isinstance(v, str) and k != "url" else v for k, v in value.items()}
+    return {member: _rewrite(member, inner, people) for member, inner in value.items()}
+
+
+def _string(name: str, value: str, people: _People) -> str:
+    if name.endswith("acct"):
+        account, _, host = value.partition("@")
+        return people.of(account, host or people.host)
+    return "" if name in _EMPTIED else _text(value, people)
+
+
+def _person(person: dict[str, Any], people: _People) -> dict[str, Any]:
+    """Keep what is known to name nobody; whatever else servers tell of people is emptied."""
+    pseudonym = people.of_person(person)
+    kept: dict[str, Any] = {}
+    for name, value in person.items():
+        if name in _NAME_MEMBERS:
+            kept[name] = pseudonym
+        elif isinstance(value, dict):
+            kept[name] = _person(value, people) if _is_person(name, value) else {}
+        elif isinstance(value, list):
+            kept[name] = []
+        elif isinstance(value, str):
+            kept[name] = value if name in _DATE_MEMBERS else ""
+        elif value is None or isinstance(value, bool) or name.endswith("_count"):
+            kept[name] = value
+    return kept
+
+
+# Every part takes all it can and gives nothing back, so that no text makes the search slow.
+_AT: Final = r"(?:@|\uff20|%40|&\#0*+64;|&\#x0*+40;|&commat;)"
+_NAME: Final = r"\w++(?:[.-]\w++)*+"
+_HANDLE: Final = _NAME.replace(r"\w", r"(?:(?!https?://)\w)")  # in plain text they may touch
+_IN_TEXT: Final = rf"""
+    (?P<at> {_AT} ) (?P<tags> (?:<[^<>]*+>)*+ ) (?P<name> {_HANDLE} )
+    (?: {_AT} (?P<host> {_NAME} (?: :\d++ )?+ ) )?+
+    | (?<!\w) (?<!\w[.-]) (?P<mail_name> {_NAME} ) (?P<mail_at> {_AT} ) (?P<mail_host> {_NAME} )
+    """
+_IN_HTML: Final = rf"""
+    (?P<anchor> <a\s[^<>]*+> ) (?P<inside> (?: [^<] | <(?!/?a\b) )*+ ) </a\s*+>
+    | (?P<url> https?://[^\s"'<>]++ )
+    | {_IN_TEXT}
+    """
+_in_text: Final = re.compile(_IN_TEXT, re.VERBOSE | re.IGNORECASE)
+_in_html: Final = re.compile(_IN_HTML, re.VERBOSE | re.IGNORECASE)
+_SIGNS: Final = ("@", "://", "&", "%40", "\uff20")
+_HREF: Final = re.compile(r"""\bhref\s*+=\s*+("[^"]*+"|'[^']*+'|[^\s>"']++)""", re.IGNORECASE)
+_AROUND: Final = ".,;:!?()[]{}\"'*_~"
+
+
+def _text(text: str, people: _People) -> str:
+    if any(sign in text for sign in _SIGNS):
+        text = _in_html.sub(lambda found: _linked(found, people), text)
+    for pattern, pseudonym in people.shown.items():
+        text = re.sub(pattern, pseudonym, text, flags=re.IGNORECASE)
+    return text
+
+
+def _linked(found: re.Match[str], people: _People) -> str:
+    if found["anchor"]:
+        return _link(found["anchor"], found["inside"], people)
+    if not found["url"]:
+        return _named(found, people)
+    pseudonym = _profile(found["url"], people)
+    if pseudonym:
+        return SCHEME + pseudonym
+    return _in_text.sub(lambda part: _named(part, people), found["url"])
+
+
+def _named(found: re.Match[str], people: _People) -> str:
+    name, at, host = found["mail_name"], found["mail_at"], found["mail_host"]
+    if name:
+        is_host = host.rpartition(".")[1] and host.rpartition(".")[2].isalpha()
+        return people.of(name, host) if is_host else name + _handle(at, host, people)
+    at = found["at"] + _text(found["tags"], people)
+    if found["host"]:
+        return at + people.of(found["name"], found["host"])
+    return _handle(at, found["name"], people)
+
+
+def _handle(at: str, name: str, people: _People) -> str:
+    """Replace ``@name`` if it is somebody's. What follows a dot or a hyphen may be part of it."""
+    end = len(name)
+    while end > 0:
+        pseudonym = people.names.get(name[:end].lower())
+        if pseudonym:
+            return at + pseudonym + name[end:]
+        shorter = min(end, _LONGEST_NAME)
+        end = max(name.rfind(".", 0, shorter), name.rfind("-", 0, shorter))
+    return at + name
+
+
+def _link(anchor: str, inside: str, people: _People) -> str:
+    """Replace a link to a person or a post whole: servers cut the name in its text in pieces."""
+    target = _HREF.search(anchor)
+    pseudonym = _profile(target[1].strip("\"'"), people) if target else None
+    if pseudonym:
+        return f'<a href="{SCHEME}{pseudonym}">@{pseudonym}</a>'
+    return f"{_text(anchor, people)}{_text(inside, people)}</a>"
+
+
+def _profile(url: str, people: _People) -> str | None:
+    """Return the pseudonym of the person whose profile or post is at an address.
+
+    Known by ``/@name`` (Mastodon and most others), ``/users/name`` (ActivityPub ids of many), or
+    the name of somebody in the status, on that person's server.
+    """
+    address = html.unescape(url)
+    host = _host(address)
+    path = address.partition("://")[2].partition("?")[0].partition("#")[0]
+    before = ""
+    for segment in unquote(path).lower().split("/")[1:]:
+        name, _, at_host = segment.lstrip("@").rstrip(_AROUND).partition("@")
+        known = people.names.get(f"{name.strip(_AROUND)}@{at_host or host}")
+        if known and before not in ("tag", "tags"):
+            return known
+        if name and (segment.startswith("@") or before == "users"):
+            return people.of(name, at_host or host)
+        before = segment
+    return None
