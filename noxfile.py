@@ -9,7 +9,8 @@ import uv
 
 nox.options.default_venv_backend = "uv"
 nox.options.sessions = ["lint", "typing", "tests"]
-os.environ.pop("PYTHONPATH", None)
+for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):  # the latter makes each start compile all
+    os.environ.pop(name, None)
 UV = uv.find_uv_bin()
 
 
@@ -53,7 +54,7 @@ def tests(session: nox.Session, versions: str) -> None:
         sync(session, "test")
     else:
         session.install("--resolution=lowest-direct", "--group=test", "-e", ".")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "--numprocesses=2", *session.posargs)
 
 
 @nox.session

@@ -5,9 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("project", deadline=None, max_examples=60, derandomize=True)
+settings.register_profile(
+    "project",
+    deadline=None,
+    max_examples=60,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],  # a machine that is busy is no fault of the code
+)
 settings.load_profile("project")
 
 

@@ -2,10 +2,12 @@
 
 In the environment a setting is its path in upper case, joined by ``_``: ``MASTOSTREAM_SERVER``,
 ``MASTOSTREAM_ARCHIVE_COMPRESSION``. Credentials are not settings: they stand in ``.env`` or the
-environment as ``CLIENT_KEY``, ``CLIENT_SECRET`` and ``ACCESS_TOKEN``.
+environment as ``CLIENT_KEY``, ``CLIENT_SECRET`` and ``ACCESS_TOKEN``, or under each server's own
+names.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +19,7 @@ from mastostream.exceptions import ConfigurationError
 
 __all__ = [
     "CONFIG_FILE",
+    "CREDENTIAL_NAMES",
     "ArchiveSettings",
     "CollectSettings",
     "ConsentSettings",
@@ -26,11 +29,13 @@ __all__ = [
     "Settings",
     "WeightSettings",
     "WindowSettings",
+    "credential_name",
     "load_credentials",
     "load_settings",
 ]
 
 CONFIG_FILE: Final = "mastostream.toml"
+CREDENTIAL_NAMES: Final = ("CLIENT_KEY", "CLIENT_SECRET", "ACCESS_TOKEN")
 
 
 @attrs.frozen(kw_only=True)
@@ -105,6 +110,10 @@ class CollectSettings:
         overlap_horizon_s: how far back the longest of them reach.
         heartbeat_timeout_s: a stream that sends nothing for so long is dead. Three heartbeats.
         request_timeout_s: an answer that takes longer is given up.
+        requests_per_5_min: what a server allows, unless its answers say otherwise. Nine tenths of
+            it are used.
+        paging_requests_per_15_min: the same of requests that page back, of which answers say
+            nothing.
     """
 
     mode: Literal["auto", "poll", "stream"] = "auto"
@@ -115,6 +124,8 @@ class CollectSettings:
     overlap_horizon_s: float = attrs.field(default=86_400.0, validator=attrs.validators.ge(0))
     heartbeat_timeout_s: float = attrs.field(default=45.0, validator=attrs.validators.gt(0))
     request_timeout_s: float = attrs.field(default=20.0, validator=attrs.validators.gt(0))
+    requests_per_5_min: int = attrs.field(default=300, validator=attrs.validators.ge(10))
+    paging_requests_per_15_min: int = attrs.field(default=300, validator=attrs.validators.ge(10))
 
 
 @attrs.frozen(kw_only=True)
@@ -212,9 +223,27 @@ def load_settings(
 
 
 def load_credentials(
-    folder: Path | None = None, environ: Mapping[str, str] | None = None
+    folder: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    host: str | None = None,
+    only: bool = False,
 ) -> Credentials:
-    """Read the credentials from ``.env`` in this folder, overridden by the environment."""
+    """Read the credentials from ``.env`` in this folder, overridden by the environment.
+
+    A server's own names come first: ``ACCESS_TOKEN_MASTODON_SOCIAL`` for ``mastodon.social``, as
+    :func:`credential_name` makes them. The plain ones, ``ACCESS_TOKEN``, belong to the one server
+    that is followed: where there are several, nobody could say whose they are, and a token must
+    never be sent to another server than its own.
+
+    Args:
+        folder: by default this one.
+        environ: the environment.
+        host: the server they are for, with its port where it has one; ``None`` for the plain names.
+        only: this is the only server that is followed, so that the plain names are its own.
+
+    Raises:
+        ConfigurationError: ``.env`` cannot be read.
+    """
     from dotenv import dotenv_values  # noqa: PLC0415 - only commands that ask a server need it
 
     environ = os.environ if environ is None else environ
@@ -223,11 +252,18 @@ def load_credentials(
         values = dict(dotenv_values(path)) if path.is_file() else {}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"cannot read {path}: {error}") from error
-    found = {
-        name.lower(): environ.get(name) or values.get(name) or None
-        for name in ("CLIENT_KEY", "CLIENT_SECRET", "ACCESS_TOKEN")
-    }
+    found: dict[str, str | None] = {}
+    for plain in CREDENTIAL_NAMES:
+        names = [] if host is None else [credential_name(plain, host)]
+        names += [plain] if host is None or only else []
+        known = (environ.get(name) or values.get(name) for name in names)
+        found[plain.lower()] = next(filter(None, known), None)
     return Credentials(**found)
+
+
+def credential_name(name: str, host: str) -> str:
+    """Return what a server's own credential is called in the environment and in ``.env``."""
+    return f"{name}_{re.sub('[^A-Z0-9]', '_', host.upper())}"
 
 
 def _read_file(file: Path | None) -> dict[str, Any]:

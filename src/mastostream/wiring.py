@@ -4,19 +4,23 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 import attrs
 from filelock import FileLock, Timeout
 
 from mastostream.archiver import Archiver
-from mastostream.collector import Collector, CollectorMemory
-from mastostream.config import Credentials, Settings
+from mastostream.collector import Collector, CollectorMemory, KeyBy, Rhythm, Target
+from mastostream.config import Credentials, ServerSettings, Settings, credential_name
 from mastostream.core.analyses import Analysis, built_in
+from mastostream.core.consent import REASONS, ConsentPolicy
 from mastostream.core.engagement import EngagementWeights
 from mastostream.core.hashtags import normalize_hashtag
+from mastostream.core.pseudonyms import KEY_BYTES
 from mastostream.core.topics import DEAD_LETTERS, ENGAGEMENT, HASHTAGS, STREAM
 from mastostream.engines.local import LocalEngine
 from mastostream.engines.local.engine import OnResults
@@ -31,12 +35,19 @@ from mastostream.log.sqlite import (
     TopicFacts,
     topic_facts,
 )
-from mastostream.ports.clock import Clock
+from mastostream.ports.clock import Clock, ScaledClock, SystemClock
 from mastostream.ports.log import LogReader, LogWriter
+from mastostream.ports.source import About
 from mastostream.ports.stage import Stage
+from mastostream.ports.stream import Feed, Put, Streams
 from mastostream.sinks.archive import FileArchive, value_of
 from mastostream.sinks.sqlite import SqliteIndex, SqliteIndexReader
-from mastostream.sources.mastodon import HashtagSource, MastodonClient
+from mastostream.sources.mastodon import (
+    MastodonClient,
+    server_url,
+    streaming_url,
+    user_agent,
+)
 
 __all__ = [
     "Places",
@@ -46,20 +57,49 @@ __all__ = [
     "counters",
     "dead_letter_reader",
     "engine",
+    "followed_servers",
     "held",
     "index_reader",
     "indexer",
+    "key_by",
     "log_writer",
     "mastodon_client",
     "places",
     "retention_stages",
+    "system_clock",
     "topics",
     "unwrap_line",
 ]
 
 Mode = Literal["stream", "sql"]
 _NEVER_IN_TAGS: Final = re.compile(r"[\s\x00-/:-@\[-^`{-\x7f]")
+_CHECK_S: Final = 300.0
+"""How often a page shows whether a stream brings all of a hashtag's posts."""
+
+_CLOCK: Final = "MASTOSTREAM_SIMULATED_CLOCK"
+CredentialsFor = Callable[[str, bool], Credentials]
+"""The credentials for a host; the second argument says whether it is the only one."""
+
 unwrap_line: Callable[[bytes], bytes] = value_of
+
+
+def system_clock() -> Clock:
+    """Return the machine's clock, or the one of the simulation that this process is part of.
+
+    Raises:
+        ConfigurationError: the simulation's clock cannot be read.
+    """
+    text = os.environ.get(_CLOCK)
+    if not text:
+        return SystemClock()
+    try:
+        real_ms, simulated_ms, speed = text.split(",")
+        return ScaledClock(int(real_ms), int(simulated_ms), float(speed))
+    except ValueError:
+        raise ConfigurationError(
+            f"{_CLOCK}={text!r}: expected three numbers: milliseconds since 1970 by the machine's "
+            "clock, by the simulation's, and the speed"
+        ) from None
 
 
 @attrs.frozen(kw_only=True)
@@ -172,34 +212,145 @@ def _load(name: str) -> Analysis:
     return analysis
 
 
-def mastodon_client(settings: Settings, credentials: Credentials) -> MastodonClient:
-    """Return a client for the configured server."""
-    return MastodonClient(settings.server, token=credentials.access_token, contact=settings.contact)
-
-
-def collector(settings: Settings, credentials: Credentials, clock: Clock) -> Collector:
-    """Follow the configured hashtags of the configured server.
+def followed_servers(settings: Settings) -> tuple[ServerSettings, ...]:
+    """Return whom to follow, each with its hashtags and its mode.
 
     Raises:
-        ConfigurationError: no hashtag is given, or one that is none.
+        ConfigurationError: a server without a hashtag, one that is named twice, or a name that is
+            none.
     """
-    if not settings.tags:
-        raise ConfigurationError(
-            "no hashtag to follow: name one with --tag, or 'tags' in mastostream.toml"
+    found: dict[str, ServerSettings] = {}
+    names: dict[str, str] = {}
+    for each in settings.servers or (ServerSettings(server=settings.server),):
+        tags = tuple(map(_hashtag, each.tags or settings.tags))
+        if not tags:
+            raise ConfigurationError(
+                "no hashtag to follow: name one with --tag, or 'tags' in mastostream.toml"
+            )
+        url = server_url(each.server)
+        if url in found:
+            raise ConfigurationError(f"the server {each.server} is named twice")
+        name = credential_name("ACCESS_TOKEN", urlsplit(url).netloc)
+        if name in names:
+            raise ConfigurationError(
+                f"{names[name]} and {each.server} would share the token {name}: follow them from "
+                "two data folders"
+            )
+        names[name] = each.server
+        spelled = {normalize_hashtag(tag): tag for tag in tags}
+        found[url] = ServerSettings(
+            server=each.server,
+            tags=tuple(spelled.values()),
+            mode=each.mode or settings.collect.mode,
         )
+    return tuple(found.values())
+
+
+def mastodon_client(settings: Settings, server: str, token: str | None) -> MastodonClient:
+    """Return a client for a server."""
+    timeout_s = settings.collect.request_timeout_s
+    return MastodonClient(server, token=token, contact=settings.contact, timeout_s=timeout_s)
+
+
+def key_by(settings: Settings) -> KeyBy:
+    """Return what posts are called: one server's ids, or the names that all servers share."""
+    if settings.collect.key != "auto":
+        return settings.collect.key
+    return "id" if len(followed_servers(settings)) == 1 else "uri"
+
+
+def collector(settings: Settings, credentials_for: CredentialsFor, clock: Clock) -> Collector:
+    """Follow the configured hashtags of the configured servers.
+
+    Raises:
+        ConfigurationError: a server or a hashtag is none, or the key of pseudonyms is missing.
+    """
     where = places(settings)
-    sources = [
-        HashtagSource(mastodon_client(settings, credentials), tag, clock=clock)
-        for tag in {normalize_hashtag(tag): tag for tag in map(_hashtag, settings.tags)}.values()
-    ]
-    return Collector(
-        sources,
-        log_writer(settings),
-        SqliteLogReader(where.log, topic=STREAM, group="collect"),
-        CollectorMemory(where.memory),
-        clock=clock,
-        interval_s=settings.interval_s,
+    servers = followed_servers(settings)
+    memory = CollectorMemory(
+        where.memory,
+        key_by=key_by(settings),
+        refresh_after_s=settings.collect.refresh_after_s,
     )
+    collect = settings.collect
+    return Collector(
+        [_target(settings, each, credentials_for, only=len(servers) == 1) for each in servers],
+        log_writer(settings, clock),
+        SqliteLogReader(where.log, topic=STREAM, group="collect"),
+        memory,
+        clock=clock,
+        rhythm=Rhythm(
+            interval_s=settings.interval_s,
+            longest_interval_s=collect.longest_interval_s,
+            check_s=min(_CHECK_S, collect.overlap_s),
+            overlap_s=collect.overlap_s,
+            overlap_horizon_s=collect.overlap_horizon_s,
+            requests_per_5_min=collect.requests_per_5_min,
+            paging_requests_per_15_min=collect.paging_requests_per_15_min,
+        ),
+        key_by=key_by(settings),
+        make_streams=partial(_streams, clock=clock, settings=settings)
+        if any(each.mode != "poll" for each in servers)
+        else None,
+        policy=ConsentPolicy(
+            leave_out_noindex=settings.consent.leave_out_noindex,
+            leave_out_bots=settings.consent.leave_out_bots,
+            languages=settings.consent.languages,
+            visibilities=settings.consent.visibilities,
+        ),
+        pseudonym_key=_pseudonym_key(settings),
+    )
+
+
+def _target(
+    settings: Settings, server: ServerSettings, credentials_for: CredentialsFor, *, only: bool
+) -> Target:
+    token = credentials_for(urlsplit(server_url(server.server)).netloc, only).access_token
+    client = mastodon_client(settings, server.server, token)
+
+    def make_feed(
+        about: About, tags: tuple[str, ...], transport: Literal["websocket", "sse"]
+    ) -> Feed:
+        return Feed(
+            name=client.host,
+            url=streaming_url(server.server, about.streaming_url),
+            tags=tags,
+            transport=transport,
+            token=token,
+            user_agent=user_agent(settings.contact),
+        )
+
+    return Target(server=client, tags=server.tags, mode=server.mode or "auto", make_feed=make_feed)
+
+
+def _streams(put: Put, clock: Clock, settings: Settings) -> Streams:
+    from mastostream.sources.mastodon.streaming import (  # noqa: PLC0415 - 0.2 s to import
+        MastodonStreams,
+    )
+
+    return MastodonStreams(
+        put, clock=clock, heartbeat_timeout_s=settings.collect.heartbeat_timeout_s
+    )
+
+
+def _pseudonym_key(settings: Settings) -> bytes | None:
+    name = settings.consent.pseudonym_key_file
+    if not name:
+        return None
+    try:
+        key = Path(name).read_bytes().strip()
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read the key of the pseudonyms, {name}: {error.strerror}; make one with: "
+            f"head -c 32 /dev/urandom | base64 > {name}"
+        ) from error
+    shortest, longest = KEY_BYTES
+    if not shortest <= len(key) <= longest:
+        raise ConfigurationError(
+            f"the key of the pseudonyms, {name}, has {len(key)} bytes: expected {shortest} to "
+            f"{longest}"
+        )
+    return key
 
 
 def _hashtag(text: str) -> str:
@@ -280,10 +431,7 @@ def counters(stages: Sequence[Stage]) -> dict[str, int]:
     found: dict[str, int] = {}
     for stage in stages:
         if isinstance(stage, Collector):
-            sources = stage.stats.sources
-            found["posts_collected"] = stage.stats.appended
-            found["source_retries"] = sum(each.retries for each in sources)
-            found["source_incomplete_rounds"] = sum(each.incomplete for each in sources)
+            found.update(_collector_counters(stage))
         elif isinstance(stage, LocalEngine):
             found["records_rejected"] = stage.stats.rejected
             found["records_late"] = stage.stats.late
@@ -294,9 +442,30 @@ def counters(stages: Sequence[Stage]) -> dict[str, int]:
     return found
 
 
-def log_writer(settings: Settings) -> LogWriter:
+def _collector_counters(stage: Collector) -> dict[str, int]:
+    intake, sources = stage.stats.intake, stage.stats.sources
+    return {
+        "posts_collected": intake.new,
+        "edits_collected": intake.edits,
+        "deletes_collected": intake.deletes,
+        "refreshes_collected": intake.refreshes,
+        "posts_known": intake.known,
+        "posts_stale": intake.stale,
+        "posts_after_delete": intake.after_delete,
+        "events_ignored": stage.stats.ignored_events,
+        **{f"posts_left_out_{reason}": intake.left_out[reason] for reason in REASONS},
+        "source_requests": sum(each.requests for each in stage.stats.servers),
+        "source_retries": sum(each.retries for each in sources),
+        "source_incomplete_rounds": sum(each.incomplete for each in sources),
+        "source_stream_missed": sum(each.stream_missed for each in sources),
+        "sources_failed": sum(each.failed for each in sources),
+    }
+
+
+def log_writer(settings: Settings, clock: Clock | None = None) -> LogWriter:
     """Return a writer to the log."""
-    return SqliteLogWriter(places(settings).log, partitions=settings.partitions)
+    now_ms = (clock or system_clock()).now_ms
+    return SqliteLogWriter(places(settings).log, partitions=settings.partitions, now_ms=now_ms)
 
 
 def dead_letter_reader(settings: Settings, group: str) -> LogReader:

@@ -3,15 +3,13 @@
 import gc
 import os
 import sqlite3
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-
-import msgspec
+from typing import Any
 
 from mastostream.archiver import Archiver
-from mastostream.collector import Collector, CollectorMemory
+from mastostream.collector import Collector, CollectorMemory, Target
 from mastostream.core.analyses import COUNT, built_in
 from mastostream.core.topics import ENGAGEMENT, HASHTAGS, STREAM
 from mastostream.engines.local import LocalEngine
@@ -24,7 +22,8 @@ from mastostream.log.sqlite import (
     apply_retention,
 )
 from mastostream.ports.clock import SystemClock
-from mastostream.ports.source import Fetched, Sighting
+from mastostream.ports.source import About
+from mastostream.ports.stream import Feed, Opened, Put, StreamEvent
 from mastostream.sinks.archive import FileArchive
 from mastostream.sinks.sqlite import SqliteIndex
 from mastostream.testing.simulator import generate_statuses
@@ -35,27 +34,51 @@ SETTLED = POSTS // 5
 MOST_GROWTH = 1.1
 
 
-class Generated:
-    """A source that never ends, and is always new."""
+class Quiet:
+    """A server that shows nothing to those who ask: all comes by its stream."""
 
-    name = "generated"
+    host = "x.example"
+    limits = None
+    most_ids = 20
 
-    def __init__(self) -> None:
-        self._statuses: Iterator[bytes] = generate_statuses(POSTS)
+    def about(self) -> About:
+        return About(domain=self.host, family="other", version="")
 
-    def fetch(self, cursor: str | None) -> Fetched:
-        now = datetime.now(UTC)
-        sightings = []
-        for raw in islice(self._statuses, ROUND):
-            post_id = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])["id"]
-            key = msgspec.json.decode(post_id, type=str)
-            sightings.append(
-                Sighting(raw=raw, key=key, event="new", instance="x.example", observed_at=now)
-            )
-        return Fetched(sightings=sightings, cursor=sightings[-1].key if sightings else cursor)
+    def timeline(self, tags: Sequence[str], **_: object) -> Sequence[bytes]:
+        return ()
+
+    def statuses(self, ids: Sequence[str]) -> Sequence[bytes] | None:
+        return ()
 
     def close(self) -> None:
         pass
+
+
+class Generated:
+    """A stream that never ends, and is always new."""
+
+    def __init__(self, put: Put) -> None:
+        self._put = put
+        self._statuses: Iterator[bytes] = generate_statuses(POSTS)
+
+    def follow(self, feed: Feed) -> None:
+        self._put(Opened(feed.name, feed.tags))
+
+    def unfollow(self, name: str) -> None:
+        pass
+
+    def pause(self, *, paused: bool) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def send(self, count: int) -> int:
+        now_ms = SystemClock().now_ms()
+        statuses = list(islice(self._statuses, count))
+        for raw in statuses:
+            self._put(StreamEvent(Quiet.host, "update", raw, "news", now_ms))
+        return len(statuses)
 
 
 def resident_bytes() -> int:
@@ -67,13 +90,22 @@ def resident_bytes() -> int:
 def test_memory_is_flat(tmp_path: Path) -> None:
     path = tmp_path / "log.sqlite3"
     clock = SystemClock()
+    made: list[Generated] = []
+
+    def make_streams(put: Put) -> Generated:
+        made.append(Generated(put))
+        return made[0]
+
+    def make_feed(about: About, tags: tuple[str, ...], transport: Any) -> Feed:
+        return Feed(name=about.domain, url="ws://x.example", tags=tags, transport=transport)
+
     collector = Collector(
-        [Generated()],
+        [Target(server=Quiet(), tags=("news",), make_feed=make_feed)],
         SqliteLogWriter(path),
         SqliteLogReader(path, topic=STREAM, group="collect"),
         CollectorMemory(tmp_path / "memory.sqlite3"),
         clock=clock,
-        interval_s=0.0,
+        make_streams=make_streams,
     )
     analyses = (*built_in("stream", "full"), COUNT)
     engine = LocalEngine(SqliteEngineLog(path, topic=STREAM), analyses, clock=clock)
@@ -85,7 +117,10 @@ def test_memory_is_flat(tmp_path: Path) -> None:
     archiver = Archiver(SqliteLogReader(path, topic=STREAM, group="archive"), archive)
     settled = done = 0
     while done < POSTS:
-        done += collector.step(0.0)
+        sent = made[0].send(ROUND)
+        while sent > 0:
+            sent -= collector.step(1.0)
+        done += ROUND
         for stage in (engine, indexer, archiver):
             while stage.step(0.0):
                 pass

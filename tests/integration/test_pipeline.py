@@ -21,6 +21,10 @@ from mastostream.testing.simulator import SimulatedServer
 
 BIN = Path(sys.executable).parent
 KILLS = 50
+UNLIMITED = {
+    "MASTOSTREAM_COLLECT_REQUESTS_PER_5_MIN": "1000000",
+    "MASTOSTREAM_COLLECT_PAGING_REQUESTS_PER_15_MIN": "1000000",
+}
 
 
 def mastostream(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -97,7 +101,7 @@ def test_kill_9_at_random_moments_loses_and_repeats_nothing(tmp_path: Path) -> N
     with SimulatedServer(now_ms=clock, posts_per_s=40, rate_limit=None, backlog_s=20) as server:
         command = [BIN / "mastostream", "run", "--server", server.url, "--data", str(folder)]
         command += ["--tag", "news", "--tag", "python", "--interval", "0.1", "-vv"]
-        environment = os.environ | {"MASTOSTREAM_ARCHIVE_ROTATE_S": "0.5"}
+        environment = os.environ | UNLIMITED | {"MASTOSTREAM_ARCHIVE_ROTATE_S": "0.5"}
         first = mastostream(*command[1:], "--seconds", "3", env=environment)
         assert first.returncode == 0, first.stderr
         since_ms = clock()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mastostream.config import Settings, load_credentials, load_settings
+from mastostream.config import Settings, credential_name, load_credentials, load_settings
 from mastostream.exceptions import ConfigurationError
 
 
@@ -58,3 +58,38 @@ def test_credentials_come_from_the_env_file_and_are_not_shown(tmp_path: Path) ->
     assert (credentials.access_token, credentials.client_key) == ("from-file", None)
     assert "from-file" not in repr(credentials)
     assert load_credentials(tmp_path, {"ACCESS_TOKEN": "env"}).access_token == "env"
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("mastodon.social", "ACCESS_TOKEN_MASTODON_SOCIAL"),
+        ("127.0.0.1:3000", "ACCESS_TOKEN_127_0_0_1_3000"),
+        ("straße-1.example", "ACCESS_TOKEN_STRASSE_1_EXAMPLE"),
+        ("мой.example", "ACCESS_TOKEN_____EXAMPLE"),
+    ],
+)
+def test_a_server_has_names_of_its_own_for_its_credentials(host: str, name: str) -> None:
+    assert credential_name("ACCESS_TOKEN", host) == name
+
+
+def test_a_token_is_only_for_its_own_server(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("ACCESS_TOKEN=plain\nACCESS_TOKEN_A_EXAMPLE=of-a\n")
+
+    def token(host: str, *, only: bool = False, **environ: str) -> str | None:
+        return load_credentials(tmp_path, environ, host, only).access_token
+
+    assert token("a.example") == token("a.example", only=True) == "of-a"
+    assert token("b.example") is None
+    assert token("b.example", only=True) == "plain"
+    assert token("a.example", ACCESS_TOKEN="env") == "of-a"
+    assert token("a.example", only=True, ACCESS_TOKEN="env") == "of-a"
+    assert token("a.example", ACCESS_TOKEN_A_EXAMPLE="env") == "env"
+    assert token("a.example:8443") is None
+    assert load_credentials(tmp_path, {}).access_token == "plain"
+
+
+def test_an_empty_credential_of_a_server_leaves_the_plain_one(tmp_path: Path) -> None:
+    environ = {"CLIENT_KEY": "plain", "CLIENT_KEY_A_EXAMPLE": ""}
+    assert load_credentials(tmp_path, environ, "a.example", only=True).client_key == "plain"
+    assert load_credentials(tmp_path, environ, "a.example").client_key is None

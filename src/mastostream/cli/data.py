@@ -22,11 +22,16 @@ from mastostream.core.dead_letters import DeadLetter, dead_letter_of
 from mastostream.core.topics import DEAD_LETTERS
 from mastostream.dashboards.text import safe
 from mastostream.exceptions import ConfigurationError
-from mastostream.ports.clock import SystemClock
 from mastostream.ports.log import NewRecord
 from mastostream.sources.replay import replay as replay_into
 from mastostream.sources.replay import replay_files, total_bytes
-from mastostream.wiring import dead_letter_reader, log_writer, topics, unwrap_line
+from mastostream.wiring import (
+    dead_letter_reader,
+    log_writer,
+    system_clock,
+    topics,
+    unwrap_line,
+)
 
 __all__ = ["dead_letters", "replay"]
 
@@ -66,7 +71,7 @@ def replay(
                 files,
                 writer,
                 topic=topic,
-                clock=SystemClock(),
+                clock=system_clock(),
                 stop=stop,
                 unwrap=unwrap_line,
                 speed=speed,

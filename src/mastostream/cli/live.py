@@ -20,11 +20,10 @@ from mastostream.core.analyses import Analysis
 from mastostream.dashboards.metrics import MetricsServer
 from mastostream.dashboards.terminal import ViewState, render, window_table
 from mastostream.exceptions import RetriableError
-from mastostream.ports.clock import SystemClock
 from mastostream.ports.index import Summary
 from mastostream.ports.stage import Stage, StageHealth
 from mastostream.runner import Runner
-from mastostream.wiring import counters, index_reader
+from mastostream.wiring import counters, index_reader, system_clock
 
 __all__ = ["Results", "Watch", "drive", "stopping"]
 
@@ -83,7 +82,7 @@ def drive(stages: Sequence[Stage], settings: Settings, output: Output, watch: Wa
     Raises:
         MastostreamError: a stage failed.
     """
-    runner = Runner(stages, clock=SystemClock())
+    runner = Runner(stages, clock=system_clock())
     began_s = time.monotonic()
     hint = f"data: {settings.data}   Ctrl-C stops, the data is kept"
     with stopping(runner.stop), ExitStack() as stack:

@@ -11,8 +11,10 @@ from typing import Final
 import click
 
 from mastostream.cli.data import dead_letters, replay
+from mastostream.cli.doctor import doctor
+from mastostream.cli.login import login
 from mastostream.cli.pipeline import analyze, archive, collect, demo, index, run
-from mastostream.cli.setup import completion, doctor, init
+from mastostream.cli.setup import completion, init
 from mastostream.cli.simulate import simulate
 from mastostream.exceptions import (
     ConfigurationError,
@@ -44,6 +46,7 @@ def cli() -> None:
 
 for _command in (
     init,
+    login,
     doctor,
     demo,
     simulate,

@@ -5,7 +5,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -16,7 +16,7 @@ from rich.console import Console
 from mastostream.config import Settings, load_settings
 from mastostream.core.topics import STREAM
 
-__all__ = ["Output", "common", "server_options", "tell", "topic_option"]
+__all__ = ["Output", "common", "named", "server_options", "tell", "topic_option"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -92,11 +92,26 @@ def server_options(command: Callable[_P, _T]) -> Callable[_P, _T]:
     """Give a command what says whom to follow."""
     for option in (
         click.option("--interval", type=float, help="Seconds between two looks at a hashtag."),
+        click.option(
+            "--mode",
+            type=click.Choice(["auto", "poll", "stream"]),
+            help="How servers are read: by streams, by asking, or as each of them really can.",
+        ),
         click.option("--tag", "tags", multiple=True, help="Hashtag to follow; may be repeated."),
-        click.option("--server", help="Mastodon server: a host name or a URL."),
+        click.option(
+            "--server",
+            "servers",
+            multiple=True,
+            help="Mastodon server: a host name or a URL; may be repeated.",
+        ),
     ):
         command = option(command)
     return command
+
+
+def named(servers: Sequence[str]) -> list[dict[str, str]] | None:
+    """Return the setting that stands for these servers, if there are any."""
+    return [{"server": server} for server in servers] or None
 
 
 def topic_option(text: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:

@@ -10,22 +10,24 @@ import attrs
 import click
 
 from mastostream.cli.live import Results, Watch, drive
-from mastostream.cli.options import Output, common, server_options, tell, topic_option
-from mastostream.config import Credentials, Settings, load_credentials
+from mastostream.cli.options import Output, common, named, server_options, tell, topic_option
+from mastostream.config import Credentials, ServerSettings, Settings, load_credentials
 from mastostream.core.analyses import SQL_ANALYSES, STREAM_ANALYSES
 from mastostream.core.topics import STREAM
-from mastostream.ports.clock import SystemClock
 from mastostream.ports.stage import Stage
 from mastostream.runner import run_until_idle
 from mastostream.testing.simulator import SimulatedServer
 from mastostream.wiring import (
+    CredentialsFor,
     analyses,
     archiver,
     collector,
     engine,
+    followed_servers,
     held,
     indexer,
     retention_stages,
+    system_clock,
 )
 
 __all__ = ["analyze", "archive", "collect", "demo", "index", "run"]
@@ -54,8 +56,9 @@ _once = click.option("--once", is_flag=True, help="Process what is there, then s
 def run(
     settings: MakeSettings,
     output: Output,
-    server: str | None,
+    servers: Sequence[str],
     tags: Sequence[str],
+    mode: str | None,
     interval: float | None,
     seconds: float | None,
     metrics_port: int | None,
@@ -67,9 +70,10 @@ def run(
 
     Example: mastostream run --tag news --server mastodon.social
     """
-    chosen = settings(server=server, tags=tags, interval_s=interval)
-    title = f"{chosen.server}: {' '.join('#' + tag for tag in chosen.tags)}"
-    _run_all(chosen, load_credentials(), output, title, seconds, metrics_port, not no_archive)
+    chosen = settings(servers=named(servers), tags=tags, collect__mode=mode, interval_s=interval)
+    _run_all(
+        chosen, _credentials_for, output, _title(chosen), seconds, metrics_port, not no_archive
+    )
 
 
 @click.command()
@@ -103,31 +107,41 @@ def demo(
     with SimulatedServer(
         posts_per_s=rate, seed=seed, backlog_s=600, rate_limit=None, growth_s=30.0
     ) as server:
-        chosen = attrs.evolve(chosen, server=server.url)
+        chosen = attrs.evolve(chosen, servers=(ServerSettings(server=server.url),))
         title = "simulated server: " + " ".join("#" + tag for tag in _DEMO_TAGS)
-        _run_all(chosen, Credentials(), output, title, seconds, metrics_port, True)
+        _run_all(chosen, lambda *_: Credentials(), output, title, seconds, metrics_port, True)
     query = "'SELECT account, engagement_score FROM engagement LIMIT 5'"
     tell(output, f"Look into it: sqlite3 {chosen.data}/mastostream.sqlite3 {query}")
     tell(output, "For real: mastostream run --tag news --server mastodon.social")
 
 
+def _credentials_for(host: str, only: bool) -> Credentials:
+    return load_credentials(host=host, only=only)
+
+
+def _title(settings: Settings) -> str:
+    servers = followed_servers(settings)
+    tags = dict.fromkeys(f"#{tag}" for each in servers for tag in each.tags)
+    return f"{', '.join(each.server for each in servers)}: {' '.join(tags)}"
+
+
 def _run_all(
     settings: Settings,
-    credentials: Credentials,
+    credentials_for: CredentialsFor,
     output: Output,
     title: str,
     seconds: float | None,
     metrics_port: int | None,
     with_archive: bool,
 ) -> None:
-    clock = SystemClock()
+    clock = system_clock()
     chosen = (
         *analyses(settings, "stream", _PIPELINE),
         *analyses(settings, "sql", _PIPELINE_WINDOWS),
     )
     names = ["collect", "analyze", "index", *(["archive"] if with_archive else [])]
     with held(settings, names):
-        collecting = collector(settings, credentials, clock)
+        collecting = collector(settings, credentials_for, clock)
         analyzing = engine(settings, chosen, clock)
         indexing = indexer(settings, clock)
         stages: list[Stage] = [collecting, analyzing, indexing]
@@ -146,18 +160,19 @@ def _run_all(
 def collect(
     settings: MakeSettings,
     output: Output,
-    server: str | None,
+    servers: Sequence[str],
     tags: Sequence[str],
+    mode: str | None,
     interval: float | None,
     seconds: float | None,
     metrics_port: int | None,
 ) -> None:
     """Collect posts of hashtags into the log."""
-    chosen = settings(server=server, tags=tags, interval_s=interval)
+    chosen = settings(servers=named(servers), tags=tags, collect__mode=mode, interval_s=interval)
     with held(chosen, ["collect"]):
-        stage = collector(chosen, load_credentials(), SystemClock())
-        stages = [stage, *retention_stages(chosen, SystemClock())]
-        title = f"collecting from {chosen.server}"
+        stage = collector(chosen, _credentials_for, system_clock())
+        stages = [stage, *retention_stages(chosen, system_clock())]
+        title = f"collecting from {_title(chosen)}"
         drive(
             stages, chosen, output, Watch(title=title, seconds=seconds, metrics_port=metrics_port)
         )
@@ -216,7 +231,7 @@ def analyze(
     shows = any(analysis.aggregate or not analysis.topic for analysis in picked)
     results = Results(output)
     with held(chosen, [f"analyze-{analysis.name}" for analysis in picked]):
-        stage = engine(chosen, picked, SystemClock(), results)
+        stage = engine(chosen, picked, system_clock(), results)
         if once:
             _finish_engine(stage, chosen, output, results if shows else None, close_windows)
             return
@@ -264,7 +279,7 @@ def index(
     """Index the results: the newest version of each document."""
     chosen = settings()
     with held(chosen, ["index"]):
-        _stage(indexer(chosen, SystemClock()), chosen, output, once, seconds, metrics_port)
+        _stage(indexer(chosen, system_clock()), chosen, output, once, seconds, metrics_port)
 
 
 @click.command()
@@ -288,7 +303,7 @@ def archive(
     """Keep the raw posts in files of JSON lines."""
     chosen = settings(archive__compression=compression, archive__rotate_s=rotate_seconds)
     with held(chosen, [f"archive-{topic}"] if topic != STREAM else ["archive"]):
-        stage = archiver(chosen, SystemClock(), topic)
+        stage = archiver(chosen, system_clock(), topic)
         _stage(stage, chosen, output, once, seconds, metrics_port)
 
 

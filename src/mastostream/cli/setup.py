@@ -1,35 +1,47 @@
-"""Beginning, and finding out why it does not work."""
+"""Beginning."""
 
 import os
-import shutil
-import sqlite3
-import sys
-from collections.abc import Callable, Iterator
-from typing import Final, Literal
+from typing import Final
 
-import attrs
 import click
 from click.shell_completion import get_completion_class
-from rich.table import Table
-from rich.text import Text
 
 from mastostream.cli.options import Output, common, tell
 from mastostream.cli.pipeline import MakeSettings
-from mastostream.config import CONFIG_FILE, Settings, load_credentials
-from mastostream.exceptions import ConfigurationError, FatalError, MastostreamError
-from mastostream.wiring import mastodon_client, places, topics
+from mastostream.config import CONFIG_FILE
+from mastostream.exceptions import ConfigurationError, FatalError
 
-__all__ = ["completion", "doctor", "init"]
+__all__ = ["completion", "init"]
 
 _TEMPLATE: Final = """\
 # Settings of mastostream. Each can be overridden by MASTOSTREAM_<NAME> and by a flag.
 
 data = "mastostream-data"      # log, index, archive, memory of the collector
-server = "mastodon.social"     # the Mastodon server to follow
+server = "mastodon.social"     # the Mastodon server to follow; several: [[servers]], below
 tags = ["news"]                # its hashtags
 interval_s = 3.0               # seconds between two looks at a hashtag
 contact = ""                   # how the server's owner reaches you: a URL or an address
 languages = ["en"]             # what 'analyze --analysis language' lets through
+partitions = 1                 # of a topic that is created
+
+[collect]
+mode = "auto"                  # stream, poll, or auto for what the server really offers
+key = "auto"                   # what a post is called: id for one server, uri for several
+longest_interval_s = 30.0      # between two looks at a quiet hashtag
+refresh_after_s = [300.0, 3600.0, 86400.0]  # when a post's counts are read again
+overlap_s = 600.0              # between two readings of pages that were read before
+overlap_horizon_s = 86400.0    # how far back the longest of them reach
+heartbeat_timeout_s = 45.0     # a stream that sends nothing for so long is dead
+request_timeout_s = 20.0       # an answer that takes longer is given up
+requests_per_5_min = 300       # what a server allows, unless its answers say otherwise
+paging_requests_per_15_min = 300  # the same of requests that page back
+
+[consent]                      # what is left out is counted
+leave_out_noindex = false      # accounts that opted out of search engines
+leave_out_bots = false         # accounts that say that they are automated
+languages = []                 # only posts in these; empty for all
+visibilities = ["public", "unlisted"]
+pseudonym_key_file = ""        # a file with the secret that turns names into pseudonyms
 
 [weights]                      # of the engagement score
 favourites = 1
@@ -42,6 +54,7 @@ delay_s = 30.0                 # how long a window waits for posts out of order
 idle_timeout_s = 30.0          # after so much silence the wall clock closes windows
 
 [archive]
+folder = ""                    # empty for 'archive' in the data folder
 compression = "zstd"           # none, gzip or zstd
 rotate_s = 60.0                # a file is finished at this age
 rotate_bytes = 134217728       # or at this size, before compression
@@ -49,16 +62,19 @@ rotate_bytes = 134217728       # or at this size, before compression
 [retention]                    # of the log; 0 keeps everything
 age_days = 0
 size_bytes = 0
+
+# [[servers]]                  # one of several, instead of 'server'; again for each
+# server = "mastodon.social"
+# tags = []                    # empty for those above
+# mode = ""                    # empty for that of [collect]
 """
 _ENV: Final = """\
 # Credentials for the Mastodon server; most servers show hashtags without any.
-# Create an application under Preferences > Development on your server, scope 'read'.
+# 'mastostream login' fills them in. With several servers each has its own: ACCESS_TOKEN_<HOST>.
 CLIENT_KEY=
 CLIENT_SECRET=
 ACCESS_TOKEN=
 """
-_LITTLE_SPACE: Final = 2**30
-_CLOCK_TOLERANCE_S: Final = 30.0
 
 
 @click.command()
@@ -83,107 +99,8 @@ def init(settings: MakeSettings, output: Output) -> None:  # noqa: ARG001 - comm
         if not output.json:
             tell(output, f"{name}: {done}")
     if not output.json:
-        tell(output, "Next: mastostream doctor, then mastostream run")
-
-
-@attrs.frozen(kw_only=True)
-class _Finding:
-    what: str
-    state: Literal["ok", "warning", "wrong"]
-    detail: str
-
-
-@click.command()
-@common
-@click.option("--server", help="Mastodon server: a host name or a URL.")
-@click.option("--offline", is_flag=True, help="Ask no server.")
-def doctor(settings: MakeSettings, output: Output, server: str | None, offline: bool) -> None:
-    """Check what a pipeline needs.
-
-    Where something is wrong, it says what to do.
-    """
-    chosen = settings(server=server)
-    checks: list[Callable[[Settings], Iterator[_Finding]]] = [_check_python, _check_data]
-    if not offline:
-        checks.append(_check_server)
-    findings = [finding for check in checks for finding in _checked(check, chosen)]
-    styles = {"ok": "green", "warning": "yellow", "wrong": "bold red"}
-    table = Table("what", "state", "detail")
-    for finding in findings:
-        output.emit("check", **attrs.asdict(finding))
-        style = styles[finding.state]
-        table.add_row(finding.what, Text(finding.state, style=style), Text(finding.detail))
-    if not output.json:
-        output.console.print(table)
-    if any(finding.state == "wrong" for finding in findings):
-        raise FatalError("something is wrong: see above")
-
-
-def _checked(
-    check: Callable[[Settings], Iterator[_Finding]], settings: Settings
-) -> Iterator[_Finding]:
-    try:
-        yield from check(settings)
-    except MastostreamError as error:
-        yield _Finding(
-            what=check.__name__.removeprefix("_check_"), state="wrong", detail=str(error)
-        )
-
-
-def _check_python(_: Settings) -> Iterator[_Finding]:
-    yield _Finding(what="python", state="ok", detail=sys.version.split()[0])
-    yield _Finding(what="sqlite", state="ok", detail=sqlite3.sqlite_version)
-
-
-def _check_data(settings: Settings) -> Iterator[_Finding]:
-    where = places(settings)
-    existing = next(
-        path for path in (where.folder, *where.folder.absolute().parents) if path.exists()
-    )
-    if not os.access(existing, os.W_OK):
-        yield _Finding(what="data", state="wrong", detail=f"{existing} cannot be written")
-        return
-    free = shutil.disk_usage(existing).free
-    yield _Finding(
-        what="disk",
-        state="ok" if free > _LITTLE_SPACE else "warning",
-        detail=f"{free / 2**30:.1f} GiB free for {where.folder}",
-    )
-    if not where.log.exists():
-        yield _Finding(what="data", state="ok", detail=f"{where.folder}: nothing collected yet")
-        return
-    records = sum(fact.next_offset - fact.first_offset for fact in topics(settings))
-    yield _Finding(what="data", state="ok", detail=f"{where.folder}: {records} records")
-
-
-def _check_server(settings: Settings) -> Iterator[_Finding]:
-    client = mastodon_client(settings, load_credentials())
-    try:
-        facts = client.facts()
-    finally:
-        client.close()
-    yield _Finding(what="server", state="ok", detail=f"{facts.host} runs {facts.version}")
-    closed = facts.hashtags_open is False
-    yield _Finding(
-        what="hashtags",
-        state="wrong" if closed else "ok",
-        detail="closed: the server shows no hashtag timelines to you; try with ACCESS_TOKEN in .env"
-        if closed
-        else "open"
-        if facts.hashtags_open
-        else "the server does not say whether they are open",
-    )
-    if facts.token_valid is None:
-        yield _Finding(what="token", state="ok", detail="none; most servers need none for hashtags")
-    else:
-        detail = "accepted" if facts.token_valid else "refused: check ACCESS_TOKEN in .env"
-        yield _Finding(what="token", state="ok" if facts.token_valid else "wrong", detail=detail)
-    if facts.clock_difference_s is not None:
-        far = abs(facts.clock_difference_s) > _CLOCK_TOLERANCE_S
-        yield _Finding(
-            what="clock",
-            state="warning" if far else "ok",
-            detail=f"{facts.clock_difference_s:+.0f} s between the server's clock and this one",
+        tell(
+            output, "Next: mastostream doctor, then mastostream run; mastostream login for a token"
         )
 
 

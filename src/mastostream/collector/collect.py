@@ -1,123 +1,131 @@
-"""The loop: ask each source in turn, log what is new, then remember it.
+"""The loop: ask servers and listen to them, log what is new, then remember it.
 
-Delivery: each post once. A cursor is stored after the log has confirmed; a crash in between leaves
-posts in the log that are not remembered, and these are read back from the log before anything is
-fetched again.
+Delivery: each post once, each edit once. A cursor is stored after the log has confirmed; a crash in
+between leaves posts in the log that are not remembered, and these are read back from the log before
+anything else.
 """
 
-import logging
-import random
-import threading
-from collections.abc import Sequence
+import queue
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import attrs
-from tenacity import wait_random_exponential
 
-from mastostream.collector.memory import CollectorMemory
-from mastostream.collector.stamping import stamp_raw
-from mastostream.core.models import Stamp
+from mastostream.collector.followed import Followed, FollowedStats, News, Target
+from mastostream.collector.intake import Gone, Intake, IntakeStats, Sifted
+from mastostream.collector.memory import CollectorMemory, Trace
+from mastostream.collector.sighting import KeyBy, identify
+from mastostream.collector.timeline import Rhythm, SourceStats
+from mastostream.collector.traces import trace_of
+from mastostream.collector.worker import Answer
+from mastostream.core.consent import ConsentPolicy
 from mastostream.core.topics import STREAM
-from mastostream.exceptions import FatalError, RetriableError
+from mastostream.exceptions import FatalError
 from mastostream.ports.clock import Clock
-from mastostream.ports.log import LogReader, LogWriter, NewRecord
-from mastostream.ports.source import Fetched, Sighting, Source
+from mastostream.ports.log import LogReader, LogWriter
+from mastostream.ports.stream import Cut, Opened, StreamEvent, StreamItem, Streams
 
-__all__ = ["Collector", "CollectorStats", "SourceStats"]
+__all__ = ["Collector", "CollectorStats"]
 
-LONGEST_BACKOFF_S: Final = 60.0
 _READ_BACK: Final = 1_000
-_logger = logging.getLogger(__name__)
-_backoff = wait_random_exponential(multiplier=1.0, max=LONGEST_BACKOFF_S)
+_BATCH: Final = 1_000
+_FULL_INBOX: Final = 20_000
+_LOW_INBOX: Final = 5_000
+_STATUSES: Final = ("update", "status.update", "message")
+"""Events that bring a status. The last is what could not be read: it becomes a dead letter."""
 
 
-@attrs.define
-class SourceStats:
-    """How one source fares. Read by other threads."""
-
-    name: str
-    requests: int = 0
-    appended: int = 0
-    known: int = 0
-    incomplete: int = 0
-    retries: int = 0
-    failed: bool = False
-    error: str | None = None
+MakeStreams = Callable[[Callable[[StreamItem], None]], Streams]
 
 
 @attrs.define
 class CollectorStats:
-    """How the collector fares: its sources, one by one."""
+    """How the collector fares. Read by other threads.
 
-    sources: list[SourceStats]
+    Attributes:
+        servers: one by one.
+        intake: what became of what was seen.
+        ignored_events: what streams brought that is no post, such as announcements.
+    """
+
+    servers: list[FollowedStats]
+    intake: IntakeStats
+    ignored_events: int = 0
+
+    @property
+    def sources(self) -> list[SourceStats]:
+        """All timelines."""
+        return [source for server in self.servers for source in server.sources]
 
     @property
     def appended(self) -> int:
         """Posts logged since the start."""
-        return sum(source.appended for source in self.sources)
-
-
-@attrs.define
-class _Followed:
-    source: Source
-    stats: SourceStats
-    due_s: float
-    cursor: str | None
-    failures: int = 0
-
-
-class _Attempt:
-    """What tenacity's wait strategies look at."""
-
-    def __init__(self, attempt_number: int) -> None:
-        self.attempt_number = attempt_number
+        return self.intake.new
 
 
 class Collector:
-    """Follows sources. A :class:`ports.stage.Stage`."""
+    """Follows servers. A :class:`ports.stage.Stage`."""
 
     def __init__(  # noqa: PLR0913 - each is a choice of the user's, by name
         self,
-        sources: Sequence[Source],
+        targets: Sequence[Target],
         writer: LogWriter,
         reader: LogReader,
         memory: CollectorMemory,
         *,
         clock: Clock,
-        interval_s: float = 3.0,
+        rhythm: Rhythm | None = None,
+        key_by: KeyBy = "id",
+        make_streams: MakeStreams | None = None,
+        policy: ConsentPolicy | None = None,
+        pseudonym_key: bytes | None = None,
         topic: str = STREAM,
     ) -> None:
         """Go on where the memory says; everything given is closed with the collector.
 
         Args:
-            sources: each is asked every ``interval_s`` seconds, spread evenly.
+            targets: whom to follow.
             writer: where posts go.
             reader: reads the same topic back.
             memory: what has been logged.
             clock: time and waiting.
-            interval_s: seconds between two looks at a source.
+            rhythm: how often servers are asked.
+            key_by: what posts are called.
+            make_streams: makes what listens to streams, given what takes their items; ``None``:
+                servers are only asked.
+            policy: whose posts are left out.
+            pseudonym_key: the secret that makes pseudonyms; ``None`` keeps names.
             topic: where posts go.
         """
-        now_s = clock.monotonic_s()
-        spread_s = interval_s / max(1, len(sources))
+        self._inbox: queue.SimpleQueue[Answer | StreamItem] = queue.SimpleQueue()
+        self._streams = None if make_streams is None else make_streams(self._inbox.put)
         self._followed = [
-            _Followed(
-                source,
-                SourceStats(source.name),
-                now_s + order * spread_s,
-                memory.cursor(source.name),
+            Followed(
+                target,
+                memory=memory,
+                clock=clock,
+                rhythm=rhythm or Rhythm(),
+                key_by=key_by,
+                put=self._inbox.put,
+                streams=self._streams,
             )
-            for order, source in enumerate(sources)
+            for target in targets
         ]
-        self.stats = CollectorStats([followed.stats for followed in self._followed])
+        self._by_host = {followed.host: followed for followed in self._followed}
+        self._intake = Intake(memory, policy=policy, pseudonym_key=pseudonym_key, topic=topic)
+        self.stats = CollectorStats(
+            [followed.stats for followed in self._followed], self._intake.stats
+        )
         self._writer = writer
         self._reader = reader
         self._memory = memory
         self._clock = clock
-        self._interval_s = interval_s
-        self._topic = topic
-        self._never = threading.Event()
+        self._key_by: KeyBy = key_by
         self._behind = True
+        self._pending: tuple[Sifted, list[News]] | None = None
+        self._paused = False
+        self._cursors: dict[str, str] = {}  # as stored; most looks leave them as they are
         reader.seek(memory.positions())
 
     @property
@@ -126,7 +134,7 @@ class Collector:
         return "collect"
 
     def step(self, timeout_s: float) -> int:
-        """Ask the source that is due, if one is; return how many posts were logged.
+        """Take what has come, waiting up to ``timeout_s`` for it; return how much was logged.
 
         Raises:
             RetriableError: the log or the memory cannot write now; nothing was lost.
@@ -135,93 +143,143 @@ class Collector:
         if self._behind:
             self._read_back({})
             self._behind = False
-        alive = [followed for followed in self._followed if not followed.stats.failed]
-        if not alive:
-            errors = "; ".join(str(followed.stats.error) for followed in self._followed)
-            raise FatalError(f"no source is left: {errors}")
-        followed = min(alive, key=lambda each: each.due_s)
-        wait_s = followed.due_s - self._clock.monotonic_s()
-        if wait_s > 0:
-            self._clock.wait(self._never, min(wait_s, timeout_s))
-            if wait_s > timeout_s:
-                return 0
-        fetched = self._fetch(followed)
-        return 0 if fetched is None else self._keep(followed, fetched)
+        if self._pending is not None:
+            return self._keep()
+        wait_s = min((followed.send_next() for followed in self._followed), default=60.0)
+        items = self._wait(min(timeout_s, self._clock.real_s(wait_s)))
+        done = self._process(items)
+        self._end_if_nobody_is_left()
+        return done
 
     def finish(self) -> None:
-        """Nothing is left to do: each step stores what it has."""
+        """Log what has come already."""
+        if self._streams is not None:
+            self._streams.close()
+        while items := self._wait(0.0):
+            self._process(items)
+        held = [event for followed in self._followed for event in followed.listening.let_go()]
+        self._process(held)
 
     def close(self) -> None:
         """Close everything."""
+        if self._streams is not None:
+            self._streams.close()
         for followed in self._followed:
-            followed.source.close()
+            followed.close()
         self._reader.close()
         self._writer.close()
         self._memory.close()
 
-    def _fetch(self, followed: _Followed) -> Fetched | None:
-        stats = followed.stats
-        stats.requests += 1
+    def _wait(self, timeout_s: float) -> list[Answer | StreamItem]:
+        items: list[Answer | StreamItem] = []
         try:
-            fetched = followed.source.fetch(followed.cursor)
-        except RetriableError as error:
-            followed.failures += 1
-            stats.retries += 1
-            stats.error = str(error)
-            wait_s = error.retry_after_s
-            if wait_s is None:
-                wait_s = _backoff(_Attempt(followed.failures))  # type: ignore[arg-type]  # all it reads
-            else:
-                wait_s += random.uniform(0, 1)  # noqa: S311 - jitter, so that not all come at once
-            wait_s = max(wait_s, self._interval_s)
-            followed.due_s = self._clock.monotonic_s() + wait_s
-            _logger.warning("%s: %s; trying again in %.0f s", stats.name, error, wait_s)
-            return None
-        except FatalError as error:
-            stats.failed, stats.error = True, str(error)
-            _logger.error("%s: %s; this source ends here", stats.name, error)  # noqa: TRY400 - told
-            return None
-        followed.failures = 0
-        stats.error = None
-        stats.incomplete += not fetched.complete
-        followed.due_s = self._clock.monotonic_s() + (0.0 if fetched.more else self._interval_s)
-        return fetched
+            items.append(self._inbox.get(timeout=max(timeout_s, 0.0001)))
+            while len(items) < _BATCH:
+                items.append(self._inbox.get_nowait())
+        except queue.Empty:
+            pass
+        waiting = self._inbox.qsize()
+        if self._streams is not None and waiting > _FULL_INBOX and not self._paused:
+            self._paused = True
+            self._streams.pause(paused=True)
+        elif self._streams is not None and waiting < _LOW_INBOX and self._paused:
+            self._paused = False
+            self._streams.pause(paused=False)
+        return items
 
-    def _keep(self, followed: _Followed, fetched: Fetched) -> int:
-        sightings = {sighting.key: sighting for sighting in fetched.sightings}
-        known = self._memory.known(sightings, self._clock.now_ms())
-        fresh = [sighting for key, sighting in sightings.items() if key not in known]
-        followed.stats.known += len(known)
-        self._behind = True  # until the log has confirmed and the memory knows
-        if fresh:
-            self._writer.append([self._record(sighting) for sighting in fresh])
-        cursors = {} if fetched.cursor is None else {followed.source.name: fetched.cursor}
-        if fresh or fetched.cursor != followed.cursor:
-            self._read_back(cursors)
-        self._behind = False
-        followed.cursor = fetched.cursor
-        followed.stats.appended += len(fresh)
-        return len(fresh)
+    def _process(self, items: Iterable[Answer | StreamItem]) -> int:
+        news: list[News] = []
+        for item in items:
+            if isinstance(item, Answer):
+                news.append(self._by_host[item.server].take(item))
+                self._by_host[item.server].look_again()
+            elif isinstance(item, StreamEvent):
+                listening = self._by_host[item.feed].listening
+                news.extend(map(self._news, listening.take(item)))
+            elif isinstance(item, Opened):
+                self._by_host[item.feed].listening.opened(item)
+                self._by_host[item.feed].look_again()
+            elif isinstance(item, Cut):
+                self._by_host[item.feed].listening.cut(item)
+                self._by_host[item.feed].look_again()
+        for followed in self._followed:
+            followed.listening.try_again()
+            news.extend(map(self._news, followed.listening.release()))
+        if not news:
+            return 0
+        seen = [each for one in news for each in one.seen]
+        self._pending = (self._intake.sift(seen), news)
+        return self._keep()
 
-    def _record(self, sighting: Sighting) -> NewRecord:
-        stamp = Stamp(
-            key=sighting.key,
-            event=sighting.event,
-            instance=sighting.instance,
-            observed_at=sighting.observed_at,
+    def _news(self, event: StreamEvent) -> News:
+        """Read an event."""
+        if event.event == "delete":
+            post_id = event.data.decode("utf-8", "replace").strip()
+            return News([Gone(event.feed, post_id, event.received_ms)])
+        if event.event not in _STATUSES:
+            self.stats.ignored_events += 1
+            return News()
+        sighting = identify(
+            event.data,
+            instance=event.feed,
+            key_by=self._key_by,
+            event="edit" if event.event == "status.update" else "new",
+            observed_ms=event.received_ms,
         )
-        return NewRecord(self._topic, sighting.key, stamp_raw(sighting.raw, stamp))
+        self._by_host[event.feed].listening.brought(sighting.key, event.tag)
+        return News([sighting])
 
-    def _read_back(self, cursors: dict[str, str]) -> None:
+    def _keep(self) -> int:
+        """Log, then remember. After a RetriableError it is called again, with the same."""
+        assert self._pending is not None  # noqa: S101 - its callers have looked
+        sifted, news = self._pending
+        cursors = {
+            name: cursor
+            for one in news
+            for name, cursor in one.cursors.items()
+            if self._cursors.get(name) != cursor
+        }
+        if sifted.records and not sifted.written:
+            self._behind = True  # until the log has confirmed and the memory knows
+            self._writer.append(sifted.records)
+            sifted.written = True
+        if self._behind or cursors or sifted.left_out:
+            self._read_back(cursors, sifted.left_out)
+            self._cursors.update(cursors)
+            self._behind = False
+        now_ms = self._clock.now_ms()
+        if sifted.again:
+            self._memory.seen_again(sifted.again, now_ms)
+        if sifted.hasten:
+            self._memory.hasten(sifted.hasten, now_ms)
+        self._pending = None
+        for one in news:
+            if one.timeline is not None:
+                followed = self._by_host[one.timeline.host]
+                followed.kept(one, sifted.fresh)
+                followed.look_again()
+        return len(sifted.records)
+
+    def _read_back(self, cursors: dict[str, str], left_out: Sequence[Trace] = ()) -> None:
         """Remember all that the log holds, then the cursors that it makes true."""
         while True:
             records = self._reader.read(_READ_BACK, 0.0)
             last = len(records) < _READ_BACK
+            traces = [trace for record in records if (trace := trace_of(record)) is not None]
             self._memory.remember(
-                [record.key for record in records if record.key is not None],
+                [*traces, *(left_out if last else ())],
                 {record.partition: record.offset + 1 for record in records},
                 cursors if last else {},
                 self._clock.now_ms(),
             )
             if last:
                 return
+
+    def _end_if_nobody_is_left(self) -> None:
+        for followed in self._followed:
+            if followed.error is None and (followed.about is None or followed.alive()):
+                return
+            if not isinstance(followed.error, FatalError) and followed.about is None:
+                return
+        errors = Counter(str(source.error) for source in self.stats.sources)
+        raise FatalError(f"no source is left: {'; '.join(errors)}")

@@ -1,183 +1,96 @@
-"""One server's REST API, with each status kept exactly as it was sent.
+"""One server's REST API, with each status kept exactly as it was sent."""
 
-Mastodon.py speaks to the server; it turns dates and ids into objects of its own, so the bytes of
-the answers are kept beside it and cut into statuses without a change.
-"""
-
-import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from importlib.metadata import version
-from io import BytesIO
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
-import attrs
-import mastodon
 import msgspec
 import requests
 
-from mastostream.exceptions import ConfigurationError, MastostreamError
+from mastostream.ports.source import About, Limits
+from mastostream.sources.mastodon.about import about_of
 from mastostream.sources.mastodon.errors import translated
+from mastostream.sources.mastodon.visit import Visit
 
-__all__ = ["MastodonClient", "ServerFacts", "server_url"]
+__all__ = ["MastodonClient"]
 
 PAGE: Final = 40
 """The most statuses that Mastodon gives in one page."""
 
-_TIMEOUT_S: Final = 20.0
-_HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?")
+STATUSES: Final = 20
+"""The most statuses that Mastodon gives by their ids (``DEFAULT_STATUSES_LIMIT`` of its source)."""
+
+SINGLES: Final = 200
+"""After so many statuses one by one, several at once are tried again."""
+
 _decode_list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
-
-@attrs.frozen(kw_only=True)
-class ServerFacts:
-    """What a server says of itself.
-
-    Attributes:
-        hashtags_open: whether hashtag timelines may be read; ``None`` where it does not say.
-        token_valid: ``None`` without a token.
-        clock_difference_s: the server's clock minus ours.
-    """
-
-    host: str
-    version: str
-    hashtags_open: bool | None
-    token_valid: bool | None
-    clock_difference_s: float | None
-
-
-class _Session(requests.Session):
-    """Keeps the last answer, and what is in it to itself while ``withholding``.
-
-    Mastodon.py makes an object of each member of a status, which takes twenty times as long as all
-    else that is done with a page. It is given an empty page instead.
-    """
-
-    last: Any = None
-    withholding = False
-
-    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        self.last = None
-        answer = super().request(*args, **kwargs)
-        self.last = answer
-        if not (self.withholding and answer.ok):
-            return answer
-        empty = requests.Response()
-        empty.status_code, empty.headers, empty.raw = 200, answer.headers, BytesIO(b"[]")
-        return empty
-
-
-def server_url(server: str) -> str:
-    """Return the URL of a server given by host name or URL.
-
-    Raises:
-        ConfigurationError: it is neither.
-    """
-    url = server if "://" in server else f"https://{server}"
-    parts = urlsplit(url)
-    named = _HOST.fullmatch(parts.netloc) is not None
-    if parts.scheme not in ("http", "https") or not named or parts.path not in ("", "/"):
-        raise ConfigurationError(
-            f"{server!r} is no server: expected a name such as mastodon.social, or a URL"
-        )
-    return f"{parts.scheme}://{parts.netloc}"
+_decode_one: Final = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class MastodonClient:
-    """Asks one server, with one token or none."""
+    """A :class:`ports.source.Server`: one server, with one token or none."""
 
-    def __init__(self, server: str, *, token: str | None = None, contact: str = "") -> None:
-        """Connect to nothing yet.
+    def __init__(
+        self, server: str, *, token: str | None = None, contact: str = "", timeout_s: float = 20.0
+    ) -> None:
+        """Connect to nothing yet. Arguments and errors as :class:`Visit`."""
+        self.most_ids = STATUSES
+        self._visit = Visit(server, token=token, contact=contact, timeout_s=timeout_s)
+        self._has_token = token is not None
+        self._about: About | None = None
+        self._singles = 0
 
-        Args:
-            server: a host name or a URL.
-            token: never shown.
-            contact: how the server's owner reaches you, sent in the User-Agent.
+    @property
+    def host(self) -> str:
+        return self._visit.host
 
-        Raises:
-            ConfigurationError: ``server`` is no host name or URL.
-        """
-        url = server_url(server)
-        self.host = urlsplit(url).netloc
-        self._token = token
-        self._session = _Session()
-        agent = f"mastostream/{version('mastostream')}" + (f" (+{contact})" if contact else "")
-        self._api = mastodon.Mastodon(
-            api_base_url=url,
-            access_token=token,
-            user_agent=agent,
-            session=self._session,
-            ratelimit_method="throw",
-            version_check_mode="none",
-            request_timeout=_TIMEOUT_S,
-        )
+    @property
+    def limits(self) -> Limits | None:
+        return self._visit.limits
 
-    def hashtag_page(
-        self, tag: str, *, min_id: str | None = None, max_id: str | None = None
+    def about(self) -> About:
+        answer = self._visit.get("/api/v2/instance")
+        if answer.status_code in (400, 404, 405):
+            answer = self._visit.get("/api/v1/instance")
+        instance = self._decoded(answer, msgspec.json.Decoder(dict[str, Any]).decode)
+        self._about = about_of(instance, self.host, with_token=self._has_token)
+        return self._about
+
+    def timeline(
+        self, tags: Sequence[str], *, min_id: str | None = None, max_id: str | None = None
     ) -> Sequence[bytes]:
-        """Return one page of a hashtag's timeline, newest first, each status as it was sent.
+        params = {"limit": PAGE, "min_id": min_id, "max_id": max_id, "any[]": list(tags[1:])}
+        answer = self._visit.get(f"/api/v1/timelines/tag/{quote(tags[0], safe='')}", params=params)
+        if answer.status_code == 404 and self._about and self._about.family == "gotosocial":
+            return ()  # it has never heard of the hashtag so far
+        return list(map(bytes, self._decoded(answer, _decode_list)))
 
-        Raises:
-            RetriableError: 429, 5xx, the network, a cut answer.
-            FatalError: the server refuses.
-        """
-        with translated(self.host, lambda: self._session.last):
-            self._session.withholding = True
-            try:
-                self._api.timeline_hashtag(tag, limit=PAGE, min_id=min_id, max_id=max_id)
-            except Exception:
-                # What Mastodon.py cannot make sense of may still be a page of statuses.
-                if self._session.last is None or not self._session.last.ok:
-                    raise
-            finally:
-                self._session.withholding = False
-            return [bytes(raw) for raw in _decode_list(self._session.last.content)]
-
-    def facts(self) -> ServerFacts:
-        """Ask the server about itself. Errors as :meth:`hashtag_page`."""
-        with translated(self.host, lambda: self._session.last):
-            try:
-                self._api.instance_v2()
-            except mastodon.MastodonAPIError:
-                self._api.instance_v1()
-            answer = self._session.last
-            about = msgspec.json.decode(answer.content)
-            date = answer.headers.get("Date")
-        difference_s = None
-        if date:
-            difference_s = (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
-        return ServerFacts(
-            host=self.host,
-            version=str(about.get("version", "")),
-            hashtags_open=_hashtags_open(about, with_token=self._token is not None),
-            token_valid=self._token_valid(),
-            clock_difference_s=difference_s,
-        )
+    def statuses(self, ids: Sequence[str]) -> Sequence[bytes] | None:
+        if len(ids) == 1:
+            self._note_single()
+            answer = self._visit.get(f"/api/v1/statuses/{quote(ids[0], safe='')}")
+            if answer.status_code in (404, 410):
+                return ()
+            return [bytes(self._decoded(answer, _decode_one))]
+        answer = self._visit.get("/api/v1/statuses", params={"id[]": list(ids)})
+        if answer.status_code in (400, 404, 405, 422):
+            self.most_ids = max(1, len(ids) // 2) if answer.status_code == 422 else 1
+            self._singles = 0
+            return None
+        return list(map(bytes, self._decoded(answer, _decode_list)))
 
     def close(self) -> None:
-        """Close the connections."""
-        self._session.close()
+        self._visit.close()
 
-    def _token_valid(self) -> bool | None:
-        if self._token is None:
-            return None
-        try:
-            with translated(self.host, lambda: self._session.last):
-                self._api.account_verify_credentials()
-        except MastostreamError:
-            if self._session.last is not None and self._session.last.status_code in (401, 403):
-                return False
-            raise
-        return True
+    def _decoded(self, answer: requests.Response, decode: Any) -> Any:
+        if not answer.ok:
+            raise self._visit.refusal(answer)
+        with translated(self.host, lambda: answer):
+            return decode(answer.content)
 
-
-def _hashtags_open(about: dict[str, Any], *, with_token: bool) -> bool | None:
-    """Read ``configuration.timelines_access`` (Mastodon 4.5)."""
-    access = (about.get("configuration") or {}).get("timelines_access") or {}
-    feeds = access.get("hashtag_feeds") or {}
-    if not isinstance(feeds, dict) or not feeds:
-        return None
-    allowed = {"public", "authenticated"} if with_token else {"public"}
-    return any(access in allowed for access in feeds.values())
+    def _note_single(self) -> None:
+        """A server that could not give several at once may have been disturbed: ask it again."""
+        if self.most_ids == 1:
+            self._singles += 1
+            if self._singles >= SINGLES:
+                self.most_ids = STATUSES

@@ -12,14 +12,14 @@ from mastodon import errors
 
 from mastostream.exceptions import FatalError, MastostreamError, RetriableError
 
-__all__ = ["reset_after_s", "translate", "translated"]
+__all__ = ["refusal", "reset_after_s", "translate", "translated"]
 
 LONGEST_WAIT_S: Final = 900.0
 """Mastodon's longest period of a limit is 15 minutes."""
 
 _DEFAULT_WAIT_S: Final = 60.0
 _ADVICE: Final = {
-    401: "it wants a valid token: put ACCESS_TOKEN into .env, or check the one that is there",
+    401: "it wants a valid token: get one with 'mastostream login', or check ACCESS_TOKEN in .env",
     403: "it forbids this to the token that is used: its scope may be too small",
     404: "it has no such page: check the server's name and the hashtag",
     410: "it is gone",
@@ -74,23 +74,36 @@ def translated(host: str, last: Any) -> Iterator[None]:
 def translate(error: Exception, host: str, answer: Any) -> MastostreamError:
     """Say what an error means: try again later, or give up on this source."""
     status = getattr(answer, "status_code", None)
-    if isinstance(error, errors.MastodonRatelimitError) or status == 429:
-        wait_s = _DEFAULT_WAIT_S
-        if answer is not None:
-            wait_s = reset_after_s(answer.headers, datetime.now(UTC))
-        return RetriableError(f"{host} allows no more requests for {wait_s:.0f} s (429)", wait_s)
+    if status is not None and status >= 300:
+        return refusal(host, answer)
+    if isinstance(error, errors.MastodonRatelimitError):
+        return _too_many(host, _DEFAULT_WAIT_S)
     if isinstance(error, (errors.MastodonNetworkError, requests.RequestException)):
         return RetriableError(f"{host} cannot be reached: {_reason(error)}")
-    if isinstance(error, errors.MastodonServerError) or (status is not None and status >= 500):
-        return RetriableError(f"{host} has trouble of its own ({status or 'a server error'})")
-    if isinstance(error, msgspec.MsgspecError) or (status is not None and status < 300):
+    if isinstance(error, errors.MastodonServerError):
+        return RetriableError(f"{host} has trouble of its own (a server error)")
+    if isinstance(error, msgspec.MsgspecError) or status is not None:
         return RetriableError(f"{host} sent an answer that was cut or is no JSON")
-    if isinstance(error, errors.MastodonUnauthorizedError):
-        status = 401
-    if isinstance(error, errors.MastodonNotFoundError):
-        status = 404
-    advice = _ADVICE.get(status or 0, "it refuses the request")
-    return FatalError(f"{host} answered {status or type(error).__name__}: {advice}")
+    statuses = {errors.MastodonUnauthorizedError: 401, errors.MastodonNotFoundError: 404}
+    return _refused(host, next((n for kind, n in statuses.items() if isinstance(error, kind)), 0))
+
+
+def refusal(host: str, answer: requests.Response) -> MastostreamError:
+    """Say what an answer means that is none of the good ones."""
+    if answer.status_code == 429:
+        return _too_many(host, reset_after_s(answer.headers, datetime.now(UTC)))
+    if answer.status_code >= 500:
+        return RetriableError(f"{host} has trouble of its own ({answer.status_code})")
+    return _refused(host, answer.status_code)
+
+
+def _too_many(host: str, wait_s: float) -> RetriableError:
+    return RetriableError(f"{host} allows no more requests for {wait_s:.0f} s (429)", wait_s)
+
+
+def _refused(host: str, status: int) -> FatalError:
+    advice = _ADVICE.get(status, "it refuses the request")
+    return FatalError(f"{host} answered {status or 'with an error'}: {advice}")
 
 
 def _reason(error: BaseException) -> str:

@@ -1,0 +1,170 @@
+"""How a timeline is read: which page to ask for next, and what the pages that came mean.
+
+Pure: it asks for nothing itself. Ids are opaque: they are compared for equality, and the order is
+the server's. A cursor is the ids of a page, newest first, that stands for "all up to here is read".
+One id is enough to go on after; the others are there for when it is deleted. That a post is known
+would not do: it may have come by another hashtag, ahead of posts that did not.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, NamedTuple, Protocol
+
+from mastostream.collector.sighting import Sighting
+
+__all__ = ["CATCH_UP_PAGES_DOWN", "Ask", "Catchup", "Overlap", "Reading", "Taken"]
+
+CATCH_UP_PAGES_DOWN: Final = 25
+"""Pages read downwards, where the server does not page up: 1,000 posts."""
+
+Page = Sequence[Sighting]
+AllBrought = Callable[[Page], bool]
+
+
+class Ask(NamedTuple):
+    """The page to ask for: the newest, the one just above ``min_id``, or just below ``max_id``."""
+
+    min_id: str | None = None
+    max_id: str | None = None
+
+    @property
+    def pages(self) -> bool:
+        """Whether it counts for the limit on paging."""
+        return self.min_id is not None or self.max_id is not None
+
+
+class Taken(NamedTuple):
+    """What a page brought.
+
+    Attributes:
+        sightings: to be logged, oldest first.
+        cursor: to be stored once they are in the log; ``None`` leaves the one that is there.
+        complete: ``False`` when posts may be missing before these.
+    """
+
+    sightings: Sequence[Sighting] = ()
+    cursor: str | None = None
+    complete: bool = True
+
+
+class Reading(Protocol):
+    """One reading, of one page or several."""
+
+    @property
+    def ask(self) -> Ask | None:
+        """The page to ask for next; ``None``: this reading is done."""
+
+    def take(self, page: Page) -> Taken:
+        """Take the page that was asked for, newest first."""
+
+
+class Catchup:
+    """Reads what is new: the newest page, and if that has a gap below it, what is in the gap.
+
+    The gap is read upwards from the cursor, page by page, each with a cursor of its own, so that a
+    restart goes on there; or downwards, where the server does not know the cursor any more or does
+    not heed ``min_id``.
+    """
+
+    def __init__(self, cursors: Sequence[str], all_brought: AllBrought | None = None) -> None:
+        """Begin.
+
+        Args:
+            cursors: where reading stands; several where the timeline joins some that were read
+                apart; none for "from now on".
+            all_brought: whether a stream has brought all of a page already: then there is no gap,
+                however much lies between.
+        """
+        self.ask: Ask | None = Ask()
+        self._cursors = [cursor.split() for cursor in dict.fromkeys(cursors) if cursor]
+        self._all_brought = all_brought
+        self._state: Literal["top", "climb", "descend"] = "top"
+        self._top: list[Sighting] = []
+        self._found: list[Sighting] = []
+        self._pages = 0
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it reads what is in a gap."""
+        return self.ask is not None and self.ask.pages
+
+    def take(self, page: Page) -> Taken:
+        if self._state == "top":
+            return self._take_top(page)
+        if self._state == "climb":
+            return self._take_above(page)
+        return self._take_below(page)
+
+    def _take_top(self, page: Page) -> Taken:
+        ids = _ids(page)
+        if not page or all(ids & set(cursor) for cursor in self._cursors):
+            return self._done(page)
+        if self._all_brought is not None and self._all_brought(page):
+            return self._done(page)
+        self._top = self._found = list(page)
+        if len(self._cursors) == 1:
+            self._state, self.ask = "climb", Ask(min_id=self._cursors[0][0])
+        else:
+            self._state, self.ask = "descend", Ask(max_id=page[-1].id)
+        return Taken()
+
+    def _take_above(self, page: Page) -> Taken:
+        top = _ids(self._top)
+        ids = _ids(page)
+        if not page or ids == top or self.ask == Ask(min_id=page[0].id):
+            self._state, self.ask = "descend", Ask(max_id=self._top[-1].id)
+            return Taken()
+        if ids & top:
+            newer = [each for each in self._top if each.id not in ids]
+            taken = self._done(self._top)
+            return taken._replace(sightings=[*reversed(page), *reversed(newer)])
+        self._cursors = [[each.id for each in page]]
+        self.ask = Ask(min_id=page[0].id)
+        return Taken(list(reversed(page)), _cursor(page))
+
+    def _take_below(self, page: Page) -> Taken:
+        repeated = bool(page) and page[-1].id == self._found[-1].id
+        if not repeated:
+            self._found.extend(page)
+            seen = _ids(self._found)
+            if not page or all(seen & set(cursor) for cursor in self._cursors):
+                return self._done(self._found)
+            self._pages += 1
+            self.ask = Ask(max_id=page[-1].id)
+        if repeated or self._pages >= CATCH_UP_PAGES_DOWN:
+            return self._done(self._found)._replace(complete=False)
+        return Taken()
+
+    def _done(self, page: Page) -> Taken:
+        self.ask = None
+        return Taken(list(reversed(page)), _cursor(self._top or page) or None)
+
+
+class Overlap:
+    """Reads again what has been read: a post that federates late lies below newer ones.
+
+    From the newest page downwards as far as ``until_ms`` by creation, or a number of pages.
+    """
+
+    def __init__(self, until_ms: int, most_pages: int) -> None:
+        self.ask: Ask | None = Ask()
+        self._until_ms = until_ms
+        self._pages_left = most_pages
+
+    def take(self, page: Page) -> Taken:
+        self._pages_left -= 1
+        oldest_ms = [each.created_ms for each in page if each.created_ms is not None]
+        reached = not page or (bool(oldest_ms) and min(oldest_ms) < self._until_ms)
+        stuck = bool(page) and self.ask == Ask(max_id=page[-1].id)
+        if reached or stuck or self._pages_left <= 0:
+            self.ask = None
+        else:
+            self.ask = Ask(max_id=page[-1].id)
+        return Taken(list(reversed(page)))
+
+
+def _ids(page: Page) -> set[str]:
+    return {each.id for each in page}
+
+
+def _cursor(page: Page) -> str:
+    return " ".join(each.id for each in page)

@@ -1,0 +1,352 @@
+"""The collector as a whole, with servers and streams that do what a test says."""
+
+import logging
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mastostream.collector import Rhythm
+from mastostream.exceptions import FatalError, RetriableError
+from mastostream.ports.stream import Put
+
+from .fakes import (
+    CrashError,
+    FakeServer,
+    FakeStreams,
+    collect,
+    events,
+    fast_clock,
+    logged,
+    until,
+)
+
+
+class Streamed:
+    """A server with streams, and a collector that follows it."""
+
+    def __init__(self, folder: Path, *working: str, mode: str = "auto", **options: object) -> None:
+        self.clock = fast_clock()
+        self.server = FakeServer(self.clock)
+        self.streams: FakeStreams
+        self.working = working
+        self.collector = collect(
+            folder,
+            self.server,
+            mode=mode,
+            make_streams=self._make,
+            **options,  # type: ignore[arg-type]  # by name
+        )
+
+    def _make(self, put: Put) -> FakeStreams:
+        self.streams = FakeStreams(put, self.clock, self.working)
+        return self.streams
+
+    def until(self, holds: object) -> None:
+        until(self.collector, holds)  # type: ignore[arg-type]  # a condition
+
+
+@settings(max_examples=20)
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.sampled_from([None, "before", "after"])), max_size=6)
+)
+def test_each_post_is_logged_once_whatever_crashes(
+    tmp_path_factory: pytest.TempPathFactory, rounds: list[tuple[int, str | None]]
+) -> None:
+    folder = tmp_path_factory.mktemp("collector")
+    server = FakeServer(fast_clock())
+    server.write("p0")
+    collector = collect(folder, server)
+    until(collector, lambda: collector.stats.appended == 1)
+    collector.close()
+    for new, crash in rounds:
+        for _ in range(new):
+            server.write(f"p{len(server.posts)}")
+        collector = collect(folder, server, crash=crash)
+        before = server.count("timeline")
+        with suppress(CrashError):
+            until(collector, lambda: server.count("timeline") > before + 1)  # noqa: B023
+        collector.close()
+    collector = collect(folder, server)
+    until(collector, lambda: len(events(folder)) >= len(server.posts))
+    collector.close()
+    expected = [("new", post_id) for post_id, _, _ in reversed(server.posts)]
+    assert events(folder) == expected
+
+
+def test_two_servers_show_one_post_and_it_is_one(tmp_path: Path) -> None:
+    clock = fast_clock()
+    here, there = FakeServer(clock), FakeServer(clock, host="t.example")
+    here.write("1", uri="https://a/1")
+    there.write("9", uri="https://a/1")
+    there.write("8", uri="https://a/2")
+    collector = collect(tmp_path, here, there, key_by="uri")
+    until(collector, lambda: len(events(tmp_path)) == 2 and collector.stats.intake.known > 2)
+    collector.close()
+    assert sorted(events(tmp_path)) == [("new", "https://a/1"), ("new", "https://a/2")]
+
+
+def test_a_source_that_is_refused_ends_and_the_others_go_on(tmp_path: Path) -> None:
+    server = FakeServer(fast_clock())
+    server.refused_tags["art"] = FatalError("404: check the hashtag")
+    server.write("1")
+    collector = collect(tmp_path, server, tags=("art", "news"))
+    until(collector, lambda: server.count("timeline") > 4)
+    assert [source.failed for source in collector.stats.sources] == [True, False]
+    server.refused_tags["news"] = FatalError("401: put ACCESS_TOKEN into .env")
+    with pytest.raises(FatalError, match=r"check the hashtag.*ACCESS_TOKEN"):
+        until(collector, lambda: False)
+    collector.close()
+
+
+def test_trouble_is_waited_out_and_told(tmp_path: Path) -> None:
+    server = FakeServer(fast_clock())
+    server.errors = [
+        RetriableError("503"),
+        RetriableError("429", retry_after_s=30.0),
+        RetriableError("the connection broke"),
+    ]
+    server.write("1")
+    collector = collect(tmp_path, server)
+    until(collector, lambda: collector.stats.appended == 1)
+    assert not server.errors
+    assert collector.stats.sources[0].error is None
+    collector.close()
+
+
+def test_a_server_that_asks_to_wait_is_left_alone(tmp_path: Path) -> None:
+    clock = fast_clock()
+    server = FakeServer(clock)
+    collector = collect(tmp_path, server, tags=("news", "art"))
+    until(collector, lambda: server.count("timeline") > 3)
+    server.errors = [RetriableError("429", retry_after_s=100.0)]
+    until(collector, lambda: not server.errors)
+    calls, since_s = len(server.calls), clock.monotonic_s()
+    until(collector, lambda: len(server.calls) > calls)
+    assert clock.monotonic_s() - since_s > 90
+    collector.close()
+
+
+def test_four_hashtags_share_a_request_where_the_server_can(tmp_path: Path) -> None:
+    tags = [f"tag{number}" for number in range(10)]
+    for family, size in (("mastodon", 4), ("gotosocial", 1)):
+        server = FakeServer(fast_clock(), family=family)
+        for number, tag in enumerate(tags):
+            server.write(f"{family}{number}", tag)
+        folder = tmp_path / family
+        collector = collect(folder, server, tags=tags)
+        until(collector, lambda: collector.stats.appended == len(tags))  # noqa: B023
+        asked = {arguments[0] for name, arguments in server.calls if name == "timeline"}
+        assert max(map(len, asked)) == size
+        collector.close()
+
+
+def test_a_hundred_hashtags_work_slower_and_it_says_how_slow(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = FakeServer(fast_clock(2_000.0), family="other")
+    tags = [f"tag{number}" for number in range(100)]
+    for number, tag in enumerate(tags):
+        server.write(str(number), tag)
+    with caplog.at_level(logging.WARNING):
+        rhythm = Rhythm(overlap_horizon_s=0.0)
+        collector = collect(tmp_path, server, tags=tags, rhythm=rhythm)
+        until(collector, lambda: len(server.calls) > 450)
+    collector.close()
+    assert "each is looked at every 111 s" in caplog.text
+    looks = [sum(1 for call in server.calls if call[1] and tag in call[1][0]) for tag in tags]
+    assert max(looks) - min(looks) <= 1, "none is looked at more often than another"
+
+
+def test_a_feed_that_was_closed_is_told(tmp_path: Path) -> None:
+    server = FakeServer(fast_clock())
+    server.write("1")
+    collector = collect(tmp_path, server)
+    until(collector, lambda: collector.stats.appended == 1)
+    server.posts.clear()
+    server.open = False
+    until(collector, lambda: "closed" in str(collector.stats.sources[0].error))
+    server.open = True
+    server.write("2")
+    until(collector, lambda: collector.stats.appended == 2)
+    collector.close()
+
+
+def test_a_page_is_read_again_for_posts_that_come_late(tmp_path: Path) -> None:
+    server = FakeServer(fast_clock(2_000.0))
+    for number in range(100):
+        server.write(str(number))
+    rhythm = Rhythm(interval_s=3.0, overlap_s=60.0)
+    collector = collect(tmp_path, server, rhythm=rhythm)
+    until(collector, lambda: collector.stats.appended == 40)
+    late = server.write("late")
+    server.posts.insert(60, server.posts.pop(0))  # it federated late: its id is an old one
+    until(collector, lambda: "late" in {key for _, key in events(tmp_path)})
+    assert late
+    collector.close()
+
+
+def test_counts_are_read_again_and_what_is_missing_is_deleted(tmp_path: Path) -> None:
+    server = FakeServer(fast_clock(2_000.0))
+    for number in range(30):
+        server.write(str(number))
+    collector = collect(tmp_path, server, refresh_after_s=(300.0, 3600.0))
+    until(collector, lambda: collector.stats.appended == 30)
+    server.delete("3")
+    for _, _, status in server.posts:
+        status["favourites_count"] = 5
+    until(collector, lambda: collector.stats.intake.refreshes >= 29)
+    server.delete("4")
+    until(collector, lambda: collector.stats.intake.refreshes >= 29 + 28)
+    sizes = [len(arguments) for name, arguments in server.calls if name == "statuses"]
+    assert max(sizes) == 20
+    collector.close()
+    found = events(tmp_path)
+    assert [key for event, key in found if event == "delete"] == ["3", "4"]
+    read_again = [each for each in logged(tmp_path) if each["mastostream"]["event"] == "refresh"]
+    assert {each["favourites_count"] for each in read_again} == {5}
+
+
+def test_a_server_without_batches_is_read_one_by_one(tmp_path: Path) -> None:
+    server = FakeServer(fast_clock(2_000.0))
+    server.batches = False
+    for number in range(5):
+        server.write(str(number))
+    collector = collect(tmp_path, server, refresh_after_s=(300.0,))
+    until(collector, lambda: collector.stats.intake.refreshes == 5)
+    collector.close()
+
+
+def test_an_answer_without_any_status_deletes_nothing_by_itself(tmp_path: Path) -> None:
+    server = FakeServer(fast_clock(2_000.0))
+    server.forgets_all = True
+    for number in range(5):
+        server.write(str(number))
+    collector = collect(tmp_path, server, refresh_after_s=(300.0,))
+    server.posts.pop()
+    until(collector, lambda: collector.stats.intake.refreshes == 4)
+    collector.close()
+    assert not [key for event, key in events(tmp_path) if event == "delete"]
+
+
+def test_a_stream_is_opened_then_the_gap_is_filled_then_it_is_drained(tmp_path: Path) -> None:
+    setup = Streamed(tmp_path, "websocket")
+    for number in range(3):
+        setup.server.write(f"old{number}")
+    gap = setup.server
+    setup.until(lambda: bool(setup.streams.feeds))
+    setup.streams.send("update", gap.write("live"))
+    setup.until(lambda: len(events(tmp_path)) == 4)
+    setup.streams.send("update", gap.write("later"))
+    setup.streams.send("status.update", gap.write("live", edited_at="2030-01-01T00:00:00Z"))
+    setup.streams.send("delete", b"later")
+    setup.until(lambda: len(events(tmp_path)) == 7)
+    setup.collector.close()
+    assert [key for event, key in events(tmp_path)][:4] == ["old0", "old1", "old2", "live"]
+    assert events(tmp_path)[4:] == [("new", "later"), ("edit", "live"), ("delete", "later")]
+
+
+def test_while_a_stream_works_the_server_is_hardly_asked(tmp_path: Path) -> None:
+    setup = Streamed(tmp_path, "websocket")
+    setup.until(lambda: bool(setup.streams.feeds))
+    setup.streams.send("update", setup.server.write("1"))
+    setup.until(lambda: len(events(tmp_path)) == 1)
+    setup.until(partial(_passed, setup, setup.clock.monotonic_s() + 10))
+    asked, since_s = setup.server.count("timeline"), setup.clock.monotonic_s()
+    setup.until(lambda: setup.clock.monotonic_s() > since_s + 500)
+    assert setup.server.count("timeline") - asked <= 3
+    assert setup.collector.stats.sources[0].by_stream
+    setup.collector.close()
+
+
+def _passed(setup: Streamed, moment_s: float) -> bool:
+    return setup.clock.monotonic_s() > moment_s
+
+
+def test_a_cut_stream_is_bridged_by_asking(tmp_path: Path) -> None:
+    setup = Streamed(tmp_path, "websocket")
+    setup.until(lambda: bool(setup.streams.feeds))
+    setup.streams.send("update", setup.server.write("1"))
+    setup.until(lambda: len(events(tmp_path)) == 1)
+    setup.streams.cut()
+    setup.server.write("2")
+    setup.until(lambda: len(events(tmp_path)) == 2)
+    setup.streams.reopen()
+    for number in range(100):
+        setup.server.write(f"gap{number}")
+    setup.until(lambda: len(events(tmp_path)) == 102)
+    setup.collector.close()
+
+
+def test_a_stream_that_opens_and_stays_silent_is_found_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    setup = Streamed(tmp_path, "websocket")
+    setup.until(lambda: bool(setup.streams.feeds))
+    start_s = setup.clock.monotonic_s()
+    written = [0]
+
+    def found_out() -> bool:
+        if setup.clock.monotonic_s() > start_s + 20 * (written[0] + 1):
+            written[0] += 1
+            setup.server.write(f"p{written[0]}")
+        return bool(setup.streams.unfollowed)
+
+    with caplog.at_level(logging.WARNING):
+        setup.until(found_out)
+    assert "stays silent; polling instead" in caplog.text
+    assert len(events(tmp_path)) >= 3, "what it did not bring was read all the while"
+    setup.collector.close()
+
+
+def test_a_server_without_streams_is_polled(tmp_path: Path) -> None:
+    setup = Streamed(tmp_path)
+    setup.server.write("1")
+    setup.until(lambda: len(events(tmp_path)) == 1 and setup.server.count("timeline") > 5)
+    assert [feed.transport for feed in setup.streams.feeds] == ["websocket", "sse"]
+    assert setup.collector.stats.servers[0].way == "polling"
+    setup.collector.close()
+
+
+def test_server_sent_events_are_used_where_websockets_are_not(tmp_path: Path) -> None:
+    setup = Streamed(tmp_path, "sse")
+    setup.until(lambda: setup.collector.stats.servers[0].way == "sse")
+    setup.streams.send("update", setup.server.write("1"))
+    setup.until(lambda: len(events(tmp_path)) == 1)
+    setup.collector.close()
+
+
+def test_who_wants_streams_only_is_told_that_there_are_none(tmp_path: Path) -> None:
+    setup = Streamed(tmp_path, mode="stream")
+    with pytest.raises(FatalError, match="no stream"):
+        setup.until(lambda: False)
+    setup.collector.close()
+
+
+def test_a_stream_that_loses_posts_is_repaired_and_it_is_counted(tmp_path: Path) -> None:
+    setup = Streamed(tmp_path, "websocket", rhythm=Rhythm(interval_s=3.0, check_s=60.0))
+    setup.until(lambda: bool(setup.streams.feeds))
+    setup.streams.send("update", setup.server.write("1"))
+    setup.until(lambda: len(events(tmp_path)) == 1)
+    setup.until(partial(_passed, setup, setup.clock.monotonic_s() + 30))
+    for number in range(90):
+        setup.server.write(f"lost{number}")
+    setup.until(lambda: len(events(tmp_path)) == 91)
+    setup.until(lambda: setup.collector.stats.sources[0].stream_missed > 0)
+    assert setup.collector.stats.servers[0].way == "websocket"
+    setup.collector.close()
+
+
+def test_what_has_come_is_logged_at_the_end(tmp_path: Path) -> None:
+    setup = Streamed(tmp_path, "websocket")
+    setup.until(lambda: bool(setup.streams.feeds))
+    setup.streams.send("update", setup.server.write("1"))
+    setup.until(lambda: len(events(tmp_path)) == 1)
+    setup.streams.send("update", setup.server.write("2"))
+    setup.collector.finish()
+    setup.collector.close()
+    assert ("new", "2") in events(tmp_path)
+    assert setup.streams.closed
