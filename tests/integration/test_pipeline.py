@@ -56,10 +56,12 @@ def archived(folder: Path) -> list[bytes]:
 
 def check_nothing_lost_or_repeated(folder: Path) -> list[str | None]:
     stream = records(folder, "Mastodon_stream")
-    keys = [key for key, _ in stream]
+    logged = [key for key, _ in stream]  # also edits, refreshes and deletes
+    keys = [key for key, value in stream if json.loads(value)["mastostream"]["event"] == "new"]
     assert len(keys) == len(set(keys)), "a post was collected twice"
+    assert set(keys) == set(logged)
     for topic in ("mastodon-engagement", "mastodon-hashtags"):
-        assert [key for key, _ in records(folder, topic)] == keys
+        assert [key for key, _ in records(folder, topic)] == logged
         name = f"SELECT count(*) FROM documents WHERE index_name = '{topic}'"
         assert one(folder, name) == len(keys)
     counts = records(folder, "mastodon-counts")
