@@ -56,6 +56,7 @@ __all__ = [
     "collector",
     "counters",
     "dead_letter_reader",
+    "details",
     "engine",
     "followed_servers",
     "held",
@@ -439,6 +440,19 @@ def counters(stages: Sequence[Stage]) -> dict[str, int]:
         elif isinstance(stage, Indexer):
             found["documents_refused"] = stage.stats.refused
             found["documents_lost"] = stage.stats.lost
+    return found
+
+
+def details(stages: Sequence[Stage]) -> dict[str, str]:
+    """Return what these stages are at, in a few words, by their names."""
+    found = {}
+    for stage in stages:
+        if isinstance(stage, Collector):
+            ways = [f"{server.name} {server.way}" for server in stage.stats.servers]
+            failed = sum(source.failed for source in stage.stats.sources)
+            troubled = next((each.error for each in stage.stats.sources if each.error), None)
+            told = [", ".join(ways), f"{failed} sources given up" if failed else "", troubled or ""]
+            found[stage.name] = "; ".join(filter(None, told))
     return found
 
 

@@ -23,7 +23,7 @@ from mastostream.exceptions import RetriableError
 from mastostream.ports.index import Summary
 from mastostream.ports.stage import Stage, StageHealth
 from mastostream.runner import Runner
-from mastostream.wiring import counters, index_reader, system_clock
+from mastostream.wiring import counters, details, index_reader, system_clock
 
 __all__ = ["Results", "Watch", "drive", "stopping"]
 
@@ -32,6 +32,9 @@ INTERVAL_S: Final = 10
 _LINE_EVERY_S: Final = 5.0
 _TIMES_AT_REST: Final = 9
 _SHOWN_WINDOWS: Final = 12
+
+
+Health = Callable[[], Sequence[StageHealth]]
 
 
 class Results:
@@ -83,11 +86,18 @@ def drive(stages: Sequence[Stage], settings: Settings, output: Output, watch: Wa
         MastostreamError: a stage failed.
     """
     runner = Runner(stages, clock=system_clock())
+
+    def health() -> tuple[StageHealth, ...]:
+        told = details(stages)
+        return tuple(
+            attrs.evolve(stage, detail=told.get(stage.name, "")) for stage in runner.health()
+        )
+
     began_s = time.monotonic()
     hint = f"data: {settings.data}   Ctrl-C stops, the data is kept"
     with stopping(runner.stop), ExitStack() as stack:
         if watch.metrics_port is not None:
-            server = MetricsServer(watch.metrics_port, runner.health, lambda: counters(stages))
+            server = MetricsServer(watch.metrics_port, health, lambda: counters(stages))
             stack.enter_context(server)
             tell(output, f"metrics: {server.url}/metrics   health: {server.url}/health")
         summary = _Summaries(settings) if watch.index else None
@@ -100,10 +110,10 @@ def drive(stages: Sequence[Stage], settings: Settings, output: Output, watch: Wa
             return not late and runner.wait(seconds)
 
         if output.live:
-            _draw(runner, output, watch, summary, hint, going, began_s)
+            _draw(health, output, watch, summary, hint, going, began_s)
         else:
-            _print(runner, output, watch, going)
-    for stage in runner.health():
+            _print(health, output, watch, going)
+    for stage in health():
         output.emit("stage", **attrs.asdict(stage))
     if not output.json:
         done = ", ".join(f"{stage.name} {stage.processed}" for stage in runner.health())
@@ -141,7 +151,7 @@ class _Summaries:
 
 
 def _draw(
-    runner: Runner,
+    health: Health,
     output: Output,
     watch: Watch,
     summary: _Summaries | None,
@@ -158,7 +168,7 @@ def _draw(
             now=datetime.now(UTC),
             elapsed_s=time.monotonic() - began_s,
             summary=summary.now() if summary is not None else None,
-            stages=runner.health(),
+            stages=health(),
             interval_s=INTERVAL_S,
         )
         return render(state, output.console.width, output.console.height)
@@ -170,23 +180,24 @@ def _draw(
         output.console.print(watch.results.tables())
 
 
-def _print(runner: Runner, output: Output, watch: Watch, going: Callable[[float], bool]) -> None:
+def _print(health: Health, output: Output, watch: Watch, going: Callable[[float], bool]) -> None:
     tell(output, watch.title)
     next_s = time.monotonic() + _LINE_EVERY_S
     while going(0.1):
         if time.monotonic() >= next_s:
             next_s += _LINE_EVERY_S
-            for stage in runner.health():
+            for stage in health():
                 output.emit("health", **attrs.asdict(stage))
             if not output.json:
-                tell(output, "  ".join(_line(stage) for stage in runner.health()))
+                tell(output, "  ".join(map(_line, health())))
     if watch.results is not None and not output.json:
         output.console.print(watch.results.tables())
 
 
 def _line(stage: StageHealth) -> str:
-    trouble = f" [{stage.error}]" if stage.error else ""
-    return f"{stage.name}: {stage.state} {stage.processed}{trouble}"
+    told = stage.error or stage.detail
+    note = f" [{told}]" if told else ""
+    return f"{stage.name}: {stage.state} {stage.processed}{note}"
 
 
 @contextmanager

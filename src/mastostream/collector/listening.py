@@ -101,7 +101,7 @@ class Listening:
             timeline.due_s = min(timeline.due_s, now_s + timeline.interval_s)
             timeline.stats.by_stream = False
         if isinstance(item.error, RetriableError):
-            _logger.warning("%s: its stream was cut: %s", self._host, item.error)
+            _logger.warning("%s; asking until its stream is open again", item.error)
         elif self.way != "polling":
             self._next_transport(item.error)
 
@@ -159,7 +159,7 @@ class Listening:
         timeline.stats.stream_missed += len(late)
         self.missed += len(late)
         if self.missed >= MISSED and not self.works:
-            error = RetriableError("its hashtag stream opens, but stays silent")
+            error = RetriableError(f"{self._host}: its hashtag stream opens, but stays silent")
             self._stop(error)
             return
         if timeline.filled:
@@ -194,7 +194,7 @@ class Listening:
         tags = tuple(dict.fromkeys(tag for each in self._timelines for tag in each.tags))
         if error is not None:
             self._streams.unfollow(self._host)
-            _logger.info("%s: %s; trying %s", self._host, error, left[0])
+            _logger.info("%s; trying %s", error, left[0])
         self._streams.follow(self._make_feed(self._about, tags, left[0]))
 
     def _stop(self, error: MastostreamError | None) -> None:
@@ -212,4 +212,4 @@ class Listening:
             if self._only:
                 timeline.stats.failed, timeline.stats.error = True, f"no stream: {error}"
         told = "ends here, as only streams are wanted" if self._only else "polling instead"
-        _logger.warning("%s: %s; %s", self._host, error, told)
+        _logger.warning("%s; %s", error, told)
