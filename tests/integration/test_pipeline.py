@@ -17,7 +17,7 @@ import mastodon
 
 from mastostream.sinks.archive import value_of
 from mastostream.sources.replay import _lines, replay_files
-from mastostream.testing.simulator import SimulatedServer
+from mastostream.testing.simulator import SimulatedServer, generate_statuses
 
 BIN = Path(sys.executable).parent
 KILLS = 50
@@ -244,3 +244,30 @@ def test_a_second_process_on_one_data_folder_is_refused(tmp_path: Path) -> None:
     assert second.returncode == 2
     assert f"pid {first.pid}" in second.stderr
     assert "The data is in" in rest
+
+
+def test_sigterm_drains_what_has_come_within_five_seconds(tmp_path: Path) -> None:
+    """Also while the server takes its time with an answer."""
+    burst = list(generate_statuses(2_000))
+    with SimulatedServer(posts_per_s=5) as server:
+        command = [BIN / "mastostream", "collect", "--server", server.url, "--tag", "news"]
+        process = subprocess.Popen(
+            [*command, "--data", str(tmp_path)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"ACCESS_TOKEN": "any"},
+        )
+        try:
+            while not server.listeners():
+                time.sleep(0.05)
+            time.sleep(1)
+            server.faults.begin("slow")
+            for status in burst:
+                server.push("update", status, "news")
+            time.sleep(1)
+            process.terminate()
+            assert process.wait(5) == 0
+        finally:
+            process.kill()
+    keys = {key for key, _ in records(tmp_path, "Mastodon_stream")}
+    assert {json.loads(status)["id"] for status in burst} <= keys

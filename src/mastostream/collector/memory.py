@@ -310,6 +310,7 @@ class CollectorMemory:
 
     def _prune(self, now_ms: int) -> None:
         limits = (now_ms - KEEP_MS, _PRUNE_STEP)
+        self._refreshes.prune(*limits)
         self._connection.execute(
             "DELETE FROM known WHERE hash IN "
             "(SELECT hash FROM known WHERE seen_ms < ? ORDER BY seen_ms LIMIT ?)",

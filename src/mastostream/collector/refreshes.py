@@ -39,10 +39,13 @@ class Refreshes:
         """
         self._connection = connection
         self._after_ms = sorted(int(seconds * 1000) for seconds in after_s)
+        rows = connection.execute("SELECT DISTINCT server FROM refreshes")
+        self._servers = {server for (server,) in rows}
 
     def begin(self, key: str, server: str, post_id: str, first_ms: int) -> None:
         """A post was seen for the first time. Within a transaction."""
         if self._after_ms:
+            self._servers.add(server)
             self._connection.execute(
                 "INSERT OR IGNORE INTO refreshes VALUES (?, ?, ?, ?, ?)",
                 (key, server, post_id, first_ms, first_ms + self._after_ms[0]),
@@ -65,6 +68,15 @@ class Refreshes:
     def end(self, key: str) -> None:
         """It is gone. Within a transaction."""
         self._connection.execute("DELETE FROM refreshes WHERE key = ?", (key,))
+
+    def prune(self, before_ms: int, most: int) -> None:
+        """Forget what has been due since then: nobody asks that server any more."""
+        for server in self._servers:
+            self._connection.execute(
+                "DELETE FROM refreshes WHERE key IN (SELECT key FROM refreshes "
+                "WHERE server = ? AND due_ms < ? ORDER BY due_ms LIMIT ?)",
+                (server, before_ms, most),
+            )
 
     def due(self, server: str, now_ms: int, most: int) -> list[Due]:
         """Return posts that are to be read again from this server now, longest due first."""
@@ -100,6 +112,7 @@ class Refreshes:
     def prefer(self, key: str, server: str, post_id: str, now_ms: int) -> None:
         """Ask this server from now on, and once more where all is done. Within a transaction."""
         if self._after_ms:
+            self._servers.add(server)
             self._connection.execute(
                 "INSERT INTO refreshes VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
                 "server = excluded.server, id = excluded.id",

@@ -97,6 +97,18 @@ def test_what_nobody_shows_any_more_is_forgotten_and_the_rest_is_kept(tmp_path: 
     memory.close()
 
 
+def test_counts_that_nobody_reads_any_more_are_forgotten(tmp_path: Path) -> None:
+    memory = CollectorMemory(tmp_path / "m", refresh_after_s=(60,))
+    remember(memory, Trace("a", "new", "gone.example", "1", NOW))
+    memory.close()
+    memory = CollectorMemory(tmp_path / "m", refresh_after_s=(60,))
+    remember(memory, now_ms=NOW + 60_000 + KEEP_MS)
+    assert memory.refreshes.next_due_ms("gone.example") == NOW + 60_000
+    remember(memory, now_ms=NOW + 60_001 + KEEP_MS)
+    assert memory.refreshes.next_due_ms("gone.example") is None
+    memory.close()
+
+
 def test_posts_that_are_known_by_another_name_are_not_mixed(tmp_path: Path) -> None:
     CollectorMemory(tmp_path / "m", key_by="id").close()
     with pytest.raises(ConfigurationError, match="another data folder"):
