@@ -6,8 +6,9 @@ anything else.
 """
 
 import queue
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -23,8 +24,8 @@ from mastostream.core.consent import ConsentPolicy
 from mastostream.core.topics import STREAM
 from mastostream.exceptions import FatalError
 from mastostream.ports.clock import Clock
-from mastostream.ports.log import LogReader, LogWriter
-from mastostream.ports.stream import Cut, Opened, StreamEvent, StreamItem, Streams
+from mastostream.ports.log import LogReader, LogWriter, Record
+from mastostream.ports.stream import Opened, StreamEvent, StreamItem, Streams
 
 __all__ = ["Collector", "CollectorStats"]
 
@@ -124,6 +125,9 @@ class Collector:
         self._key_by: KeyBy = key_by
         self._behind = True
         self._pending: tuple[Sifted, list[News]] | None = None
+        self._items: deque[Answer | StreamItem] = deque()
+        self._news: list[News] = []
+        self._records: Sequence[Record] | None = None  # read back, and not remembered yet
         self._paused = False
         self._cursors: dict[str, str] = {}  # as stored; most looks leave them as they are
         reader.seek(memory.positions())
@@ -143,11 +147,10 @@ class Collector:
         if self._behind:
             self._read_back({})
             self._behind = False
-        if self._pending is not None:
-            return self._keep()
-        wait_s = min((followed.send_next() for followed in self._followed), default=60.0)
-        items = self._wait(min(timeout_s, self._clock.real_s(wait_s)))
-        done = self._process(items)
+        if self._pending is None and not self._items and not self._news:
+            wait_s = min((followed.send_next() for followed in self._followed), default=60.0)
+            self._wait(min(timeout_s, self._clock.real_s(wait_s)))
+        done = self._process()
         self._end_if_nobody_is_left()
         return done
 
@@ -155,10 +158,12 @@ class Collector:
         """Log what has come already."""
         if self._streams is not None:
             self._streams.close()
-        while items := self._wait(0.0):
-            self._process(items)
-        held = [event for followed in self._followed for event in followed.listening.let_go()]
-        self._process(held)
+        self._process()
+        while self._wait(0.0):
+            self._process()
+        for followed in self._followed:
+            self._news.extend(map(self._read, followed.listening.let_go()))
+        self._process()
 
     def close(self) -> None:
         """Close everything."""
@@ -170,14 +175,12 @@ class Collector:
         self._writer.close()
         self._memory.close()
 
-    def _wait(self, timeout_s: float) -> list[Answer | StreamItem]:
-        items: list[Answer | StreamItem] = []
-        try:
-            items.append(self._inbox.get(timeout=max(timeout_s, 0.0001)))
-            while len(items) < _BATCH:
-                items.append(self._inbox.get_nowait())
-        except queue.Empty:
-            pass
+    def _wait(self, timeout_s: float) -> bool:
+        """Wait for something to come; return whether it did."""
+        with suppress(queue.Empty):
+            self._items.append(self._inbox.get(timeout=max(timeout_s, 0.0001)))
+            while len(self._items) < _BATCH:
+                self._items.append(self._inbox.get_nowait())
         waiting = self._inbox.qsize()
         if self._streams is not None and waiting > _FULL_INBOX and not self._paused:
             self._paused = True
@@ -185,33 +188,42 @@ class Collector:
         elif self._streams is not None and waiting < _LOW_INBOX and self._paused:
             self._paused = False
             self._streams.pause(paused=False)
-        return items
+        return bool(self._items)
 
-    def _process(self, items: Iterable[Answer | StreamItem]) -> int:
-        news: list[News] = []
-        for item in items:
-            if isinstance(item, Answer):
-                news.append(self._by_host[item.server].take(item))
-                self._by_host[item.server].look_again()
-            elif isinstance(item, StreamEvent):
-                listening = self._by_host[item.feed].listening
-                news.extend(map(self._news, listening.take(item)))
-            elif isinstance(item, Opened):
-                self._by_host[item.feed].listening.opened(item)
-                self._by_host[item.feed].look_again()
-            elif isinstance(item, Cut):
-                self._by_host[item.feed].listening.cut(item)
-                self._by_host[item.feed].look_again()
+    def _process(self) -> int:
+        """Log and remember what has come; return how much was logged.
+
+        Each thing that came is held until what it brought is logged: after a RetriableError, from
+        wherever, the next call goes on.
+        """
+        done = 0 if self._pending is None else self._keep()
+        while self._items:
+            self._take(self._items.popleft())
         for followed in self._followed:
             followed.listening.try_again()
-            news.extend(map(self._news, followed.listening.release()))
-        if not news:
-            return 0
-        seen = [each for one in news for each in one.seen]
-        self._pending = (self._intake.sift(seen), news)
-        return self._keep()
+            self._news.extend(map(self._read, followed.listening.release()))
+        if not self._news:
+            return done
+        seen = [each for one in self._news for each in one.seen]
+        self._pending = (self._intake.sift(seen), self._news)
+        self._news = []
+        return done + self._keep()
 
-    def _news(self, event: StreamEvent) -> News:
+    def _take(self, item: Answer | StreamItem) -> None:
+        if isinstance(item, StreamEvent):
+            listening = self._by_host[item.feed].listening
+            self._news.extend(map(self._read, listening.take(item)))
+            return
+        followed = self._by_host[item.server if isinstance(item, Answer) else item.feed]
+        followed.look_again()
+        if isinstance(item, Answer):
+            self._news.append(followed.take(item))
+        elif isinstance(item, Opened):
+            followed.listening.opened(item)
+        else:
+            followed.listening.cut(item)
+
+    def _read(self, event: StreamEvent) -> News:
         """Read an event."""
         if event.event == "delete":
             post_id = event.data.decode("utf-8", "replace").strip()
@@ -263,7 +275,9 @@ class Collector:
     def _read_back(self, cursors: dict[str, str], left_out: Sequence[Trace] = ()) -> None:
         """Remember all that the log holds, then the cursors that it makes true."""
         while True:
-            records = self._reader.read(_READ_BACK, 0.0)
+            if self._records is None:
+                self._records = self._reader.read(_READ_BACK, 0.0)
+            records = self._records
             last = len(records) < _READ_BACK
             traces = [trace for record in records if (trace := trace_of(record)) is not None]
             self._memory.remember(
@@ -272,6 +286,7 @@ class Collector:
                 cursors if last else {},
                 self._clock.now_ms(),
             )
+            self._records = None
             if last:
                 return
 

@@ -7,7 +7,7 @@ edit, not of its arrival, and a version is higher than the one before it, whatev
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -17,7 +17,7 @@ from mastostream.collector.memory import CollectorMemory, Known, State, Trace
 from mastostream.collector.sighting import Sighting
 from mastostream.collector.stamping import stamp_raw
 from mastostream.core.codec import decode, encode
-from mastostream.core.consent import ConsentPolicy, reason_to_leave_out
+from mastostream.core.consent import REASONS, ConsentPolicy, reason_to_leave_out
 from mastostream.core.models import Deletion, Post, Stamp
 from mastostream.core.pseudonyms import SCHEME, pseudonym_of, pseudonymize
 from mastostream.core.topics import STREAM
@@ -70,6 +70,14 @@ class IntakeStats:
     after_delete: int = 0
     left_out: Counter[str] = attrs.field(factory=Counter)
 
+    def add(self, counts: Mapping[str, int]) -> None:
+        """Add up."""
+        for name, count in counts.items():
+            if name in REASONS:
+                self.left_out[name] += count
+            else:
+                setattr(self, name, getattr(self, name) + count)
+
 
 @attrs.define
 class Sifted:
@@ -84,6 +92,7 @@ class Sifted:
             edit.
         fresh: keys, as the server gives them, of posts that were seen for the first time.
         written: whether the log has confirmed the records.
+        counts: what became of what was seen, by the names of the counters.
     """
 
     records: list[NewRecord] = attrs.field(factory=list)
@@ -92,6 +101,7 @@ class Sifted:
     hasten: list[str] = attrs.field(factory=list)
     fresh: set[str] = attrs.field(factory=set)
     written: bool = False
+    counts: Counter[str] = attrs.field(factory=Counter)
 
 
 class Intake:
@@ -132,6 +142,7 @@ class Intake:
                 self._sift_gone(each, sifted)
             else:
                 self._sift_sighting(each, sifted)
+        self.stats.add(sifted.counts)
         return sifted
 
     def _sift_sighting(self, seen: Sighting, sifted: Sifted) -> None:
@@ -141,31 +152,31 @@ class Intake:
             self._first_sight(seen, key, sifted)
             return
         if known.state is State.DELETED:
-            self.stats.after_delete += 1
+            sifted.counts["after_delete"] += 1
             return
         self._note_again(seen, key, known, sifted)
         if known.state is State.LEFT_OUT:
-            self.stats.known += 1
+            sifted.counts["known"] += 1
         elif seen.edited_ms < known.edited_ms:
-            self.stats.stale += 1
+            sifted.counts["stale"] += 1
         elif seen.edited_ms > known.edited_ms:
-            self.stats.edits += 1
+            sifted.counts["edits"] += 1
             self._log(seen._replace(event="edit"), key, known, sifted)
             if self._memory.refreshes.server_of(key) not in (None, seen.instance):
                 sifted.hasten.append(key)
         elif seen.event == "refresh":
-            self.stats.refreshes += 1
+            sifted.counts["refreshes"] += 1
             self._log(seen, key, known, sifted)
         else:
-            self.stats.known += 1
+            sifted.counts["known"] += 1
 
     def _first_sight(self, seen: Sighting, key: str, sifted: Sifted) -> None:
         if self._memory.deleted_unseen(seen.instance, seen.post_id):
-            self.stats.after_delete += 1
+            sifted.counts["after_delete"] += 1
             return
         reason = self._reason(seen)
         if reason is not None:
-            self.stats.left_out[reason] += 1
+            sifted.counts[reason] += 1
             self._ahead[key] = Known(seen.observed_ms, seen.edited_ms, State.LEFT_OUT)
             sifted.left_out.append(
                 Trace(
@@ -179,7 +190,7 @@ class Intake:
                 )
             )
             return
-        self.stats.new += 1
+        sifted.counts["new"] += 1
         sifted.fresh.add(seen.key)
         self._names[seen.instance, seen.post_id] = key
         self._log(seen._replace(event="new"), key, None, sifted)
@@ -199,7 +210,7 @@ class Intake:
                 Trace(key, "delete", gone.instance, gone.post_id, gone.observed_ms)
             )
             return
-        self.stats.deletes += 1
+        sifted.counts["deletes"] += 1
         observed_ms = _version(gone.observed_ms, known)
         self._ahead[key] = Known(observed_ms, known.edited_ms, State.DELETED)
         stamp = Stamp(

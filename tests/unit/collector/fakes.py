@@ -1,8 +1,10 @@
 """A server and streams that do what a test says."""
 
 import json
+import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +160,42 @@ class CrashingWriter(SqliteLogWriter):
             raise CrashError
 
 
+class Trouble:
+    """A disk that fails now and then, at any moment."""
+
+    def __init__(self) -> None:
+        self.rng = random.Random(1)
+        self.share = 0.0
+
+    def maybe(self) -> None:
+        if self.rng.random() < self.share:
+            raise RetriableError("the disk is full")
+
+
+class TroubledMemory(CollectorMemory):
+    trouble: Trouble
+
+
+class TroubledWriter(CrashingWriter):
+    trouble: Trouble
+
+    def append(self, records: Sequence[NewRecord]) -> None:
+        self.trouble.maybe()
+        super().append(records)
+
+
+def _troubled(name: str) -> Callable[..., Any]:
+    def method(self: TroubledMemory, *arguments: Any, **named: Any) -> Any:
+        self.trouble.maybe()
+        return getattr(CollectorMemory, name)(self, *arguments, **named)
+
+    return method
+
+
+for _name in ("known", "cursors", "remember", "requested", "seen_again", "bury_unseen", "key_of"):
+    setattr(TroubledMemory, _name, _troubled(_name))
+
+
 RHYTHM = Rhythm(interval_s=3.0, longest_interval_s=30.0, overlap_s=600.0)
 
 
@@ -171,10 +209,15 @@ def collect(
     key_by: KeyBy = "id",
     refresh_after_s: Sequence[float] = (),
     rhythm: Rhythm = RHYTHM,
+    trouble: Trouble | None = None,
 ) -> Collector:
     clock = servers[0].clock
-    writer = CrashingWriter(folder / "log.sqlite3", now_ms=clock.now_ms)
+    writer = TroubledWriter(folder / "log.sqlite3", now_ms=clock.now_ms)
     writer.crash = crash
+    memory = TroubledMemory(
+        folder / "memory.sqlite3", key_by=key_by, refresh_after_s=refresh_after_s
+    )
+    writer.trouble = memory.trouble = trouble or Trouble()
     targets = [
         Target(
             server=server,
@@ -190,7 +233,7 @@ def collect(
         targets,
         writer,
         SqliteLogReader(folder / "log.sqlite3", topic="Mastodon_stream", group="collect"),
-        CollectorMemory(folder / "memory.sqlite3", key_by=key_by, refresh_after_s=refresh_after_s),
+        memory,
         clock=clock,
         key_by=key_by,
         rhythm=rhythm,
@@ -203,7 +246,8 @@ def until(collector: Collector, holds: Callable[[], bool], timeout_s: float = 20
     end_s = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < end_s, f"it never held: {collector.stats}"
-        collector.step(0.02)
+        with suppress(RetriableError):  # as the runner does
+            collector.step(0.02)
 
 
 def logged(folder: Path) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from .fakes import (
     CrashError,
     FakeServer,
     FakeStreams,
+    Trouble,
     collect,
     events,
     fast_clock,
@@ -338,6 +339,28 @@ def test_a_stream_that_loses_posts_is_repaired_and_it_is_counted(tmp_path: Path)
     setup.until(lambda: setup.collector.stats.sources[0].stream_missed > 0)
     assert setup.collector.stats.servers[0].way == "websocket"
     setup.collector.close()
+
+
+def test_trouble_of_the_disk_at_any_moment_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    trouble = Trouble()
+    setup = Streamed(tmp_path, "websocket", trouble=trouble)
+    setup.until(lambda: bool(setup.streams.feeds))
+    trouble.share = 0.05
+    expected = []
+    for number in range(150):
+        setup.streams.send("update", setup.server.write(f"p{number}"))
+        expected.append(("new", f"p{number}"))
+        if number % 10 == 0:
+            setup.server.write(f"unsent{number}")
+            setup.streams.cut()
+            setup.streams.reopen()
+            expected.append(("new", f"unsent{number}"))
+        setup.until(partial(_passed, setup, setup.clock.monotonic_s() + 2))
+    setup.until(lambda: setup.collector.stats.appended >= len(expected))
+    trouble.share = 0.0
+    setup.collector.finish()
+    setup.collector.close()
+    assert sorted(events(tmp_path)) == sorted(expected)
 
 
 def test_what_has_come_is_logged_at_the_end(tmp_path: Path) -> None:
