@@ -273,6 +273,7 @@ def collector(settings: Settings, credentials_for: CredentialsFor, clock: Clock)
         key_by=key_by(settings),
         refresh_after_s=settings.collect.refresh_after_s,
     )
+    _check_memory(memory, settings)
     collect = settings.collect
     return Collector(
         [_target(settings, each, credentials_for, only=len(servers) == 1) for each in servers],
@@ -301,6 +302,22 @@ def collector(settings: Settings, credentials_for: CredentialsFor, clock: Clock)
         ),
         pseudonym_key=_pseudonym_key(settings),
     )
+
+
+def _check_memory(memory: CollectorMemory, settings: Settings) -> None:
+    """Refuse what was remembered of another log: posts of this one would be logged again."""
+    where = places(settings)
+    ends = {
+        facts.partition: facts.next_offset for facts in topics(settings) if facts.topic == STREAM
+    }
+    for partition, position in memory.positions().items():
+        if position > ends.get(partition, 0):
+            memory.close()
+            raise FatalError(
+                f"{where.memory} remembers the log up to offset {position - 1}, but {where.log} "
+                "ends before it: it is another log's memory. Move it away, and posts that the "
+                "servers still show are logged again; or restore the log that belongs to it"
+            )
 
 
 def _target(

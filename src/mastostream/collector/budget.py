@@ -79,6 +79,8 @@ class Budget:
 
     def wait_ms(self, now_ms: int, *, paging: bool) -> int:
         """Return how long to wait before the next request may go."""
+        # A clock that was set back does not make the wait longer.
+        self._blocked_until_ms = min(self._blocked_until_ms, now_ms + PAGING_PERIOD_MS)
         free_ms = max(self._blocked_until_ms, self._plain.free_ms(now_ms))
         if paging:
             free_ms = max(free_ms, self._paging.free_ms(now_ms))

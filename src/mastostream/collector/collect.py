@@ -33,6 +33,9 @@ _READ_BACK: Final = 1_000
 _BATCH: Final = 1_000
 _FULL_INBOX: Final = 20_000
 _LOW_INBOX: Final = 5_000
+_SETTLED_S: Final = 900.0
+"""Nothing is forgotten before: after a long absence, a server still shows what it showed then."""
+
 _STATUSES: Final = ("update", "status.update", "message")
 """Events that bring a status. The last is what could not be read: it becomes a dead letter."""
 
@@ -101,6 +104,7 @@ class Collector:
         """
         self._inbox: queue.SimpleQueue[Answer | StreamItem] = queue.SimpleQueue()
         self._streams = None if make_streams is None else make_streams(self._inbox.put)
+        self._intake = Intake(memory, policy=policy, pseudonym_key=pseudonym_key, topic=topic)
         self._followed = [
             Followed(
                 target,
@@ -108,13 +112,13 @@ class Collector:
                 clock=clock,
                 rhythm=rhythm or Rhythm(),
                 key_by=key_by,
+                named=self._intake.named,
                 put=self._inbox.put,
                 streams=self._streams,
             )
             for target in targets
         ]
         self._by_host = {followed.host: followed for followed in self._followed}
-        self._intake = Intake(memory, policy=policy, pseudonym_key=pseudonym_key, topic=topic)
         self.stats = CollectorStats(
             [followed.stats for followed in self._followed], self._intake.stats
         )
@@ -128,6 +132,7 @@ class Collector:
         self._items: deque[Answer | StreamItem] = deque()
         self._news: list[News] = []
         self._records: Sequence[Record] | None = None  # read back, and not remembered yet
+        self._settled_s = clock.monotonic_s() + _SETTLED_S
         self._paused = False
         self._cursors: dict[str, str] = {}  # as stored; most looks leave them as they are
         reader.seek(memory.positions())
@@ -144,6 +149,7 @@ class Collector:
             RetriableError: the log or the memory cannot write now; nothing was lost.
             FatalError: no source is left.
         """
+        self._hold_streams_back()
         if self._behind:
             self._read_back({})
             self._behind = False
@@ -156,6 +162,8 @@ class Collector:
 
     def finish(self) -> None:
         """Log what has come already."""
+        for followed in self._followed:
+            followed.listening.close()
         if self._streams is not None:
             self._streams.close()
         self._process()
@@ -181,6 +189,10 @@ class Collector:
             self._items.append(self._inbox.get(timeout=max(timeout_s, 0.0001)))
             while len(self._items) < _BATCH:
                 self._items.append(self._inbox.get_nowait())
+        return bool(self._items)
+
+    def _hold_streams_back(self) -> None:
+        """Let what cannot be logged fast enough wait at the servers."""
         waiting = self._inbox.qsize()
         if self._streams is not None and waiting > _FULL_INBOX and not self._paused:
             self._paused = True
@@ -188,7 +200,6 @@ class Collector:
         elif self._streams is not None and waiting < _LOW_INBOX and self._paused:
             self._paused = False
             self._streams.pause(paused=False)
-        return bool(self._items)
 
     def _process(self) -> int:
         """Log and remember what has come; return how much was logged.
@@ -198,7 +209,8 @@ class Collector:
         """
         done = 0 if self._pending is None else self._keep()
         while self._items:
-            self._take(self._items.popleft())
+            self._take(self._items[0])
+            self._items.popleft()
         for followed in self._followed:
             followed.listening.try_again()
             self._news.extend(map(self._read, followed.listening.release()))
@@ -215,13 +227,13 @@ class Collector:
             self._news.extend(map(self._read, listening.take(item)))
             return
         followed = self._by_host[item.server if isinstance(item, Answer) else item.feed]
-        followed.look_again()
         if isinstance(item, Answer):
             self._news.append(followed.take(item))
         elif isinstance(item, Opened):
             followed.listening.opened(item)
         else:
             followed.listening.cut(item)
+        followed.look_again()
 
     def _read(self, event: StreamEvent) -> News:
         """Read an event."""
@@ -251,6 +263,9 @@ class Collector:
             for name, cursor in one.cursors.items()
             if self._cursors.get(name) != cursor
         }
+        now_ms = self._clock.now_ms()
+        if sifted.again:
+            self._memory.seen_again(sifted.again, now_ms)
         if sifted.records and not sifted.written:
             self._behind = True  # until the log has confirmed and the memory knows
             self._writer.append(sifted.records)
@@ -259,17 +274,17 @@ class Collector:
             self._read_back(cursors, sifted.left_out)
             self._cursors.update(cursors)
             self._behind = False
-        now_ms = self._clock.now_ms()
-        if sifted.again:
-            self._memory.seen_again(sifted.again, now_ms)
         if sifted.hasten:
             self._memory.hasten(sifted.hasten, now_ms)
-        self._pending = None
+        answered = [key for one in news for key in one.answered]
+        if answered:
+            self._memory.answered(answered, now_ms)
         for one in news:
             if one.timeline is not None:
                 followed = self._by_host[one.timeline.host]
                 followed.kept(one, sifted.fresh)
                 followed.look_again()
+        self._pending = None
         return len(sifted.records)
 
     def _read_back(self, cursors: dict[str, str], left_out: Sequence[Trace] = ()) -> None:
@@ -285,6 +300,7 @@ class Collector:
                 {record.partition: record.offset + 1 for record in records},
                 cursors if last else {},
                 self._clock.now_ms(),
+                prune=self._clock.monotonic_s() > self._settled_s,
             )
             self._records = None
             if last:
@@ -292,9 +308,7 @@ class Collector:
 
     def _end_if_nobody_is_left(self) -> None:
         for followed in self._followed:
-            if followed.error is None and (followed.about is None or followed.alive()):
-                return
-            if not isinstance(followed.error, FatalError) and followed.about is None:
+            if followed.about is None or followed.alive():
                 return
         errors = Counter(str(source.error) for source in self.stats.sources)
         raise FatalError(f"no source is left: {'; '.join(errors)}")

@@ -85,11 +85,13 @@ class News(NamedTuple):
         seen: to be sifted and logged.
         cursors: to be stored once that is done.
         timeline: where it came from, if from one.
+        answered: posts whose counts were asked for, and the server has answered.
     """
 
     seen: Sequence[Sighting | Gone] = ()
     cursors: dict[str, str] = {}  # noqa: RUF012 - nobody changes it
     timeline: Timeline | None = None
+    answered: Sequence[str] = ()
 
 
 class _ReadAbout(NamedTuple):
@@ -117,6 +119,7 @@ class Followed:
         clock: Clock,
         rhythm: Rhythm,
         key_by: KeyBy,
+        named: Callable[[str], str],
         put: Callable[[Answer], None],
         streams: Streams | None,
     ) -> None:
@@ -137,12 +140,14 @@ class Followed:
         self._clock = clock
         self._rhythm = rhythm
         self._key_by = key_by
+        self._named = named
         self._busy = False
         self._turn = 0
         self._about_due_s = clock.monotonic_s()
         self._failures = 0
         self._rereading = Rereading(target.server, memory=memory, clock=clock, key_by=key_by)
         self._idle_until_s = 0.0
+        self._closed: str | None = None
         sent = memory.requests(self.host)
         self._budget = Budget(
             (at_ms for at_ms, _ in sent),
@@ -196,7 +201,7 @@ class Followed:
         assert isinstance(purpose, ReadAgain)  # noqa: S101 - there is no other purpose
         seen = self._rereading.take(purpose.due, answer)
         self.stats.refresh_error = self._rereading.error
-        return News(seen)
+        return News(seen, answered=self._rereading.settled)
 
     def kept(self, news: News, fresh: AbstractSet[str]) -> None:
         """What an answer brought is logged and remembered; these keys of it are new."""
@@ -216,12 +221,11 @@ class Followed:
             timeline.looked(self._rhythm, now_s, stream_works=self.listening.works)
             timeline.new_posts = 0
         if timeline.overlap is not None and timeline.overlap.ask is None:
+            number = timeline.overlap_number + 1
+            self._memory.overlapped(timeline.stats.name, number, self._clock.now_ms())
             timeline.overlap = None
-            timeline.overlap_number += 1
+            timeline.overlap_number = number
             timeline.overlap_due_s = now_s + self._rhythm.overlap_s
-            self._memory.overlapped(
-                timeline.stats.name, timeline.overlap_number, self._clock.now_ms()
-            )
 
     def alive(self) -> list[Timeline]:
         """Return the timelines that were not given up."""
@@ -253,10 +257,14 @@ class Followed:
         return found
 
     def _look(self, timeline: Timeline, _: float, __: int) -> Job:
-        if timeline.catchup is None:
-            cursors = self._memory.cursors([f"{self.host}#{tag}" for tag in timeline.tags])
+        if timeline.catchup is None or timeline.catchup.ask is None:
+            cursors = self._memory.cursors(self._cursor_names(timeline))
             timeline.catchup = Catchup(cursors, partial(self._all_brought, timeline))
         return self._page_job(timeline, timeline.catchup)
+
+    def _cursor_names(self, timeline: Timeline) -> list[str]:
+        """Hashtags keep their cursors, however they are grouped."""
+        return [f"{self.host}#{tag}" for tag in timeline.tags]
 
     def _overlaps(self) -> list[_Candidate]:
         catching_up = any(each.catchup and each.catchup.is_behind for each in self.alive())
@@ -273,7 +281,7 @@ class Followed:
         ]
 
     def _overlap(self, timeline: Timeline, _: float, now_ms: int) -> Job:
-        if timeline.overlap is None:
+        if timeline.overlap is None or timeline.overlap.ask is None:
             reach_s = overlap_reach_s(timeline.overlap_number + 1, self._rhythm)
             timeline.overlap = Overlap(now_ms - int(reach_s * 1000), OVERLAP_PAGES)
         return self._page_job(timeline, timeline.overlap)
@@ -284,7 +292,7 @@ class Followed:
             return False
         until_ms = self._clock.now_ms() - _ON_ITS_WAY_MS
         return all(
-            self._memory.known(each.key) is not None
+            self._memory.known(self._named(each.key)) is not None
             for each in page
             if each.created_ms is None or each.created_ms < until_ms
         )
@@ -370,7 +378,8 @@ class Followed:
         if answer.error is not None:
             self._page_failed(timeline, answer.error)
             return News()
-        timeline.failures, timeline.stats.error = 0, None
+        had_posts = not answer.value and bool(self._memory.cursors(self._cursor_names(timeline)))
+        timeline.failures, timeline.stats.error = 0, self._closed
         page = [
             identify(
                 raw,
@@ -386,7 +395,8 @@ class Followed:
         now_s = self._clock.monotonic_s()
         if reading is timeline.catchup:
             timeline.due_s = now_s
-            self._note_empty(timeline, page, first_page=first_page)
+            if first_page:
+                self._note_empty(timeline, shows_none=had_posts)
             if not taken.complete:
                 timeline.stats.incomplete += 1
                 _logger.warning(
@@ -399,7 +409,7 @@ class Followed:
             timeline.overlap_due_s = now_s
         cursors = {}
         if taken.cursor is not None:
-            cursors = {f"{self.host}#{tag}": taken.cursor for tag in timeline.tags}
+            cursors = dict.fromkeys(self._cursor_names(timeline), taken.cursor)
         return News(taken.sightings, cursors, timeline)
 
     def _page_failed(self, timeline: Timeline, error: MastostreamError) -> None:
@@ -417,14 +427,9 @@ class Followed:
         timeline.overlap_due_s = max(timeline.overlap_due_s, timeline.due_s)
         _logger.warning("%s: %s; trying again in %.0f s", stats.name, error, wait_s)
 
-    def _note_empty(
-        self, timeline: Timeline, page: Sequence[Sighting], *, first_page: bool
-    ) -> None:
+    def _note_empty(self, timeline: Timeline, *, shows_none: bool) -> None:
         """A feed that had posts and shows none now may have been closed."""
-        if not first_page:
-            return
-        had_posts = bool(self._memory.cursors([f"{self.host}#{tag}" for tag in timeline.tags]))
-        timeline.empty_looks = timeline.empty_looks + 1 if not page and had_posts else 0
+        timeline.empty_looks = timeline.empty_looks + 1 if shows_none else 0
         if timeline.empty_looks >= _EMPTY_LOOKS:
             timeline.stats.error = "the server shows no posts here any more, although it did"
         if timeline.empty_looks == _EMPTY_LOOKS:

@@ -146,7 +146,7 @@ class Intake:
         return sifted
 
     def _sift_sighting(self, seen: Sighting, sifted: Sifted) -> None:
-        key = self._named(seen.key)
+        key = self.named(seen.key)
         known = self._ahead.get(key) or self._memory.known(key)
         if known is None:
             self._first_sight(seen, key, sifted)
@@ -247,7 +247,8 @@ class Intake:
         post = decode(seen.raw)
         return reason_to_leave_out(post, self._policy) if isinstance(post, Post) else None
 
-    def _named(self, key: str) -> str:
+    def named(self, key: str) -> str:
+        """Return what a post of this key is called in the log."""
         if self._pseudonym_key is None or not _ADDRESS.search(key):
             return key
         return SCHEME + pseudonym_of(key, self._pseudonym_key)

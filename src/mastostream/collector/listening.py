@@ -72,6 +72,7 @@ class Listening:
         self._held: list[StreamEvent] = []
         self._held_since_s: float | None = None
         self._again_s: float | None = None
+        self._closed = False
 
     def begin(self, about: About, timelines: list[Timeline]) -> None:
         """Listen to these timelines, where the server can."""
@@ -79,8 +80,14 @@ class Listening:
         self._tried = []
         self._next_transport(None)
 
+    def close(self) -> None:
+        """Follow nothing more."""
+        self._closed = True
+
     def opened(self, item: Opened) -> None:
         """From now on these hashtags' events come: read what was missed before."""
+        if self.way == "polling":
+            return  # it was given up meanwhile
         now_s = self._clock.monotonic_s()
         for timeline in self._with(item.tags):
             timeline.open_tags.update(tag for tag in item.tags if tag in timeline.tags)
@@ -138,7 +145,7 @@ class Listening:
 
     def brought(self, key: str, tag: str | None) -> None:
         """The stream has brought this post, by this hashtag where it says so."""
-        if not self.works:
+        if not self.works and self.way != "polling":
             self.works = True
             _logger.info("%s: its stream works (%s)", self._host, self.way)
         now_s = self._clock.monotonic_s()
@@ -170,6 +177,8 @@ class Listening:
 
     def try_again(self) -> None:
         """Look now and then whether a server that could not stream can."""
+        if self._closed:
+            return
         if self._again_s is not None and self._clock.monotonic_s() >= self._again_s:
             self._again_s = None
             self._tried = []
@@ -181,11 +190,10 @@ class Listening:
 
     def _next_transport(self, error: MastostreamError | None) -> None:
         left = [each for each in TRANSPORTS if each not in self._tried]
-        if self._streams is None or self._make_feed is None or self._about is None:
+        if self._streams is None or self._make_feed is None or self._about is None or self._closed:
             return
-        refused = error is not None and "401" in str(
-            error
-        )  # by another way it would refuse as well
+        # By another way it would refuse as well.
+        refused = error is not None and "answered 401" in str(error)
         if not left or refused:
             self._stop(error)
             return

@@ -141,7 +141,7 @@ class CollectorMemory:
         self._requests = connect(path, "", _VERSION)
         # What requests went has to survive the end of the process, not that of the machine.
         self._requests.execute("PRAGMA synchronous = NORMAL")
-        self._refreshes = Refreshes(self._connection, refresh_after_s)
+        self._refreshes = Refreshes(path, self._connection, refresh_after_s)
         self._check_key(key_by)
 
     def cursors(self, names: Collection[str]) -> list[str]:
@@ -195,8 +195,10 @@ class CollectorMemory:
         positions: Mapping[int, int],
         cursors: Mapping[str, str],
         now_ms: int,
+        *,
+        prune: bool = True,
     ) -> None:
-        """Store all of it, or nothing."""
+        """Store all of it, or nothing; then forget a little of what is old."""
         connection = self._connection
         with self._writing():
             connection.executemany(
@@ -216,7 +218,8 @@ class CollectorMemory:
             connection.executemany(
                 "INSERT OR REPLACE INTO cursors VALUES (?, ?)", list(cursors.items())
             )
-            self._prune(now_ms)
+            if prune:
+                self._prune(now_ms)
 
     def seen_again(self, sights: Iterable[tuple[str, str, str, bool]], now_ms: int) -> None:
         """Known posts are shown by a server: keep them from being forgotten, learn their ids there.
@@ -237,8 +240,18 @@ class CollectorMemory:
                     self._connection.execute(
                         "INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?)", row
                     )
-                    if at_home:
+                    if at_home and not self._is_gone(key):
                         self._refreshes.prefer(key, server, post_id, now_ms)
+
+    def _is_gone(self, key: str) -> bool:
+        known = self.known(key)
+        return known is None or known.state is not State.LOGGED
+
+    def answered(self, keys: Iterable[str], now_ms: int) -> None:
+        """A server has answered for these posts' counts, whatever it said."""
+        with self._writing():
+            for key in keys:
+                self._refreshes.advance(key, now_ms)
 
     def hasten(self, keys: Iterable[str], now_ms: int) -> None:
         """Read the counts of these posts again now."""

@@ -6,13 +6,15 @@ One id is enough to go on after; the others are there for when it is deleted. Th
 would not do: it may have come by another hashtag, ahead of posts that did not.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, NamedTuple, Protocol
 
-from mastostream.collector.sighting import Sighting
+from mastostream.collector.sighting import UNREADABLE, Sighting
 
 __all__ = ["CATCH_UP_PAGES_DOWN", "Ask", "Catchup", "Overlap", "Reading", "Taken"]
 
+_SPACE: Final = re.compile(r"\s")
 CATCH_UP_PAGES_DOWN: Final = 25
 """Pages read downwards, where the server does not page up: 1,000 posts."""
 
@@ -78,6 +80,10 @@ class Catchup:
         self._cursors = [cursor.split() for cursor in dict.fromkeys(cursors) if cursor]
         self._all_brought = all_brought
         self._state: Literal["top", "climb", "descend"] = "top"
+        self._left: list[list[str]] = []
+        self._lost: list[list[str]] = []
+        self._unsure: list[list[str]] = []
+        self._heeds_min_id = False
         self._top: list[Sighting] = []
         self._found: list[Sighting] = []
         self._pages = 0
@@ -101,25 +107,41 @@ class Catchup:
         if self._all_brought is not None and self._all_brought(page):
             return self._done(page)
         self._top = self._found = list(page)
-        if len(self._cursors) == 1:
-            self._state, self.ask = "climb", Ask(min_id=self._cursors[0][0])
-        else:
-            self._state, self.ask = "descend", Ask(max_id=page[-1].id)
-        return Taken()
+        self._left = list(self._cursors)
+        return self._climb_on()
+
+    def _climb_on(self) -> Taken:
+        """Climb from the next cursor; in the end go down to those where that failed."""
+        if self._left:
+            self._state, self.ask = "climb", Ask(min_id=self._left[0][0])
+            return Taken()
+        self._cursors = self._lost + ([] if self._heeds_min_id else self._unsure)
+        if self._cursors:
+            self._state, self.ask = "descend", Ask(max_id=self._top[-1].id)
+            return Taken()
+        return self._done(self._top)
 
     def _take_above(self, page: Page) -> Taken:
         top = _ids(self._top)
-        ids = _ids(page)
-        if not page or ids == top or self.ask == Ask(min_id=page[0].id):
-            self._state, self.ask = "descend", Ask(max_id=self._top[-1].id)
-            return Taken()
-        if ids & top:
-            newer = [each for each in self._top if each.id not in ids]
-            taken = self._done(self._top)
-            return taken._replace(sightings=[*reversed(page), *reversed(newer)])
-        self._cursors = [[each.id for each in page]]
-        self.ask = Ask(min_id=page[0].id)
-        return Taken(list(reversed(page)), _cursor(page))
+        found: list[Sighting] = []
+        if not page or self.ask == Ask(min_id=page[0].id):
+            self._lost.append(self._left.pop(0))  # it does not know the cursor any more
+        elif page[-1].id in top and not self._heeds_min_id:
+            self._unsure.append(self._left.pop(0))  # nothing lies between, or it ignores min_id
+        elif _ids(page) & top:
+            self._heeds_min_id = True
+            self._left.pop(0)
+            found = list(reversed(page))
+        else:
+            self._heeds_min_id = True
+            cursor = _cursor(page)
+            self._left[0], self.ask = cursor.split() or self._left[0], Ask(min_id=page[0].id)
+            # With several, no cursor stands for all yet.
+            return Taken(list(reversed(page)), cursor or None if len(self._cursors) == 1 else None)
+        taken = self._climb_on()
+        seen = _ids(found)
+        newer = [each for each in taken.sightings if each.id not in seen]
+        return taken._replace(sightings=[*found, *newer])
 
     def _take_below(self, page: Page) -> Taken:
         repeated = bool(page) and page[-1].id == self._found[-1].id
@@ -152,8 +174,9 @@ class Overlap:
 
     def take(self, page: Page) -> Taken:
         self._pages_left -= 1
-        oldest_ms = [each.created_ms for each in page if each.created_ms is not None]
-        reached = not page or (bool(oldest_ms) and min(oldest_ms) < self._until_ms)
+        # All of the page, as one that was written long ago may have arrived just now.
+        written_ms = [each.created_ms for each in page if each.created_ms is not None]
+        reached = not page or (bool(written_ms) and max(written_ms) < self._until_ms)
         stuck = bool(page) and self.ask == Ask(max_id=page[-1].id)
         if reached or stuck or self._pages_left <= 0:
             self.ask = None
@@ -167,4 +190,6 @@ def _ids(page: Page) -> set[str]:
 
 
 def _cursor(page: Page) -> str:
-    return " ".join(each.id for each in page)
+    """Leave out what is no id that a server would know."""
+    ids = (each.id for each in page)
+    return " ".join(id_ for id_ in ids if not id_.startswith(UNREADABLE) and not _SPACE.search(id_))

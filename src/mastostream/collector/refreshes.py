@@ -2,9 +2,10 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
-from mastostream.database import transaction
+from mastostream.database import transaction, translated
 
 __all__ = ["SCHEMA", "Due", "Refreshes"]
 
@@ -30,13 +31,17 @@ class Due(NamedTuple):
 class Refreshes:
     """A table in the collector's memory."""
 
-    def __init__(self, connection: sqlite3.Connection, after_s: Sequence[float]) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, after_s: Sequence[float]
+    ) -> None:
         """Use a connection that is open.
 
         Args:
+            path: the file, for messages.
             connection: of the collector's memory.
             after_s: when counts are read again, after a post's first sight.
         """
+        self._path = path
         self._connection = connection
         self._after_ms = sorted(int(seconds * 1000) for seconds in after_s)
         rows = connection.execute("SELECT DISTINCT server FROM refreshes")
@@ -80,23 +85,17 @@ class Refreshes:
 
     def due(self, server: str, now_ms: int, most: int) -> list[Due]:
         """Return posts that are to be read again from this server now, longest due first."""
-        rows = self._connection.execute(
-            "SELECT key, id FROM refreshes WHERE server = ? AND due_ms <= ? "
-            "ORDER BY due_ms LIMIT ?",
-            (server, now_ms, most),
-        )
-        return [Due(*row) for row in rows]
-
-    def next_due_ms(self, server: str) -> int | None:
-        """Return when the next such post is due."""
-        (due_ms,) = self._connection.execute(
-            "SELECT min(due_ms) FROM refreshes WHERE server = ?", (server,)
-        ).fetchone()
-        return None if due_ms is None else int(due_ms)
+        with translated(self._path):
+            rows = self._connection.execute(
+                "SELECT key, id FROM refreshes WHERE server = ? AND due_ms <= ? "
+                "ORDER BY due_ms LIMIT ?",
+                (server, now_ms, most),
+            )
+            return [Due(*row) for row in rows]
 
     def postpone(self, keys: Iterable[str], until_ms: int) -> None:
         """Read these again no earlier than that."""
-        with transaction(self._connection):
+        with translated(self._path), transaction(self._connection):
             self._connection.executemany(
                 "UPDATE refreshes SET due_ms = max(due_ms, ?) WHERE key = ?",
                 [(until_ms, key) for key in keys],
@@ -104,9 +103,10 @@ class Refreshes:
 
     def server_of(self, key: str) -> str | None:
         """Return who is asked for this post's counts; ``None`` once that is over."""
-        row = self._connection.execute(
-            "SELECT server FROM refreshes WHERE key = ?", (key,)
-        ).fetchone()
+        with translated(self._path):
+            row = self._connection.execute(
+                "SELECT server FROM refreshes WHERE key = ?", (key,)
+            ).fetchone()
         return None if row is None else str(row[0])
 
     def prefer(self, key: str, server: str, post_id: str, now_ms: int) -> None:

@@ -39,6 +39,7 @@ class Rereading:
         self, server: Server, *, memory: CollectorMemory, clock: Clock, key_by: KeyBy
     ) -> None:
         self.error: str | None = None
+        self.settled: list[str] = []  # whom the last answer answered for
         self._server = server
         self._memory = memory
         self._clock = clock
@@ -75,6 +76,7 @@ class Rereading:
 
     def take(self, due: Sequence[Due], answer: Answer) -> list[Sighting | Gone]:
         """Return what an answer says of these posts: what is missing in it is gone."""
+        self.settled = []
         if answer.error is not None:
             self._failed(answer)
             return []
@@ -97,6 +99,7 @@ class Rereading:
         if len(missing) == len(due) > 1:
             self._singly = list(missing)  # all of them at once: rather a fault. Ask for each alone
             return []
+        self.settled = [each.key for each in due]
         host, now_ms = self._server.host, answer.received_ms
         return seen + [Gone(host, each.id, now_ms, each.key) for each in missing]
 

@@ -9,7 +9,10 @@ import msgspec
 from mastostream.core.metrics import to_ms
 from mastostream.core.models import Event
 
-__all__ = ["KeyBy", "Sighting", "identify"]
+__all__ = ["UNREADABLE", "KeyBy", "Sighting", "identify"]
+
+UNREADABLE: Final = "unreadable:"
+"""What the keys of bytes begin with that are no status."""
 
 KeyBy = Literal["id", "uri"]
 """``id`` where one server is followed, ``uri`` where several are: each has ids of its own."""
@@ -74,7 +77,7 @@ def identify(
     post = identity.reblog or identity
     key = post.uri if key_by == "uri" and post.uri else str(post.id)
     if not key:
-        key = f"unreadable:{hashlib.sha256(raw).hexdigest()}"
+        key = f"{UNREADABLE}{hashlib.sha256(raw).hexdigest()}"
     return Sighting(
         raw,
         str(identity.id) or key,

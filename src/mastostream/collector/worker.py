@@ -78,9 +78,12 @@ class Worker:
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            value, error = None, None
+            value, error, limits = None, None, None
             try:
-                value = job.call(self._server)
+                try:
+                    value = job.call(self._server)
+                finally:
+                    limits = self._server.limits
             except MastostreamError as known:
                 error = known
             except Exception as unknown:
@@ -92,7 +95,7 @@ class Worker:
                     job.purpose,
                     value,
                     error,
-                    self._server.limits,
+                    limits,
                     self._now_ms(),
                 )
             )

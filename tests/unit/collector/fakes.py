@@ -28,7 +28,9 @@ def fast_clock(speed: float = 200.0) -> ScaledClock:
 class FakeServer:
     """Keeps posts as (id, hashtag, status), newest first. Errors are raised as they are queued."""
 
-    def __init__(self, clock: Clock, host: str = "s.example", family: str = "mastodon") -> None:
+    def __init__(
+        self, clock: ScaledClock, host: str = "s.example", family: str = "mastodon"
+    ) -> None:
         self.host = host
         self.most_ids = 20
         self.limits: Limits | None = None
@@ -36,6 +38,7 @@ class FakeServer:
         self.family = family
         self.posts: list[tuple[str, str, dict[str, Any]]] = []
         self.errors: list[MastostreamError] = []
+        self.about_errors: list[MastostreamError] = []
         self.refused_tags: dict[str, MastostreamError] = {}
         self.calls: list[tuple[str, Any]] = []
         self.batches = True
@@ -59,6 +62,8 @@ class FakeServer:
 
     def about(self) -> About:
         self._called("about", None)
+        if self.about_errors:
+            raise self.about_errors.pop(0)
         return About(
             domain=self.host,
             family=self.family,  # type: ignore[arg-type]  # one of them
@@ -112,6 +117,7 @@ class FakeStreams:
         self.working = working
         self.feeds: list[Feed] = []
         self.unfollowed: list[str] = []
+        self.paused: list[bool] = []
         self.closed = False
 
     def follow(self, feed: Feed) -> None:
@@ -125,7 +131,7 @@ class FakeStreams:
         self.unfollowed.append(name)
 
     def pause(self, *, paused: bool) -> None:
-        pass
+        self.paused.append(paused)
 
     def close(self) -> None:
         self.closed = True

@@ -75,6 +75,13 @@ def test_what_others_have_used_of_the_limit_is_left_to_them() -> None:
     assert budget.wait_ms(START + 1_000, paging=True) == 6_000
 
 
+def test_a_clock_that_is_set_back_does_not_make_a_wait_longer() -> None:
+    budget = Budget()
+    budget.block(START, 60.0)
+    assert budget.wait_ms(START - 3_600_000, paging=False) <= 900_000
+    assert budget.wait_ms(START - 3_600_000 + 900_000, paging=False) == 0
+
+
 def test_a_clock_that_is_set_back_does_not_hold_requests_for_long() -> None:
     budget = Budget()
     spend(budget, START, START + 250_000, paging=False)

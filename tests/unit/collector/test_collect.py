@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from mastostream.collector import Rhythm
 from mastostream.exceptions import FatalError, RetriableError
+from mastostream.ports.clock import ScaledClock
 from mastostream.ports.stream import Put
 
 from .fakes import (
+    NOW,
     CrashError,
     FakeServer,
     FakeStreams,
@@ -173,6 +175,51 @@ def test_a_feed_that_was_closed_is_told(tmp_path: Path) -> None:
     server.open = True
     server.write("2")
     until(collector, lambda: collector.stats.appended == 2)
+    collector.close()
+
+
+def test_a_server_that_cannot_say_whether_it_closed_its_feed_is_followed_on(
+    tmp_path: Path,
+) -> None:
+    server = FakeServer(fast_clock())
+    server.write("1")
+    collector = collect(tmp_path, server)
+    until(collector, lambda: collector.stats.appended == 1)
+    server.posts.clear()
+    server.about_errors = [RetriableError("503"), RetriableError("503")]
+    until(collector, lambda: not server.about_errors)
+    server.write("2")
+    until(collector, lambda: collector.stats.appended == 2)
+    collector.close()
+
+
+def test_after_days_of_absence_what_a_quiet_hashtag_still_shows_is_known(tmp_path: Path) -> None:
+    server = FakeServer(fast_clock())
+    for number in range(30):
+        server.write(str(number))
+    collector = collect(tmp_path, server)
+    until(collector, lambda: collector.stats.appended == 30)
+    collector.close()
+    server.clock = ScaledClock(server.clock.real_ms, NOW + 12 * 86_400_000, 200.0)
+    collector = collect(tmp_path, server)
+    server.write("new")
+    until(collector, lambda: server.count("timeline") > 20)
+    collector.close()
+    assert len(events(tmp_path)) == 31
+
+
+def test_a_post_that_one_server_never_edits_is_not_asked_for_for_ever(tmp_path: Path) -> None:
+    clock = fast_clock(2_000.0)
+    here, there = FakeServer(clock), FakeServer(clock, host="t.example")
+    author = {"acct": "somebody@home.example"}
+    here.write("1", uri="https://a/1", account=author)
+    collector = collect(tmp_path, here, there, key_by="uri", refresh_after_s=(300.0,))
+    until(collector, lambda: collector.stats.appended == 1)
+    there.write("9", uri="https://a/1", account=author, edited_at="2031-01-01T00:00:00Z")
+    until(collector, lambda: collector.stats.intake.edits == 1)
+    since_s = clock.monotonic_s()
+    until(collector, lambda: clock.monotonic_s() > since_s + 5_000)
+    assert here.count("statuses") <= 2
     collector.close()
 
 
@@ -338,6 +385,19 @@ def test_a_stream_that_loses_posts_is_repaired_and_it_is_counted(tmp_path: Path)
     setup.until(lambda: len(events(tmp_path)) == 91)
     setup.until(lambda: setup.collector.stats.sources[0].stream_missed > 0)
     assert setup.collector.stats.servers[0].way == "websocket"
+    setup.collector.close()
+
+
+def test_while_the_log_cannot_be_written_streams_are_held_back(tmp_path: Path) -> None:
+    trouble = Trouble()
+    setup = Streamed(tmp_path, "websocket", trouble=trouble)
+    setup.until(lambda: setup.collector.stats.servers[0].way == "websocket")
+    trouble.share = 1.0
+    for number in range(25_000):
+        setup.streams.send("delete", str(number).encode())
+    setup.until(lambda: setup.streams.paused == [True])
+    trouble.share = 0.0
+    setup.until(lambda: setup.streams.paused == [True, False])
     setup.collector.close()
 
 

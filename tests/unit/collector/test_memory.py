@@ -9,6 +9,7 @@ from mastostream.collector.refreshes import Due
 from mastostream.exceptions import ConfigurationError
 
 NOW = 1_750_000_000_000
+FAR = NOW + 10 * KEEP_MS
 
 
 def remember(memory: CollectorMemory, *traces: Trace, now_ms: int = NOW) -> None:
@@ -38,12 +39,11 @@ def test_counts_are_due_after_each_span_and_then_no_more(tmp_path: Path) -> None
     assert memory.refreshes.due("other", NOW + 60_000, 20) == []
     remember(memory, Trace("a", "refresh", "s", "1", NOW + 61_000))
     assert memory.refreshes.due("s", NOW + 3_599_999, 20) == []
-    assert memory.refreshes.next_due_ms("s") == NOW + 3_600_000
     memory.close()
     memory = CollectorMemory(tmp_path / "m", refresh_after_s=(60, 3600))
     assert memory.refreshes.due("s", NOW + 3_600_000, 20) == [Due("a", "1")]
     remember(memory, Trace("a", "refresh", "s", "1", NOW + 3_700_000))
-    assert memory.refreshes.next_due_ms("s") is None
+    assert memory.refreshes.due("s", FAR, 9) == []
     memory.close()
 
 
@@ -51,9 +51,10 @@ def test_after_a_long_absence_counts_are_read_once_not_once_a_span(tmp_path: Pat
     memory = CollectorMemory(tmp_path / "m", refresh_after_s=(60, 3600, 7200))
     remember(memory, Trace("a", "new", "s", "1", NOW))
     remember(memory, Trace("a", "refresh", "s", "1", NOW + 5_000_000))
-    assert memory.refreshes.next_due_ms("s") == NOW + 7_200_000
+    assert memory.refreshes.due("s", NOW + 7_199_999, 9) == []
+    assert memory.refreshes.due("s", NOW + 7_200_000, 9) == [Due("a", "1")]
     remember(memory, Trace("a", "refresh", "s", "1", NOW + 9_000_000))
-    assert memory.refreshes.next_due_ms("s") is None
+    assert memory.refreshes.due("s", FAR, 9) == []
     memory.close()
 
 
@@ -61,7 +62,7 @@ def test_a_deleted_or_left_out_post_is_not_read_again(tmp_path: Path) -> None:
     memory = CollectorMemory(tmp_path / "m", refresh_after_s=(60,))
     remember(memory, Trace("a", "new", "s", "1", NOW), Trace("a", "delete", "s", "1", NOW + 1))
     remember(memory, Trace("b", "new", "s", "2", NOW, left_out=True))
-    assert memory.refreshes.next_due_ms("s") is None
+    assert memory.refreshes.due("s", FAR, 9) == []
     memory.close()
 
 
@@ -103,9 +104,9 @@ def test_counts_that_nobody_reads_any_more_are_forgotten(tmp_path: Path) -> None
     memory.close()
     memory = CollectorMemory(tmp_path / "m", refresh_after_s=(60,))
     remember(memory, now_ms=NOW + 60_000 + KEEP_MS)
-    assert memory.refreshes.next_due_ms("gone.example") == NOW + 60_000
+    assert memory.refreshes.due("gone.example", FAR, 9) == [Due("a", "1")]
     remember(memory, now_ms=NOW + 60_001 + KEEP_MS)
-    assert memory.refreshes.next_due_ms("gone.example") is None
+    assert memory.refreshes.due("gone.example", FAR, 9) == []
     memory.close()
 
 

@@ -96,7 +96,27 @@ def test_a_reading_that_is_cut_short_goes_on_where_it_was(new: int, data: st.Dat
     assert seen == set(server.posts)
 
 
-@given(st.integers(0, 200), st.integers(0, 200))
+@given(
+    st.sampled_from(["usual", "ignores min_id"]),
+    st.integers(0, 500),
+    st.lists(st.integers(0, 5), min_size=40, max_size=40),
+)
+def test_posts_that_come_while_it_is_read_leave_no_gap(
+    kind: str, new: int, meanwhile: list[int]
+) -> None:
+    server = Timeline(kind)
+    _, cursor = read(server, Catchup(()), None)
+    expected = set(server.write(new))
+    reading, seen = Catchup([cursor or ""]), set()
+    while reading.ask is not None:
+        taken = reading.take(server.page(reading.ask))
+        assert taken.complete
+        seen |= {each.key for each in taken.sightings}
+        server.write(meanwhile.pop() if meanwhile else 0)
+    assert expected <= seen
+
+
+@given(st.integers(0, 3_000), st.integers(0, 500))
 def test_timelines_that_were_read_apart_are_joined_without_a_gap(new: int, more: int) -> None:
     server = Timeline("usual")
     first = " ".join(server.posts[:PAGE])
@@ -152,6 +172,22 @@ def test_an_overlap_reads_back_as_far_as_asked(back: int, most: int, kind: str) 
     assert pages <= most
     if kind == "usual" and back < most * PAGE:
         assert set(server.posts[:back]) <= seen
+
+
+def test_a_post_that_was_written_long_ago_and_arrives_now_ends_no_overlap() -> None:
+    server = Timeline("usual", 400)
+    page = server.page(Ask())
+    page[0] = page[0]._replace(created_ms=0)
+    reading = Overlap(200_000, 20)
+    reading.take(page)
+    assert reading.ask == Ask(max_id=page[-1].id)
+
+
+def test_what_is_no_id_is_never_asked_for() -> None:
+    broken = [sighting("id9")._replace(id=id_) for id_ in ("unreadable:ab", "a b", "x\ny")]
+    taken = Catchup(()).take([broken[0], sighting("id8"), broken[1], sighting("id7"), broken[2]])
+    assert taken.cursor == "id8 id7"
+    assert Catchup(()).take(broken).cursor is None
 
 
 @pytest.mark.parametrize("cursor", ["", "id5 id4"])

@@ -134,6 +134,8 @@ def test_an_instance_of_any_shape_is_read() -> None:
         ("s.example", None, "wss://s.example"),
         ("http://127.0.0.1:8080", "wss://127.0.0.1:8080", "ws://127.0.0.1:8080"),
         ("https://s.example", "https://s.example", "wss://s.example"),
+        ("https://s.example", "wss://[x", "wss://s.example"),
+        ("https://s.example", "wss://", "wss://s.example"),
     ],
 )
 def test_where_streams_are(server_name: str, announced: str | None, url: str) -> None:
@@ -212,6 +214,8 @@ def test_every_vendor_error_is_translated(kind: type[Exception]) -> None:
         ({"X-RateLimit-Reset": "1704067205", "Date": "Mon, 01 Jan 2024 00:00:00 GMT"}, 5),
         ({"X-RateLimit-Reset": "2031-01-01T00:00:00Z"}, 900),
         ({"X-RateLimit-Reset": "soon"}, 60),
+        ({"X-RateLimit-Reset": "9" * 5_000}, 900),
+        ({"Date": "Mon, 01 Jan 99999999999 00:00:00 GMT"}, 60),
         ({}, 60),
     ],
 )

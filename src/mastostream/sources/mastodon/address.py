@@ -35,9 +35,12 @@ def streaming_url(server: str, announced: str | None) -> str:
     then.
     """
     url = server_url(server)
-    parts = urlsplit(announced or url)
-    encrypted = url.startswith("https:")
-    return f"{'wss' if encrypted else 'ws'}://{parts.netloc or urlsplit(url).netloc}"
+    try:
+        place = urlsplit(announced or url).netloc
+    except ValueError:  # it announces what is no address
+        place = ""
+    named = place if _HOST.fullmatch(place) else urlsplit(url).netloc
+    return f"{'wss' if url.startswith('https:') else 'ws'}://{named}"
 
 
 def user_agent(contact: str) -> str:

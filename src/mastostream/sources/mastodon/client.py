@@ -7,6 +7,7 @@ from urllib.parse import quote
 import msgspec
 import requests
 
+from mastostream.exceptions import RetriableError
 from mastostream.ports.source import About, Limits
 from mastostream.sources.mastodon.about import about_of
 from mastostream.sources.mastodon.errors import translated
@@ -70,7 +71,7 @@ class MastodonClient:
             self._note_single()
             answer = self._visit.get(f"/api/v1/statuses/{quote(ids[0], safe='')}")
             if answer.status_code in (404, 410):
-                return ()
+                return self._gone(answer)
             return [bytes(self._decoded(answer, _decode_one))]
         answer = self._visit.get("/api/v1/statuses", params={"id[]": list(ids)})
         if answer.status_code in (400, 404, 405, 422):
@@ -81,6 +82,16 @@ class MastodonClient:
 
     def close(self) -> None:
         self._visit.close()
+
+    def _gone(self, answer: requests.Response) -> Sequence[bytes]:
+        """Believe only the server itself, not something before it, that a post is no more."""
+        try:
+            msgspec.json.decode(answer.content, type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            raise RetriableError(
+                f"{self.host} answered {answer.status_code} for a post, with no words of its own"
+            ) from error
+        return ()
 
     def _decoded(self, answer: requests.Response, decode: Any) -> Any:
         if not answer.ok:

@@ -18,6 +18,9 @@ LONGEST_WAIT_S: Final = 900.0
 """Mastodon's longest period of a limit is 15 minutes."""
 
 _DEFAULT_WAIT_S: Final = 60.0
+_PASSING: Final = frozenset({408, 421, 423, 425})
+"""Refusals that a further try may not meet (RFC 9110, RFC 4918, RFC 8470)."""
+
 _ADVICE: Final = {
     401: "it wants a valid token: get one with 'mastostream login', or check ACCESS_TOKEN in .env",
     403: "it forbids this to the token that is used: its scope may be too small",
@@ -44,12 +47,12 @@ def reset_after_s(headers: Any, now: datetime) -> float:
 
 
 def _time(text: str) -> datetime | None:
-    if text.isdecimal():
-        return datetime.fromtimestamp(min(int(text), 2**33), UTC)
+    if text.isascii() and text.isdecimal():
+        return datetime.fromtimestamp(min(int(text[:20]), 2**33), UTC)
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             time = parse(text)
-        except (ValueError, TypeError, IndexError):
+        except (ValueError, TypeError, IndexError, OverflowError):
             continue
         return time if time.tzinfo else time.replace(tzinfo=UTC)
     return None
@@ -92,7 +95,7 @@ def refusal(host: str, answer: requests.Response) -> MastostreamError:
     """Say what an answer means that is none of the good ones."""
     if answer.status_code == 429:
         return _too_many(host, reset_after_s(answer.headers, datetime.now(UTC)))
-    if answer.status_code >= 500:
+    if answer.status_code >= 500 or answer.status_code in _PASSING:
         return RetriableError(f"{host} has trouble of its own ({answer.status_code})")
     return _refused(host, answer.status_code)
 
