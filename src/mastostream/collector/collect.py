@@ -263,9 +263,6 @@ class Collector:
             for name, cursor in one.cursors.items()
             if self._cursors.get(name) != cursor
         }
-        now_ms = self._clock.now_ms()
-        if sifted.again:
-            self._memory.seen_again(sifted.again, now_ms)
         if sifted.records and not sifted.written:
             self._behind = True  # until the log has confirmed and the memory knows
             self._writer.append(sifted.records)
@@ -274,6 +271,9 @@ class Collector:
             self._read_back(cursors, sifted.left_out)
             self._cursors.update(cursors)
             self._behind = False
+        now_ms = self._clock.now_ms()
+        if sifted.again:
+            self._memory.seen_again(sifted.again, now_ms)
         if sifted.hasten:
             self._memory.hasten(sifted.hasten, now_ms)
         answered = [key for one in news for key in one.answered]

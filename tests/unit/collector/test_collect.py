@@ -92,6 +92,18 @@ def test_two_servers_show_one_post_and_it_is_one(tmp_path: Path) -> None:
     assert sorted(events(tmp_path)) == [("new", "https://a/1"), ("new", "https://a/2")]
 
 
+def test_a_post_that_all_servers_show_at_once_is_asked_for_at_home(tmp_path: Path) -> None:
+    """In whatever order they answer."""
+    clock = fast_clock(2_000.0)
+    home, there = FakeServer(clock), FakeServer(clock, host="t.example")
+    there.write("9", uri="https://s.example/1", account={"acct": "somebody@s.example"})
+    home.write("1", uri="https://s.example/1")
+    collector = collect(tmp_path, there, home, key_by="uri", refresh_after_s=(300.0, 900.0))
+    until(collector, lambda: collector.stats.intake.refreshes == 2)
+    collector.close()
+    assert (home.count("statuses"), there.count("statuses")) == (2, 0)
+
+
 def test_a_source_that_is_refused_ends_and_the_others_go_on(tmp_path: Path) -> None:
     server = FakeServer(fast_clock())
     server.refused_tags["art"] = FatalError("404: check the hashtag")

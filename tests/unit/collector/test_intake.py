@@ -159,11 +159,14 @@ def test_one_post_on_several_servers_is_one_post(tmp_path: Path) -> None:
     log.memory.close()
 
 
-def test_counts_are_read_where_the_author_lives(tmp_path: Path) -> None:
+@pytest.mark.parametrize("together", [True, False])
+def test_counts_are_read_where_the_author_lives(tmp_path: Path, together: bool) -> None:
     log = Log(tmp_path / "m", "uri")
-    log.take(seen("11", server="far.example", key_by="uri"))
+    far = seen("11", server="far.example", key_by="uri")
     home = seen("21", server="home.example", key_by="uri", account={"acct": "somebody"})
-    log.take(home)
+    for batch in [(far, home)] if together else [(far,), (home,)]:
+        log.take(*batch)
+    assert log.memory.refreshes.due("home.example", NOW + 59_999, 9) == []
     assert log.memory.refreshes.server_of(home.key) == "home.example"
     later = seen("11", event="edit", edited_ms=NOW + 1, server="far.example", key_by="uri")
     assert log.take(later) == ["edit"]
