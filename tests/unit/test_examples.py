@@ -57,6 +57,15 @@ def test_the_functions_alone(folder: Path) -> None:
     assert len(run(folder, "python", "library.py", "statuses.jsonl").stdout.splitlines()) == 10
 
 
+def test_a_naive_tool_is_shown_what_it_got_wrong(folder: Path) -> None:
+    told = dict(
+        line.split(maxsplit=1) if line.startswith("expected") else (line[:12].strip(), line[14:])
+        for line in run(folder, "python", "simulated_servers.py").stdout.splitlines()
+    )
+    assert int(told["expected"]) > 20
+    assert int(told["wrong counts"].split()[0]) > 0
+
+
 def test_properties_of_ones_own_analysis(folder: Path) -> None:
     done = run(folder, "python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
     assert "1 passed" in done.stdout
