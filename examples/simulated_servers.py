@@ -1,4 +1,4 @@
-"""Test a Mastodon tool of your own on simulated servers, and compare what it holds with the truth."""
+"""Test a Mastodon tool of your own on simulated servers: compare what it holds with the truth."""
 
 import json
 import time
