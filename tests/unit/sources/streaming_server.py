@@ -57,6 +57,10 @@ class Server:
         self.ready.set()
         await self.stop.wait()
         await runner.cleanup()
+        # A connection that was accepted in the last moment is none of the runner's yet.
+        for transport in list(self.loop._transports.values()):
+            transport.abort()
+        await asyncio.sleep(0)
 
 
 @contextmanager
