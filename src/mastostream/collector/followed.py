@@ -135,7 +135,6 @@ class Followed:
             only=target.mode == "stream",
             clock=clock,
         )
-        self.error: MastostreamError | None = None
         self._memory = memory
         self._clock = clock
         self._rhythm = rhythm
@@ -319,12 +318,11 @@ class Followed:
         now_s = self._clock.monotonic_s()
         if isinstance(answer.error, RetriableError):
             self._failures += 1
-            self.error = answer.error
             wait_s = backoff_s(self._failures)
             self._about_due_s = now_s + wait_s
             _logger.warning("%s; trying again in %.0f s", answer.error, wait_s)
             return
-        self._failures, self.error = 0, None
+        self._failures = 0
         self._about_due_s = math.inf
         about = answer.value or About(domain=self.host, family="other", version="")
         if self.about is None:
