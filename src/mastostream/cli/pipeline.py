@@ -109,7 +109,15 @@ def demo(
     ) as server:
         chosen = attrs.evolve(chosen, servers=(ServerSettings(server=server.url),))
         title = "simulated server: " + " ".join("#" + tag for tag in _DEMO_TAGS)
-        _run_all(chosen, lambda *_: Credentials(), output, title, seconds, metrics_port, True)
+        _run_all(
+            chosen,
+            lambda *_: Credentials(access_token="demo"),
+            output,
+            title,
+            seconds,
+            metrics_port,
+            True,
+        )
     query = "'SELECT account, engagement_score FROM engagement LIMIT 5'"
     tell(output, f"Look into it: sqlite3 {chosen.data}/mastostream.sqlite3 {query}")
     tell(output, "For real: mastostream run --tag news --server mastodon.social")
