@@ -250,6 +250,11 @@ class Followed:
         found: list[_Candidate] = []
         for timeline in self.alive():
             if timeline.live and timeline.is_too_silent(now_s):
+                _logger.info(
+                    "%s: its stream has brought nothing for longer than usual: looking whether "
+                    "the server has anything",
+                    timeline.stats.name,
+                )
                 timeline.due_s = timeline.news_s = now_s
             ask = timeline.catchup and timeline.catchup.ask
             found.append((timeline.due_s, bool(ask and ask.pages), partial(self._look, timeline)))

@@ -326,6 +326,21 @@ def _passed(setup: Streamed, moment_s: float) -> bool:
     return setup.clock.monotonic_s() > moment_s
 
 
+def test_a_stream_that_is_silent_for_longer_than_usual_is_checked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    setup = Streamed(tmp_path, "websocket", rhythm=Rhythm(check_s=1e9, overlap_s=1e9))
+    setup.until(lambda: bool(setup.streams.feeds))
+    with caplog.at_level(logging.INFO):
+        for number in range(3):
+            setup.streams.send("update", setup.server.write(str(number)))
+            setup.until(partial(_passed, setup, setup.clock.monotonic_s() + 5))
+        setup.server.write("lost")
+        setup.until(lambda: ("new", "lost") in events(tmp_path))
+    assert "for longer than usual" in caplog.text
+    setup.collector.close()
+
+
 def test_a_cut_stream_is_bridged_by_asking(tmp_path: Path) -> None:
     setup = Streamed(tmp_path, "websocket")
     setup.until(lambda: bool(setup.streams.feeds))
