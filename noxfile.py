@@ -12,6 +12,8 @@ nox.options.sessions = ["lint", "typing", "tests"]
 for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):  # the latter makes each start compile all
     os.environ.pop(name, None)
 UV = uv.find_uv_bin()
+CLIENTS = ("kafka", "elasticsearch", "hdfs", "services")
+"""The extras that the adapters of the real servers need; Python alone is enough to install them."""
 
 
 def sync(session: nox.Session, *groups: str, extras: tuple[str, ...] = ()) -> None:
@@ -42,7 +44,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Types, strictly."""
-    sync(session, "typing")
+    sync(session, "typing", extras=CLIENTS)
     session.run("mypy")
 
 
@@ -51,23 +53,24 @@ def typing(session: nox.Session) -> None:
 def tests(session: nox.Session, versions: str) -> None:
     """Unit tests, with the locked and with the lowest allowed versions."""
     if versions == "locked":
-        sync(session, "test")
+        sync(session, "test", extras=CLIENTS)
     else:
-        session.install("--resolution=lowest-direct", "--group=test", "-e", ".")
+        package = f".[{','.join(CLIENTS)}]"
+        session.install("--resolution=lowest-direct", "--group=test", "-e", package)
     session.run("pytest", "--numprocesses=2", *session.posargs)
 
 
 @nox.session
 def integration(session: nox.Session) -> None:
     """The whole pipeline, against servers that were not written here, and killed at random."""
-    sync(session, "integration")
+    sync(session, "integration", extras=CLIENTS)
     session.run("pytest", "tests/integration", "--timeout=900", *session.posargs)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measurements, each a ratio to a bound that is measured in the same run."""
-    sync(session, "test", "bench")
+    sync(session, "test", "bench", extras=CLIENTS)
     session.run("pytest", "tests/bench", "-s", "--timeout=1800", *session.posargs)
 
 

@@ -3,13 +3,14 @@
 In the environment a setting is its path in upper case, joined by ``_``: ``MASTOSTREAM_SERVER``,
 ``MASTOSTREAM_ARCHIVE_COMPRESSION``. Credentials are not settings: they stand in ``.env`` or the
 environment as ``CLIENT_KEY``, ``CLIENT_SECRET`` and ``ACCESS_TOKEN``, or under each server's own
-names.
+names; those of Kafka and Elasticsearch as ``KAFKA_USERNAME``, ``KAFKA_PASSWORD``,
+``ELASTICSEARCH_API_KEY``, ``ELASTICSEARCH_USERNAME`` and ``ELASTICSEARCH_PASSWORD``.
 """
 
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -24,13 +25,19 @@ __all__ = [
     "CollectSettings",
     "ConsentSettings",
     "Credentials",
+    "ElasticsearchSettings",
+    "HdfsSettings",
+    "KafkaSettings",
+    "KibanaSettings",
     "RetentionSettings",
     "ServerSettings",
+    "ServicesSettings",
     "Settings",
     "WeightSettings",
     "WindowSettings",
     "credential_name",
     "load_credentials",
+    "load_secrets",
     "load_settings",
 ]
 
@@ -69,15 +76,112 @@ class ArchiveSettings:
     """How the archive writes its files.
 
     Attributes:
-        folder: empty for ``archive`` in the data folder.
+        folder: a folder, or ``hdfs://host:port/path``; empty for ``archive`` in the data folder.
+        format: JSON lines, or Parquet: the columns of a post plus the raw status.
+        compression: of JSON lines; of Parquet the pages.
+        by_date: a folder for each day (UTC) on which the log took the records: ``date=2026-01-31``.
         rotate_bytes: a file is finished at this size, before compression.
+        rotate_records: and at this many records; 0 for any number.
         rotate_s: and at this age.
     """
 
     folder: str = ""
+    format: Literal["jsonl", "parquet"] = "jsonl"
     compression: Literal["none", "gzip", "zstd"] = "zstd"
+    by_date: bool = False
     rotate_bytes: int = attrs.field(default=128 * 2**20, validator=attrs.validators.ge(1))
+    rotate_records: int = attrs.field(default=0, validator=attrs.validators.ge(0))
     rotate_s: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
+
+
+@attrs.frozen(kw_only=True)
+class KafkaSettings:
+    """How Kafka is reached and used.
+
+    Attributes:
+        servers: ``host:port``, several separated by commas.
+        delivery: of the engine. At least once: after a crash some outputs come again, under the
+            same keys and versions. Exactly once: in transactions.
+        compression: of what is sent.
+        replication: of a topic that is created.
+        group: the consumer groups' names begin with it.
+        settings: any settings of librdkafka, by its own names; they win over all others.
+    """
+
+    servers: str = "localhost:9092"
+    delivery: Literal["at-least-once", "exactly-once"] = "at-least-once"
+    compression: Literal["lz4", "zstd", "none"] = "lz4"
+    replication: int = attrs.field(default=1, validator=attrs.validators.ge(1))
+    group: str = "mastostream"
+    settings: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class ElasticsearchSettings:
+    """How Elasticsearch is reached and used.
+
+    Attributes:
+        hosts: URLs.
+        ca_file: the certificate that signed the server's, PEM; empty for the system's.
+        shards: of an index that is created.
+        replicas: of an index that is created: a number, or a range that follows the nodes.
+        refresh_s: how soon a document can be found.
+        batch_documents: a request is sent with this many documents,
+        batch_bytes: or at this size,
+        batch_s: or after waiting so long for more.
+    """
+
+    hosts: tuple[str, ...] = ("http://localhost:9200",)
+    ca_file: str = ""
+    shards: int = attrs.field(default=1, validator=attrs.validators.ge(1))
+    replicas: str = attrs.field(default="0-1", validator=attrs.validators.matches_re(r"\d+(-\d+)?"))
+    refresh_s: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
+    batch_documents: int = attrs.field(default=1_000, validator=attrs.validators.ge(1))
+    batch_bytes: int = attrs.field(default=5 * 2**20, validator=attrs.validators.ge(1))
+    batch_s: float = attrs.field(default=0.2, validator=attrs.validators.ge(0))
+
+
+@attrs.frozen(kw_only=True)
+class HdfsSettings:
+    """How HDFS is reached.
+
+    Attributes:
+        backend: ``native`` needs no Java; ``pydoop`` uses Hadoop's own client; ``webhdfs`` goes
+            through HTTP.
+        user: whose files are written; empty for the user of this process.
+        webhdfs_url: of the NameNode's web server; empty for port 9870 of the host.
+        settings: any settings of Hadoop's client (``core-site.xml``), for ``native``.
+    """
+
+    backend: Literal["native", "pydoop", "webhdfs"] = "native"
+    user: str = ""
+    webhdfs_url: str = ""
+    settings: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class KibanaSettings:
+    """How Kibana is reached.
+
+    Attributes:
+        space: empty for the default space.
+        ca_file: the certificate that signed the server's, PEM; empty for the system's.
+    """
+
+    url: str = "http://localhost:5601"
+    space: str = ""
+    ca_file: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class ServicesSettings:
+    """Where the servers live that ``services`` starts.
+
+    Attributes:
+        folder: their data, logs and configuration.
+    """
+
+    folder: str = "mastostream-services"
 
 
 @attrs.frozen(kw_only=True)
@@ -154,6 +258,8 @@ class Settings:
 
     Attributes:
         data: the folder of log, index, archive and the collector's memory.
+        log: where records stand: in the data folder, or in Kafka.
+        index: where results can be looked up: in the data folder, or in Elasticsearch.
         server: the Mastodon server to follow, a host name or a URL.
         tags: the hashtags to follow.
         servers: several servers to follow, instead of ``server``.
@@ -164,6 +270,8 @@ class Settings:
     """
 
     data: str = "mastostream-data"
+    log: Literal["sqlite", "kafka"] = "sqlite"
+    index: Literal["sqlite", "elasticsearch"] = "sqlite"
     server: str = "mastodon.social"
     tags: tuple[str, ...] = ()
     servers: tuple[ServerSettings, ...] = ()
@@ -179,6 +287,11 @@ class Settings:
     windows: WindowSettings = WindowSettings()
     retention: RetentionSettings = RetentionSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    elasticsearch: ElasticsearchSettings = ElasticsearchSettings()
+    hdfs: HdfsSettings = HdfsSettings()
+    kibana: KibanaSettings = KibanaSettings()
+    services: ServicesSettings = ServicesSettings()
 
 
 @attrs.frozen(kw_only=True)
@@ -244,6 +357,29 @@ def load_credentials(
     Raises:
         ConfigurationError: ``.env`` cannot be read.
     """
+    names = {
+        plain: ([] if host is None else [credential_name(plain, host)])
+        + ([plain] if host is None or only else [])
+        for plain in CREDENTIAL_NAMES
+    }
+    known = load_secrets([each for several in names.values() for each in several], folder, environ)
+    found = {
+        plain.lower(): next((known[name] for name in several if name in known), None)
+        for plain, several in names.items()
+    }
+    return Credentials(**found)
+
+
+def load_secrets(
+    names: Sequence[str], folder: Path | None = None, environ: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Read these from ``.env`` in this folder, overridden by the environment.
+
+    Those that are missing or empty are left out.
+
+    Raises:
+        ConfigurationError: ``.env`` cannot be read.
+    """
     from dotenv import dotenv_values  # noqa: PLC0415 - only commands that ask a server need it
 
     environ = os.environ if environ is None else environ
@@ -252,13 +388,8 @@ def load_credentials(
         values = dict(dotenv_values(path)) if path.is_file() else {}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"cannot read {path}: {error}") from error
-    found: dict[str, str | None] = {}
-    for plain in CREDENTIAL_NAMES:
-        names = [] if host is None else [credential_name(plain, host)]
-        names += [plain] if host is None or only else []
-        known = (environ.get(name) or values.get(name) for name in names)
-        found[plain.lower()] = next(filter(None, known), None)
-    return Credentials(**found)
+    found = {name: environ.get(name) or values.get(name) for name in names}
+    return {name: secret for name, secret in found.items() if secret}
 
 
 def credential_name(name: str, host: str) -> str:
@@ -308,13 +439,20 @@ _LISTS: Final = {
     "collect.refresh_after_s",
     "consent.languages",
     "consent.visibilities",
+    "elasticsearch.hosts",
 }
+_TABLES: Final = {"kafka.settings", "hdfs.settings"}
 
 
 def _from_text(path: str, text: str) -> object:
     items = [item.strip() for item in text.split(",") if item.strip()]
     if path == "servers":
         return [{"server": item} for item in items]
+    if path in _TABLES:
+        pairs = [item.partition("=") for item in items]
+        if not all(equals for _, equals, _ in pairs):
+            raise ConfigurationError(f"{path}: expected name=value,name=value")
+        return {name.strip(): value.strip() for name, _, value in pairs}
     return items if path in _LISTS else text
 
 
@@ -327,6 +465,9 @@ def _structure(values: Mapping[str, Any], where: str) -> Settings:
     converter.register_structure_hook(str, _text)
     converter.register_structure_hook(bool, _boolean)
     converter.register_structure_hook_func(lambda annotation: annotation == tuple[str, ...], _texts)
+    converter.register_structure_hook_func(
+        lambda annotation: annotation == Mapping[str, str], _table
+    )
     try:
         return converter.structure(values, Settings)
     except Exception as error:
@@ -375,6 +516,18 @@ def _text(value: object, _: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"expected text, got {value!r}")
     return value
+
+
+def _table(value: object, _: Any) -> dict[str, str]:
+    """Names with texts; numbers and truth values may be written as TOML has them."""
+    if not isinstance(value, dict):
+        raise TypeError("expected a table of names and texts")
+    found = {}
+    for name, each in value.items():
+        if not isinstance(each, (str, int, float)):
+            raise TypeError(f"{name}: expected text")
+        found[name] = str(each).lower() if isinstance(each, bool) else str(each)
+    return found
 
 
 def _texts(value: object, _: Any) -> tuple[str, ...]:

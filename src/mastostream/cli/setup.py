@@ -17,6 +17,8 @@ _TEMPLATE: Final = """\
 # Settings of mastostream. Each can be overridden by MASTOSTREAM_<NAME> and by a flag.
 
 data = "mastostream-data"      # log, index, archive, memory of the collector
+log = "sqlite"                 # where records stand: sqlite (in the data folder) or kafka
+index = "sqlite"               # where results are looked up: sqlite or elasticsearch
 server = "mastodon.social"     # the Mastodon server to follow; several: [[servers]], below
 tags = ["news"]                # its hashtags
 interval_s = 3.0               # seconds between two looks at a hashtag
@@ -54,14 +56,53 @@ delay_s = 30.0                 # how long a window waits for posts out of order
 idle_timeout_s = 30.0          # after so much silence the wall clock closes windows
 
 [archive]
-folder = ""                    # empty for 'archive' in the data folder
+folder = ""                    # empty: archive in the data folder; or hdfs://host:9000/path
+format = "jsonl"               # jsonl or parquet
 compression = "zstd"           # none, gzip or zstd
+by_date = false                # a folder for each day: date=2026-01-31
 rotate_s = 60.0                # a file is finished at this age
 rotate_bytes = 134217728       # or at this size, before compression
+rotate_records = 0             # or at this many records; 0 for any number
 
 [retention]                    # of the log; 0 keeps everything
 age_days = 0
 size_bytes = 0
+
+[kafka]
+servers = "localhost:9092"     # host:port,host:port
+delivery = "at-least-once"     # of the engine; or exactly-once
+compression = "lz4"            # lz4, zstd or none
+replication = 1                # of a topic that is created
+group = "mastostream"          # the consumer groups' names begin with it
+
+[kafka.settings]               # any setting of librdkafka, by its own name
+# "security.protocol" = "SASL_SSL"
+
+[elasticsearch]
+hosts = ["http://localhost:9200"]
+ca_file = ""                   # the certificate that signed the server's
+shards = 1                     # of an index that is created
+replicas = "0-1"               # a number, or a range that follows the nodes
+refresh_s = 1.0                # how soon a document can be found
+batch_documents = 1000         # a request is sent with this many documents,
+batch_bytes = 5242880          # or at this size,
+batch_s = 0.2                  # or after waiting so long for more
+
+[hdfs]
+backend = "native"             # native (needs no Java), pydoop or webhdfs
+user = ""                      # whose files are written; empty for the user of this process
+webhdfs_url = ""               # of the NameNode's web server; empty for port 9870 of the host
+
+[hdfs.settings]                # any setting of Hadoop's client, for the native backend
+# "dfs.replication" = "2"
+
+[kibana]
+url = "http://localhost:5601"
+space = ""                     # empty for the default space
+ca_file = ""                   # the certificate that signed the server's
+
+[services]
+folder = "mastostream-services"  # data, logs and configuration of the servers started here
 
 # [[servers]]                  # one of several, instead of 'server'; again for each
 # server = "mastodon.social"
@@ -74,6 +115,12 @@ _ENV: Final = """\
 CLIENT_KEY=
 CLIENT_SECRET=
 ACCESS_TOKEN=
+# For a Kafka or an Elasticsearch that asks who you are. Kibana takes Elasticsearch's.
+KAFKA_USERNAME=
+KAFKA_PASSWORD=
+ELASTICSEARCH_API_KEY=
+ELASTICSEARCH_USERNAME=
+ELASTICSEARCH_PASSWORD=
 """
 
 

@@ -78,27 +78,42 @@ class LogWriter(Protocol):
 
 
 class LogReader(Protocol):
-    """Reads one topic for one group of readers, from where the group's last commit stands."""
+    """Reads one topic for one group of readers, from where the group's last commit stands.
+
+    Where the log lets the readers of a group share the partitions, some may come and go while this
+    one reads. Offsets rise, but not every one needs to be a record.
+    """
 
     @property
     def lost(self) -> int:
         """How many records the log had deleted before this reader came to them."""
 
+    @property
+    def generation(self) -> int:
+        """Rises when partitions have come or gone, during :meth:`read` only.
+
+        Who keeps positions of its own then drops what was just read, and seeks.
+        """
+
     def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
         """Return the next records, waiting up to ``timeout_s`` for the first; may be empty.
 
         Each partition's records come in the order of their offsets. The next call goes on after
-        them, committed or not.
+        them, committed or not. With a time-out of 0 it is empty only where there was nothing more
+        when it was called. With ``max_records`` of 0 it reads nothing, but keeps the reader's
+        place in its group: to be called while the records at hand cannot be processed.
 
         Raises:
             RetriableError: not now.
         """
 
     def seek(self, positions: Positions) -> None:
-        """Go on from here at the next read, in the partitions that are named."""
+        """Go on from here at the next read, in the partitions that are named and at hand."""
 
     def commit(self, positions: Positions) -> None:
         """Remember durably that all before these offsets is done.
+
+        Partitions that have gone to another reader are left out: it does them again.
 
         Raises:
             RetriableError: not now.
@@ -135,13 +150,25 @@ class Commit:
 
 
 class EngineLog(Protocol):
-    """The log as an engine uses it: one input topic, and commits that are all or nothing."""
+    """The log as an engine uses it: one input topic, and commits that are all or nothing.
+
+    Where several engines share the partitions, positions belong to the log: it restores none, and
+    gives what no engine has committed yet.
+    """
+
+    @property
+    def lost(self) -> int:
+        """How many records the log had deleted before this engine came to them."""
 
     def restore(self, analyses: Sequence[str]) -> Mapping[str, Progress]:
         """Return how far each of these has come; those that never ran are left out."""
 
     def read(self, positions: Positions, max_records: int, timeout_s: float) -> Sequence[Record]:
-        """Return records from these positions on, as :meth:`LogReader.read` does."""
+        """Return records from these positions on, as :meth:`LogReader.read` does.
+
+        Raises:
+            RetriableError: not now.
+        """
 
     def commit(self, commit: Commit) -> None:
         """Store outputs, positions and windows in one transaction.

@@ -158,14 +158,13 @@ class LocalEngine:
         self._log.close()
 
     def _positions(self) -> dict[int, int]:
-        partitions = {partition for host in self._hosts for partition in host.positions}
+        known = set.intersection(*(set(host.positions) for host in self._hosts))
         return {
-            partition: min(host.positions.get(partition, 0) for host in self._hosts)
-            for partition in partitions
+            partition: min(host.positions[partition] for host in self._hosts) for partition in known
         }
 
     def _process(self, records: Sequence[Record]) -> None:
-        self._note_lost(records)
+        self._note_lost(records[0].topic)
         now_ms = self._clock.now_ms()
         batch: list[Decoded] = [(record, decode(record.value)) for record in records]
         first_host = self._outputs[self._hosts[0].analysis.name]
@@ -183,24 +182,17 @@ class LocalEngine:
         self.stats.records += len(records)
         self.stats.lag_ms = max(0, now_ms - records[-1].timestamp_ms)
 
-    def _note_lost(self, records: Sequence[Record]) -> None:
-        """Tell of records that the log deleted although some analysis had come close to them."""
-        expected: dict[int, int] = {}
-        for host in self._hosts:
-            for partition, position in host.positions.items():
-                expected[partition] = max(position, expected.get(partition, 0))
-        for record in records:
-            if not expected:
-                return
-            lost = record.offset - expected.pop(record.partition, record.offset)
-            if lost > 0:
-                self.stats.lost += lost
-                _logger.warning(
-                    "%s: %d records were deleted before they were read: its retention is shorter "
-                    "than the engine was behind",
-                    record.topic,
-                    lost,
-                )
+    def _note_lost(self, topic: str) -> None:
+        """Tell of records that the log deleted although all analyses had come close to them."""
+        lost = self._log.lost - self.stats.lost
+        if lost > 0:
+            self.stats.lost += lost
+            _logger.warning(
+                "%s: %d records were deleted before they were read: its retention is shorter "
+                "than the engine was behind",
+                topic,
+                lost,
+            )
 
     def _is_new_to_all(self, record: Record) -> bool:
         """Whether no analysis has been here: what is read again is no dead letter again."""

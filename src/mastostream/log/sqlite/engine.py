@@ -48,6 +48,11 @@ class SqliteEngineLog:
         self._now_ms = now_ms
         self._connection = open_log(path)
         self._stored: dict[str, WindowState] = {}
+        self._lost = 0
+
+    @property
+    def lost(self) -> int:
+        return self._lost
 
     def restore(self, analyses: Sequence[str]) -> Mapping[str, Progress]:
         progress = {}
@@ -63,7 +68,13 @@ class SqliteEngineLog:
 
     def read(self, positions: Positions, max_records: int, timeout_s: float) -> Sequence[Record]:
         with translated(self._path):
-            return read_records(self._connection, self._topic, positions, max_records, timeout_s)
+            records = read_records(self._connection, self._topic, positions, max_records, timeout_s)
+        expected = dict(positions)
+        for record in records:
+            if not expected:
+                break
+            self._lost += record.offset - expected.pop(record.partition, record.offset)
+        return records
 
     def commit(self, commit: Commit) -> None:
         with translated(self._path), transaction(self._connection):

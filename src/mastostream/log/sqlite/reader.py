@@ -54,6 +54,10 @@ class SqliteLogReader:
     def lost(self) -> int:
         return self._lost
 
+    @property
+    def generation(self) -> int:
+        return 0
+
     def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
         with translated(self._path):
             records = read_records(
