@@ -3,6 +3,7 @@
 import gzip
 import sys
 import zlib
+from collections.abc import Mapping
 from typing import IO, Final, Literal, cast
 
 if sys.version_info >= (3, 14):
@@ -10,7 +11,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["DAMAGE", "SUFFIXES", "Compression", "compressed"]
+__all__ = ["DAMAGE", "SUFFIXES", "Compression", "compressed", "compression_of"]
 
 Compression = Literal["none", "gzip", "zstd"]
 
@@ -24,10 +25,19 @@ DAMAGE: Final = (OSError, EOFError, zlib.error, zstd.ZstdError)
 def compressed(raw: IO[bytes], compression: Compression, mode: Literal["rb", "wb"]) -> IO[bytes]:
     """Return a file that (de)compresses on its way to ``raw``; closing it leaves ``raw`` open.
 
-    ``none`` gives ``raw`` itself. One file may hold several streams, one after the other.
+    ``none`` gives ``raw`` itself. One file may hold several streams, one after the other; each
+    keeps a checksum of what it holds.
     """
     if compression == "gzip":
         return cast("IO[bytes]", gzip.GzipFile(fileobj=raw, mode=mode, mtime=0))
     if compression == "zstd":
-        return cast("IO[bytes]", zstd.ZstdFile(raw, mode))
+        if mode == "rb":
+            return cast("IO[bytes]", zstd.ZstdFile(raw, mode))
+        options: Mapping[int, int] = {zstd.CompressionParameter.checksum_flag: 1}
+        return cast("IO[bytes]", zstd.ZstdFile(raw, mode, options=options))
     return raw
+
+
+def compression_of(name: str) -> Compression:
+    """Return how a file of this name is compressed."""
+    return next((kind for kind, end in SUFFIXES.items() if end and name.endswith(end)), "none")

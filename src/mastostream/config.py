@@ -103,6 +103,7 @@ class KafkaSettings:
         delivery: of the engine. At least once: after a crash some outputs come again, under the
             same keys and versions. Exactly once: in transactions.
         compression: of what is sent.
+        partitions: of a topic that is created: so many processes can share the work at most.
         replication: of a topic that is created.
         group: the consumer groups' names begin with it.
         settings: any settings of librdkafka, by its own names; they win over all others.
@@ -111,6 +112,7 @@ class KafkaSettings:
     servers: str = "localhost:9092"
     delivery: Literal["at-least-once", "exactly-once"] = "at-least-once"
     compression: Literal["lz4", "zstd", "none"] = "lz4"
+    partitions: int = attrs.field(default=4, validator=attrs.validators.ge(1))
     replication: int = attrs.field(default=1, validator=attrs.validators.ge(1))
     group: str = "mastostream"
     settings: Mapping[str, str] = attrs.field(factory=dict, repr=False)
@@ -266,7 +268,7 @@ class Settings:
         interval_s: seconds between two looks at a hashtag.
         contact: how a server's owner reaches you: a URL or an address, sent with each request.
         languages: what ``--analysis language`` lets through.
-        partitions: of a topic that is created.
+        partitions: of a topic that is created in the data folder.
     """
 
     data: str = "mastostream-data"

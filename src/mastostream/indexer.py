@@ -1,7 +1,9 @@
 """From the result topics to the index."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,14 +14,34 @@ from mastostream.core.dead_letters import DeadLetter, dead_letter_headers
 from mastostream.core.metrics import to_ms
 from mastostream.core.models import Stamp, Timestamp
 from mastostream.core.topics import DEAD_LETTERS
+from mastostream.exceptions import RetriableError
 from mastostream.ports.clock import Clock
 from mastostream.ports.index import Document, IndexWriter
 from mastostream.ports.log import LogReader, LogWriter, NewRecord, Record
 
-__all__ = ["Indexer", "IndexerStats", "document_of"]
+__all__ = ["Batching", "Indexer", "IndexerStats", "document_of"]
 
-BATCH: Final = 1_000
+READ: Final = 1_000
+"""Records that are read at once."""
+
 _logger = logging.getLogger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class Batching:
+    """How much is written at once.
+
+    Attributes:
+        records: at most so many,
+        size_bytes: and no more are read once there are so many bytes.
+        enough: where there are fewer records than this,
+        wait_s: they wait so long for more.
+    """
+
+    records: int = 2_000
+    size_bytes: int = 32 * 2**20
+    enough: int = 1
+    wait_s: float = 0.0
 
 
 @attrs.frozen(kw_only=True)
@@ -49,6 +71,43 @@ class IndexerStats:
     lost: int = 0
 
 
+@attrs.define
+class _Batch:
+    """Records that are written at once, as documents. It is the same however often it is tried.
+
+    Attributes:
+        documents: for the index.
+        sources: the record of each document.
+        refused: records that are no document, with the reason.
+        ends: topic to the positions that hold once all is written.
+        counts: topic to how many records it is.
+        sizes: and how many bytes.
+    """
+
+    documents: list[Document] = attrs.field(factory=list)
+    sources: list[Record] = attrs.field(factory=list)
+    refused: list[tuple[Record, str]] = attrs.field(factory=list)
+    ends: dict[str, dict[int, int]] = attrs.field(factory=dict)
+    counts: Counter[str] = attrs.field(factory=Counter)
+    sizes: Counter[str] = attrs.field(factory=Counter)
+
+    def __len__(self) -> int:
+        return len(self.documents) + len(self.refused)
+
+    def add(self, index_name: str, records: Sequence[Record]) -> None:
+        ends = self.ends.setdefault(index_name, {})
+        for record in records:
+            document = document_of(index_name, record.value)
+            if isinstance(document, str):
+                self.refused.append((record, document))
+            else:
+                self.documents.append(document)
+                self.sources.append(record)
+            ends[record.partition] = record.offset + 1
+            self.sizes[index_name] += len(record.value)
+        self.counts[index_name] += len(records)
+
+
 class Indexer:
     """Writes each result topic into the index of its name. A :class:`ports.stage.Stage`.
 
@@ -63,6 +122,7 @@ class Indexer:
         dead_letters: LogWriter,
         *,
         clock: Clock,
+        batching: Batching | None = None,
     ) -> None:
         """Read each of these topics.
 
@@ -71,13 +131,20 @@ class Indexer:
             index: where the documents go; closed as well.
             dead_letters: where records go that can't be indexed; closed as well.
             clock: the time of dead letters.
+            batching: how much is written at once.
         """
         self.stats = IndexerStats()
         self._readers = dict(readers)
         self._index = index
         self._dead_letters = dead_letters
         self._clock = clock
-        self._unwritten: dict[str, Sequence[Record]] = {}
+        self._batching = batching or Batching()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="index")
+        self._batch = _Batch()
+        self._next = _Batch()
+        self._ready = False
+        self._written = False
+        self._again = False
 
     @property
     def name(self) -> str:
@@ -85,30 +152,78 @@ class Indexer:
         return "index"
 
     def step(self, timeout_s: float) -> int:
-        """Index one batch of each topic; after a RetriableError the same batch is tried again."""
-        done = 0
-        for index_name, reader in self._readers.items():
-            records = self._unwritten.get(index_name) or reader.read(
-                BATCH, timeout_s / len(self._readers)
-            )
-            self._unwritten[index_name] = records
-            self._note_lost()
-            if records:
-                self._write(index_name, records)
-                reader.commit({record.partition: record.offset + 1 for record in records})
-                done += len(records)
-            self._unwritten[index_name] = ()
-        return done
+        """Index one batch of all topics; after a RetriableError the same batch is tried again."""
+        if self._again:
+            self._keep_places()
+        try:
+            return self._index_batch(timeout_s)
+        except RetriableError:
+            self._again = True
+            raise
 
     def finish(self) -> None:
-        """Nothing is left to do: each step ends with its commit."""
+        """Nothing is left to do: each step ends with its commits."""
 
     def close(self) -> None:
         """Close readers, index and writer."""
+        self._writer.shutdown()
         for reader in self._readers.values():
             reader.close()
         self._index.close()
         self._dead_letters.close()
+
+    def _keep_places(self) -> None:
+        for reader in self._readers.values():
+            reader.read(0, 0.0)
+
+    def _index_batch(self, timeout_s: float) -> int:
+        if not self._ready:
+            self._index.write(())
+            self._ready = True
+        if not self._batch:
+            self._take(timeout_s)
+            self._note_lost()
+            self._batch, self._next = self._next, _Batch()
+        done = len(self._batch)
+        if done and not self._written:
+            self._write()
+            self._written = True
+        for name in tuple(self._batch.ends):
+            self._readers[name].commit(self._batch.ends[name])
+            del self._batch.ends[name]
+        self._batch = _Batch()
+        self._written = self._again = False
+        return done
+
+    def _take(self, timeout_s: float) -> None:
+        """Read what is there; where that is little, wait a moment for more."""
+        self._read_all(0.0)
+        if timeout_s <= 0:
+            return
+        if not self._next:
+            self._read_all(timeout_s)
+        until_s = self._clock.monotonic_s() + self._batching.wait_s
+        while (
+            0 < len(self._next) < self._batching.enough
+            and (left_s := until_s - self._clock.monotonic_s()) > 0
+        ):
+            self._read_all(self._clock.real_s(left_s))
+
+    def _read_all(self, timeout_s: float) -> None:
+        """Read into the next batch until it is full or there is no more."""
+        share = max(1, self._batching.records // len(self._readers))
+        share_bytes = self._batching.size_bytes // len(self._readers)
+        batch = self._next
+        for name, reader in self._readers.items():
+            wait_s = timeout_s / len(self._readers)
+            while (room := min(READ, share - batch.counts[name])) > 0:
+                if batch.sizes[name] >= share_bytes:
+                    break
+                records = reader.read(room, wait_s)
+                if not records:
+                    break
+                batch.add(name, records)
+                wait_s = 0.0
 
     def _note_lost(self) -> None:
         lost = sum(reader.lost for reader in self._readers.values())
@@ -120,22 +235,21 @@ class Indexer:
             )
             self.stats.lost = lost
 
-    def _write(self, index_name: str, records: Sequence[Record]) -> None:
-        documents: list[Document] = []
-        sources: list[Record] = []
-        refused: list[tuple[Record, str]] = []
-        for record in records:
-            document = document_of(index_name, record.value)
-            if isinstance(document, str):
-                refused.append((record, document))
-            else:
-                documents.append(document)
-                sources.append(record)
-        refusals = self._index.write(documents)
-        refused.extend((sources[refusal.position], refusal.reason) for refusal in refusals)
+    def _write(self) -> None:
+        """Write the batch; while it is on its way, read the next one."""
+        batch = self._batch
+        writing = self._writer.submit(self._index.write, batch.documents)
+        try:
+            self._read_all(0.0)
+        except RetriableError:
+            pass  # the next step meets it again
+        finally:
+            wait((writing,))
+        refused = [*batch.refused]
+        refused += [(batch.sources[position], reason) for position, reason in writing.result()]
         if refused:
             self._dead_letters.append([self._dead_letter(*pair) for pair in refused])
-        self.stats.documents += len(records) - len(refused)
+        self.stats.documents += len(batch) - len(refused)
         self.stats.refused += len(refused)
 
     def _dead_letter(self, record: Record, reason: str) -> NewRecord:

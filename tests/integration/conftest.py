@@ -10,6 +10,14 @@ from pathlib import Path
 import pytest
 import requests
 
+# pytest_plugins belongs into the topmost conftest.py, and the unit tests need no servers.
+from mastostream.testing.servers import (  # noqa: F401
+    elasticsearch_server,
+    flink_cluster,
+    hdfs_server,
+    kafka_server,
+)
+
 BIN = Path(sys.executable).parent
 
 

@@ -1,21 +1,16 @@
-"""Sending records again: archives, files, dead letters."""
+"""What failed: list it, look at it, send it again."""
 
 import base64
 import sys
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import attrs
 import click
 from rich import box
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from mastostream.cli.live import stopping
-from mastostream.cli.options import Output, common, tell, topic_option
+from mastostream.cli.options import Output, common, tell
 from mastostream.cli.pipeline import MakeSettings
 from mastostream.config import Settings
 from mastostream.core.dead_letters import DeadLetter, dead_letter_of
@@ -23,69 +18,15 @@ from mastostream.core.topics import DEAD_LETTERS
 from mastostream.dashboards.text import safe
 from mastostream.exceptions import ConfigurationError
 from mastostream.ports.log import NewRecord
-from mastostream.sources.replay import replay as replay_into
-from mastostream.sources.replay import replay_files, total_bytes
 from mastostream.wiring import (
     dead_letter_reader,
+    log_ends,
     log_writer,
-    system_clock,
-    topics,
-    unwrap_line,
 )
 
-__all__ = ["dead_letters", "replay"]
+__all__ = ["dead_letters"]
 
 _BATCH = 500
-
-
-@click.command()
-@common
-@click.argument("path", type=click.Path(path_type=Path))
-@topic_option("Where the records go.")
-@click.option(
-    "--speed",
-    type=click.FloatRange(min=0, min_open=True),
-    help="A multiple of real time by creation. Default: as fast as it goes.",
-)
-def replay(
-    settings: MakeSettings, output: Output, path: Path, topic: str, speed: float | None
-) -> None:
-    """Send an archive, or any file of statuses, into the log.
-
-    PATH is a folder of the archive, or a file of JSON lines (plain, .gz, .zst) or a JSON array.
-    """
-    chosen = settings()
-    files = replay_files(path)
-    stop = threading.Event()
-    writer = log_writer(chosen)
-    columns = (
-        TextColumn("{task.fields[records]} records"),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-    )
-    try:
-        with stopping(stop), Progress(*columns, console=output.console, disable=output.json) as bar:
-            task = bar.add_task("replay", total=total_bytes(files), records=0)
-            result = replay_into(
-                files,
-                writer,
-                topic=topic,
-                clock=system_clock(),
-                stop=stop,
-                unwrap=unwrap_line,
-                speed=speed,
-                on_progress=lambda records, done: bar.update(task, completed=done, records=records),
-            )
-    finally:
-        writer.close()
-    output.emit("done", **attrs.asdict(result))
-    if not output.json:
-        tell(
-            output,
-            f"{'stopped' if stop.is_set() else 'done'}: {result.records} records into "
-            f"{topic}, {result.undecodable} of them no posts",
-        )
 
 
 @click.group("dead-letters")
@@ -150,9 +91,7 @@ def replay_letters(settings: MakeSettings, output: Output) -> None:
     reader = dead_letter_reader(chosen, "dead-letters-replay")
     writer = log_writer(chosen)
     # What fails again while this runs is a dead letter anew: it waits for the next time.
-    ends = {
-        each.partition: each.next_offset for each in topics(chosen) if each.topic == DEAD_LETTERS
-    }
+    ends = log_ends(chosen, DEAD_LETTERS)
     sent: set[str] = set()
     skipped = 0
     try:
@@ -182,10 +121,11 @@ def replay_letters(settings: MakeSettings, output: Output) -> None:
 
 def _letters(settings: Settings) -> Iterator[tuple[int, DeadLetter]]:
     reader = dead_letter_reader(settings, "dead-letters-list")
+    partitions = len(log_ends(settings, DEAD_LETTERS))
     try:
         while records := reader.read(_BATCH, 0.0):
             for record in records:
-                number = record.offset * settings.partitions + record.partition
+                number = record.offset * partitions + record.partition
                 yield number, dead_letter_of(record.value, record.headers)
     finally:
         reader.close()

@@ -10,12 +10,17 @@ from typing import Final
 
 import click
 
-from mastostream.cli.data import dead_letters, replay
+from mastostream.cli.archiving import archive, replay
+from mastostream.cli.data import dead_letters
 from mastostream.cli.doctor import doctor
+from mastostream.cli.indexing import index
+from mastostream.cli.kibana import kibana
 from mastostream.cli.login import login
-from mastostream.cli.pipeline import analyze, archive, collect, demo, index, run
+from mastostream.cli.pipeline import analyze, collect, demo, run
+from mastostream.cli.services import services
 from mastostream.cli.setup import completion, init
 from mastostream.cli.simulate import simulate
+from mastostream.cli.topics import topics
 from mastostream.exceptions import (
     ConfigurationError,
     FatalError,
@@ -57,6 +62,9 @@ for _command in (
     archive,
     replay,
     dead_letters,
+    topics,
+    services,
+    kibana,
     completion,
 ):
     cli.add_command(_command)

@@ -55,7 +55,7 @@ def tell(output: Output, text: str) -> None:
 
 
 def common(command: Callable[..., _T]) -> Callable[..., _T]:
-    """Give a command ``--config``, ``--data``, ``--json`` and ``-v``.
+    """Give a command ``--config``, ``--data``, ``--log``, ``--json`` and ``-v``.
 
     It is called with ``settings`` (a function of further flags) and ``output``.
     """
@@ -66,11 +66,17 @@ def common(command: Callable[..., _T]) -> Callable[..., _T]:
         help="Settings file. Default: mastostream.toml here, if there is one.",
     )
     @click.option("--data", metavar="FOLDER", help="Where the data is kept.")
+    @click.option("--log", type=click.Choice(["sqlite", "kafka"]), help="Where records stand.")
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
     @click.option("-v", "--verbose", count=True, help="Log more; twice for everything.")
     @functools.wraps(command)
     def wrapped(
-        config: Path | None, data: str | None, as_json: bool, verbose: int, **rest: Any
+        config: Path | None,
+        data: str | None,
+        log: str | None,
+        as_json: bool,
+        verbose: int,
+        **rest: Any,
     ) -> _T:
         logging.basicConfig(
             level=_LEVELS[min(verbose + (0 if sys.stderr.isatty() else 1), 3)],
@@ -80,7 +86,7 @@ def common(command: Callable[..., _T]) -> Callable[..., _T]:
 
         def settings(**flags: Any) -> Settings:
             named = {name.replace("__", "."): value for name, value in flags.items()}
-            return load_settings(config, {"data": data} | named)
+            return load_settings(config, {"data": data, "log": log} | named)
 
         output = Output(json=as_json, console=Console(stderr=as_json))
         return command(settings=settings, output=output, **rest)

@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,10 +11,10 @@ import attrs
 import click
 
 from mastostream.cli.live import Results, Watch, drive
-from mastostream.cli.options import Output, common, named, server_options, tell, topic_option
+from mastostream.cli.options import Output, common, named, server_options, tell
 from mastostream.config import Credentials, ServerSettings, Settings, load_credentials
 from mastostream.core.analyses import SQL_ANALYSES, STREAM_ANALYSES
-from mastostream.core.topics import STREAM
+from mastostream.engines.local import LocalEngine
 from mastostream.ports.stage import Stage
 from mastostream.runner import run_until_idle
 from mastostream.testing.simulator import SimulatedServer
@@ -22,15 +23,26 @@ from mastostream.wiring import (
     analyses,
     archiver,
     collector,
-    engine,
+    engines,
     followed_servers,
     held,
     indexer,
+    log_name,
     retention_stages,
     system_clock,
 )
 
-__all__ = ["analyze", "archive", "collect", "demo", "index", "run"]
+__all__ = [
+    "MakeSettings",
+    "analyze",
+    "collect",
+    "demo",
+    "metrics_option",
+    "once_option",
+    "run",
+    "run_stage",
+    "seconds_option",
+]
 
 _DEMO_TAGS: Final = ("news", "python", "caturday", "photography")
 _PIPELINE: Final = ("full",)
@@ -38,20 +50,20 @@ _PIPELINE_WINDOWS: Final = ("count", "dashboard")
 
 MakeSettings = Callable[..., Settings]
 
-_seconds = click.option("--seconds", type=float, help="Stop by itself after so many seconds.")
-_metrics = click.option(
+seconds_option = click.option("--seconds", type=float, help="Stop by itself after so many seconds.")
+metrics_option = click.option(
     "--metrics-port",
     type=click.IntRange(0, 65535),
     help="Serve Prometheus metrics and a health page on this port of the loopback.",
 )
-_once = click.option("--once", is_flag=True, help="Process what is there, then stop.")
+once_option = click.option("--once", is_flag=True, help="Process what is there, then stop.")
 
 
 @click.command()
 @common
 @server_options
-@_seconds
-@_metrics
+@seconds_option
+@metrics_option
 @click.option("--no-archive", is_flag=True, help="Keep no raw posts in files.")
 def run(
     settings: MakeSettings,
@@ -78,8 +90,8 @@ def run(
 
 @click.command()
 @common
-@_seconds
-@_metrics
+@seconds_option
+@metrics_option
 @click.option(
     "--rate",
     type=click.FloatRange(0.1, 500),
@@ -150,9 +162,9 @@ def _run_all(
     names = ["collect", "analyze", "index", *(["archive"] if with_archive else [])]
     with held(settings, names):
         collecting = collector(settings, credentials_for, clock)
-        analyzing = engine(settings, chosen, clock)
+        analyzing = engines(settings, chosen, clock)
         indexing = indexer(settings, clock)
-        stages: list[Stage] = [collecting, analyzing, indexing]
+        stages: list[Stage] = [collecting, *analyzing, indexing]
         if with_archive:
             stages.append(archiver(settings, clock))
         stages.extend(retention_stages(settings, clock))
@@ -163,8 +175,8 @@ def _run_all(
 @click.command()
 @common
 @server_options
-@_seconds
-@_metrics
+@seconds_option
+@metrics_option
 def collect(
     settings: MakeSettings,
     output: Output,
@@ -212,9 +224,9 @@ def collect(
 )
 @click.option("--languages", help="What --analysis language lets through, such as en,de.")
 @click.option("--close-windows", is_flag=True, help="With --once: close all windows at the end.")
-@_once
-@_seconds
-@_metrics
+@once_option
+@seconds_option
+@metrics_option
 def analyze(
     settings: MakeSettings,
     output: Output,
@@ -239,9 +251,9 @@ def analyze(
     shows = any(analysis.aggregate or not analysis.topic for analysis in picked)
     results = Results(output)
     with held(chosen, [f"analyze-{analysis.name}" for analysis in picked]):
-        stage = engine(chosen, picked, system_clock(), results)
+        stages = engines(chosen, picked, system_clock(), results)
         if once:
-            _finish_engine(stage, chosen, output, results if shows else None, close_windows)
+            _finish_engines(stages, chosen, output, results if shows else None, close_windows)
             return
         watch = Watch(
             title=f"analyzing: {', '.join(analysis.name for analysis in picked)}",
@@ -249,73 +261,38 @@ def analyze(
             metrics_port=metrics_port,
             results=results if shows else None,
         )
-        drive([stage], chosen, output, watch)
+        drive(stages, chosen, output, watch)
 
 
-def _finish_engine(
-    stage: Any, settings: Settings, output: Output, results: Results | None, close_windows: bool
+def _finish_engines(
+    stages: Sequence[LocalEngine],
+    settings: Settings,
+    output: Output,
+    results: Results | None,
+    close_windows: bool,
 ) -> None:
     try:
-        while stage.step(0.0):
-            pass
-        if close_windows:
-            stage.close_windows()
-        stage.finish()
+        for stage in stages:
+            while stage.step(0.0):
+                pass
+            if close_windows:
+                stage.close_windows()
+            stage.finish()
     finally:
-        stage.close()
+        for stage in stages:
+            stage.close()
     if results is not None and not output.json:
         output.console.print(results.tables())
-    stats = attrs.asdict(stage.stats)
+    stats = Counter[str]()
+    for stage in stages:
+        stats.update(attrs.asdict(stage.stats))
     output.emit("done", **stats)
     if not output.json:
         facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in stats.items())
-        tell(output, f"done: {facts}. The data is in {settings.data}")
+        tell(output, f"done: {facts}. The results are in {log_name(settings)}")
 
 
-@click.command()
-@common
-@_once
-@_seconds
-@_metrics
-def index(
-    settings: MakeSettings,
-    output: Output,
-    once: bool,
-    seconds: float | None,
-    metrics_port: int | None,
-) -> None:
-    """Index the results: the newest version of each document."""
-    chosen = settings()
-    with held(chosen, ["index"]):
-        _stage(indexer(chosen, system_clock()), chosen, output, once, seconds, metrics_port)
-
-
-@click.command()
-@common
-@topic_option("What to archive.")
-@click.option("--compression", type=click.Choice(["none", "gzip", "zstd"]), help="Of the files.")
-@click.option("--rotate-seconds", type=float, help="Finish a file at this age.")
-@_once
-@_seconds
-@_metrics
-def archive(
-    settings: MakeSettings,
-    output: Output,
-    topic: str,
-    compression: str | None,
-    rotate_seconds: float | None,
-    once: bool,
-    seconds: float | None,
-    metrics_port: int | None,
-) -> None:
-    """Keep the raw posts in files of JSON lines."""
-    chosen = settings(archive__compression=compression, archive__rotate_s=rotate_seconds)
-    with held(chosen, [f"archive-{topic}"] if topic != STREAM else ["archive"]):
-        stage = archiver(chosen, system_clock(), topic)
-        _stage(stage, chosen, output, once, seconds, metrics_port)
-
-
-def _stage(
+def run_stage(
     stage: Stage,
     settings: Settings,
     output: Output,
@@ -323,6 +300,7 @@ def _stage(
     seconds: float | None,
     metrics_port: int | None,
 ) -> None:
+    """Run one stage until it is told to stop, or ``once`` until it finds no more work."""
     if not once:
         watch = Watch(title=f"running: {stage.name}", seconds=seconds, metrics_port=metrics_port)
         drive([stage], settings, output, watch)

@@ -24,7 +24,7 @@ tags = ["news"]                # its hashtags
 interval_s = 3.0               # seconds between two looks at a hashtag
 contact = ""                   # how the server's owner reaches you: a URL or an address
 languages = ["en"]             # what 'analyze --analysis language' lets through
-partitions = 1                 # of a topic that is created
+partitions = 1                 # of a topic that is created in the data folder
 
 [collect]
 mode = "auto"                  # stream, poll, or auto for what the server really offers
@@ -72,6 +72,7 @@ size_bytes = 0
 servers = "localhost:9092"     # host:port,host:port
 delivery = "at-least-once"     # of the engine; or exactly-once
 compression = "lz4"            # lz4, zstd or none
+partitions = 4                 # of a topic that is created: so many processes share the work
 replication = 1                # of a topic that is created
 group = "mastostream"          # the consumer groups' names begin with it
 

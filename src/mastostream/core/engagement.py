@@ -88,14 +88,14 @@ class EngagementRecord:
 
 def engagement_record(post: Post, weights: EngagementWeights = DEFAULT_WEIGHTS) -> EngagementRecord:
     """Describe a post's engagement."""
-    account = post.account
+    account, stamp = post.account, post.mastostream
     return EngagementRecord(
-        key=post.key,
-        observed_at=post.observed_at,
+        key=post.id if stamp is None else stamp.key,
+        observed_at=post.created_at if stamp is None else stamp.observed_at,
         id=post.id,
         uri=post.uri,
         url=post.url,
-        instance=post.instance,
+        instance="" if stamp is None else stamp.instance,
         account=account.acct,
         display_name=account.display_name,
         bot=account.bot,

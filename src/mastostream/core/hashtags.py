@@ -116,9 +116,12 @@ def _is_kept(character: str) -> bool:
     return category in {"Mn", "Mc"} and bool(_VOWEL_SIGNS.search(unicodedata.name(character, "")))
 
 
-# Either a whole HTML tag, to step over it and what its attributes hold, or a hashtag in the text.
-# `<` ends both, so that no input makes the search go back. An entity (`&#39;`) is no hashtag.
-_USES: Final = re.compile(r"<[^<>]*>|(?<![&/\w])[#\uff03](?:<span[^<>]*>)?([^\s<>#&]+)")
+# A hashtag in the text, from its sign on. An entity (`&#39;`) and an address's fragment are none.
+_USE: Final = re.compile(r"(?<![&/\w])[#\uff03](?:<span[^<>]*>)?([^\s<>#&]+)")
+# Either a whole HTML tag, to step over it and what its attributes hold, or such a hashtag. `<` ends
+# both, so that no input makes the search go back.
+_TAGS_OR_USES: Final = re.compile(rf"<[^<>]*>|{_USE.pattern}")
+_FULLWIDTH: Final = "\uff03"
 
 
 def hashtag_counts(post: Post) -> HashtagCounts:
@@ -133,12 +136,40 @@ def hashtag_counts(post: Post) -> HashtagCounts:
 def _uses(post: Post) -> dict[str, int]:
     if not post.tags:
         return {}
-    counts = dict.fromkeys([normalize_hashtag(tag.name) for tag in post.tags], 0)
+    counts = {normalize_hashtag(tag.name): 0 for tag in post.tags}
     counts.pop("", None)
-    for name in _USES.findall(post.content):
-        if name and (tag := normalize_hashtag(name)) in counts:
+    for name in _used(post.content):
+        tag = normalize_hashtag(name)
+        if tag in counts:
             counts[tag] += 1
-    return {tag: count or 1 for tag, count in counts.items()}
+    if 0 in counts.values():
+        return {tag: count or 1 for tag, count in counts.items()}
+    return counts
+
+
+def _used(content: str) -> list[str]:
+    """Return the hashtags that an HTML text shows, as they are spelled.
+
+    From sign to sign, which takes a fifth of the time of a search that steps over every tag.
+    """
+    if _FULLWIDTH in content:
+        return [name for name in _TAGS_OR_USES.findall(content) if name]
+    found = []
+    at = content.find("#")
+    while at >= 0:
+        use = None if _in_tag(content, at) else _USE.match(content, at)
+        if use is not None:
+            found.append(use[1])
+        at = content.find("#", at + 1 if use is None else use.end())
+    return found
+
+
+def _in_tag(content: str, at: int) -> bool:
+    """Whether this place is inside an HTML tag: one that is closed before the next one opens."""
+    if content.rfind("<", 0, at) <= content.rfind(">", 0, at):
+        return False
+    close = content.find(">", at)
+    return close >= 0 and content.find("<", at, close) < 0
 
 
 def merge_hashtag_counts(left: HashtagCounts, right: HashtagCounts) -> HashtagCounts:
@@ -156,12 +187,12 @@ def merge_hashtag_counts(left: HashtagCounts, right: HashtagCounts) -> HashtagCo
 
 def hashtag_record(post: Post) -> HashtagRecord:
     """Describe a post's hashtags. A post without any has a record too: an edit may remove them."""
-    counts = _uses(post)
+    counts, stamp = _uses(post), post.mastostream
     return HashtagRecord(
-        key=post.key,
-        observed_at=post.observed_at,
+        key=post.id if stamp is None else stamp.key,
+        observed_at=post.created_at if stamp is None else stamp.observed_at,
         id=post.id,
-        instance=post.instance,
+        instance="" if stamp is None else stamp.instance,
         account=post.account.acct,
         language=post.language,
         created_at=post.created_at,

@@ -44,10 +44,12 @@ class IndexWriter(Protocol):
         """Store what is newer than what is there; return those that can never be stored.
 
         A document of the same version replaces the one that is there, but brings no deleted one
-        back. On return, all others are durable.
+        back. On return, all others are durable. Without documents it makes sure that some could be
+        written now.
 
         Raises:
-            RetriableError: not now; the same call may be made again.
+            RetriableError: not now; a part may have been stored, and the same call may be made
+                again.
         """
 
     def close(self) -> None:
@@ -77,7 +79,7 @@ class Summary:
         posts: how many posts in all.
         accounts: how many accounts wrote them.
         languages: language (``und`` where unknown) with its posts.
-        hashtags: hashtag with its uses.
+        hashtags: hashtag with its uses, or with the posts that use it, as the index says.
         top_posts: highest engagement first.
     """
 

@@ -21,6 +21,7 @@ __all__ = [
     "Positions",
     "Progress",
     "Record",
+    "TopicFacts",
 ]
 
 Header = tuple[str, bytes]
@@ -62,6 +63,23 @@ class Record(NamedTuple):
     headers: tuple[Header, ...] = ()
 
 
+@attrs.frozen(kw_only=True)
+class TopicFacts:
+    """One partition of a topic.
+
+    Attributes:
+        first_offset: the oldest record that is kept.
+        next_offset: the next record gets this one.
+        size_bytes: of the values that are kept; ``None`` where the log does not say.
+    """
+
+    topic: str
+    partition: int
+    first_offset: int
+    next_offset: int
+    size_bytes: int | None = None
+
+
 class LogWriter(Protocol):
     """Appends records."""
 
@@ -70,7 +88,8 @@ class LogWriter(Protocol):
 
         Raises:
             RetriableError: not now (the disk is full, the log is away); nothing of the batch may
-                count as written, and the same call may be made again.
+                count as written, and the same call may be made again: with the same list, a log
+                that may still confirm it does not take it twice.
         """
 
     def close(self) -> None:
@@ -99,8 +118,8 @@ class LogReader(Protocol):
         """Return the next records, waiting up to ``timeout_s`` for the first; may be empty.
 
         Each partition's records come in the order of their offsets. The next call goes on after
-        them, committed or not. With a time-out of 0 it is empty only where there was nothing more
-        when it was called. With ``max_records`` of 0 it reads nothing, but keeps the reader's
+        them, committed or not. With a time-out of 0 it returns fewer than ``max_records`` only
+        where there was nothing more when it was called. With ``max_records`` of 0 it reads nothing, but keeps the reader's
         place in its group: to be called while the records at hand cannot be processed.
 
         Raises:
@@ -155,6 +174,13 @@ class EngineLog(Protocol):
     Where several engines share the partitions, positions belong to the log: it restores none, and
     gives what no engine has committed yet.
     """
+
+    @property
+    def generation(self) -> int:
+        """Rises when partitions have come or gone, or a commit can't be made any more.
+
+        The engine then forgets what it has not committed, and restores.
+        """
 
     @property
     def lost(self) -> int:

@@ -1,15 +1,15 @@
 """An archive, or any file of statuses, sent into a log again."""
 
-import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final, Protocol
 
 import attrs
 import msgspec
 
-from mastostream.compression import DAMAGE, SUFFIXES, compressed
+from mastostream.compression import DAMAGE, compressed, compression_of
 from mastostream.core.codec import decode
 from mastostream.core.metrics import to_ms
 from mastostream.core.models import Deletion, Post, Rejected
@@ -17,16 +17,64 @@ from mastostream.exceptions import ConfigurationError, DamagedError
 from mastostream.ports.clock import Clock
 from mastostream.ports.log import LogWriter, NewRecord
 
-__all__ = ["ReplayResult", "due_s", "replay", "replay_files", "total_bytes"]
+__all__ = [
+    "TEXT_SUFFIXES",
+    "ReplayFile",
+    "ReplayResult",
+    "TextFile",
+    "due_s",
+    "replay",
+    "replay_files",
+    "total_bytes",
+]
 
 BATCH: Final = 500
 LONGEST_PAUSE_S: Final = 3_600.0
 """In a replay at a multiple of real time, a longer silence is cut to this, before the multiple."""
 
-_SUFFIXES: Final = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".json", ".ndjson")
+TEXT_SUFFIXES: Final = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".json", ".ndjson")
+"""How the names of files end that a replay takes from a folder."""
 
 Unwrap = Callable[[bytes], bytes]
 OnProgress = Callable[[int, int], None]
+
+
+class ReplayFile(Protocol):
+    """A file of records, wherever it is."""
+
+    @property
+    def size_bytes(self) -> int:
+        """As it is stored."""
+
+    def values(self) -> Iterator[tuple[bytes, int]]:
+        """Return each record's value, with how many bytes of the file have been read so far.
+
+        Raises:
+            DamagedError: the file is cut short, or damaged; all values before it were given.
+            RetriableError: not now.
+        """
+
+
+@attrs.frozen(kw_only=True)
+class TextFile:
+    """A :class:`ReplayFile` of JSON lines (plain, gzip, zstd) or of one JSON array.
+
+    Attributes:
+        name: its path; the end says what is inside.
+        size_bytes: as it is stored.
+        open: opens it.
+        unwrap: what turns a line into the value that it keeps.
+    """
+
+    name: str
+    size_bytes: int
+    open: Callable[[], BinaryIO]
+    unwrap: Unwrap = bytes
+
+    def values(self) -> Iterator[tuple[bytes, int]]:
+        with closing(self.open()) as raw:
+            for line in _file_lines(self.name, raw):
+                yield self.unwrap(line), raw.tell()
 
 
 @attrs.frozen(kw_only=True)
@@ -42,8 +90,8 @@ class ReplayResult:
     undecodable: int
 
 
-def replay_files(path: Path) -> tuple[Path, ...]:
-    """Return the files that a path stands for: itself, or the data files below a folder, by name.
+def replay_files(path: Path, unwrap: Unwrap = bytes) -> tuple[TextFile, ...]:
+    """Return what a path of this machine stands for: a file, or a folder's files, by name.
 
     Raises:
         ConfigurationError: there is nothing to read.
@@ -52,19 +100,30 @@ def replay_files(path: Path) -> tuple[Path, ...]:
         files = sorted(
             file
             for file in path.rglob("*")
-            if file.is_file() and file.name.endswith(_SUFFIXES) and not file.name.startswith("_")
+            if file.is_file()
+            and file.name.endswith(TEXT_SUFFIXES)
+            and not file.name.startswith("_")
         )
         if not files:
-            raise ConfigurationError(f"{path} holds no archive: expected files *{_SUFFIXES[0]}")
-        return tuple(files)
-    if not path.is_file():
+            raise ConfigurationError(f"{path} holds no archive: expected files *.jsonl")
+    elif path.is_file():
+        files = [path]
+    else:
         raise ConfigurationError(f"there is no file or folder {path}")
-    return (path,)
+    return tuple(
+        TextFile(
+            name=str(file),
+            size_bytes=file.stat().st_size,
+            open=lambda file=file: file.open("rb"),  # type: ignore[misc]  # bound here
+            unwrap=unwrap,
+        )
+        for file in files
+    )
 
 
-def total_bytes(files: tuple[Path, ...]) -> int:
-    """Return how many bytes a replay of these files reads from the disk."""
-    return sum(file.stat().st_size for file in files)
+def total_bytes(files: Sequence[ReplayFile]) -> int:
+    """Return how many bytes a replay of these files reads."""
+    return sum(file.size_bytes for file in files)
 
 
 def due_s(first_ms: int, created_ms: int, speed: float) -> float:
@@ -73,25 +132,23 @@ def due_s(first_ms: int, created_ms: int, speed: float) -> float:
 
 
 def replay(  # noqa: PLR0913 - each is a choice of the user's, by name
-    files: tuple[Path, ...],
+    files: Sequence[ReplayFile],
     writer: LogWriter,
     *,
     topic: str,
     clock: Clock,
     stop: threading.Event,
-    unwrap: Unwrap,
     speed: float | None = None,
     on_progress: OnProgress | None = None,
 ) -> ReplayResult:
-    """Send every line, as it is, and return once the log has confirmed them.
+    """Send every value, as it is, and return once the log has confirmed them.
 
     Args:
-        files: what :func:`replay_files` found.
+        files: in this order.
         writer: where they go; not closed.
         topic: the topic that they go to.
         clock: waits between posts.
         stop: ends the replay after the batch at hand.
-        unwrap: what turns a line of the archive into the value that it keeps.
         speed: a multiple of real time by ``created_at``; ``None`` for as fast as it goes.
         on_progress: called after each batch with the records sent and the bytes read so far.
 
@@ -113,11 +170,10 @@ def replay(  # noqa: PLR0913 - each is a choice of the user's, by name
             on_progress(records, read_bytes)
 
     try:
-        for line, position in _lines(files):
+        for value, position in _lines(files):
             read_bytes = position
             if stop.is_set():
                 break
-            value = unwrap(line)
             item = decode(value)
             undecodable += isinstance(item, Rejected)
             if isinstance(item, Post) and pace.must_wait(to_ms(item.created_at)):
@@ -162,39 +218,37 @@ class _Pace:
         self._clock.wait(self._stop, self._due_s - (self._clock.monotonic_s() - self._began_s))
 
 
-def _lines(files: tuple[Path, ...]) -> Iterator[tuple[bytes, int]]:
-    """Each line with the bytes read from the disk so far."""
+def _lines(files: Sequence[ReplayFile]) -> Iterator[tuple[bytes, int]]:
+    """Each value with the bytes read so far."""
     before = 0
     for file in files:
-        with file.open("rb") as raw:
-            for line in _file_lines(file, raw):
-                yield line, before + raw.tell()
-        before += file.stat().st_size
+        for value, position in file.values():
+            yield value, before + position
+        before += file.size_bytes
 
 
-def _file_lines(file: Path, raw: io.BufferedReader) -> Iterator[bytes]:
-    if file.suffix == ".json":
-        yield from _array_or_lines(raw)
+def _file_lines(name: str, raw: BinaryIO) -> Iterator[bytes]:
+    if name.endswith(".json"):
+        yield from _array_or_lines(name, raw)
         return
-    kinds = {suffix: kind for kind, suffix in SUFFIXES.items()}
-    stream = compressed(raw, kinds.get(file.suffix, "none"), "rb")
     number = 0
     try:
-        for number, line in enumerate(stream, start=1):  # noqa: B007 - used in the message
+        for number, line in enumerate(compressed(raw, compression_of(name), "rb"), start=1):  # noqa: B007 - told
             if text := line.rstrip(b"\r\n"):
                 yield text
     except DAMAGE as error:
-        raise DamagedError(f"{file} is damaged after line {number}: {error}") from error
+        raise DamagedError(f"{name} is damaged after line {number}: {error}") from error
 
 
-def _array_or_lines(raw: io.BufferedReader) -> Iterator[bytes]:
+def _array_or_lines(name: str, raw: BinaryIO) -> Iterator[bytes]:
     """A JSON array of statuses, read as a whole, or JSON lines."""
-    start = raw.peek(64).lstrip()
+    start = raw.read(64).lstrip()
+    raw.seek(0)
     if start.startswith(b"["):
         try:
             items = msgspec.json.decode(raw.read(), type=list[msgspec.Raw])
         except msgspec.DecodeError as error:
-            raise DamagedError(f"{raw.name} is no JSON array: {error}") from error
+            raise DamagedError(f"{name} is no JSON array: {error}") from error
         yield from map(bytes, items)
         return
     for line in raw:

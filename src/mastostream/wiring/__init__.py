@@ -1,6 +1,13 @@
 """Which adapters a pipeline is made of: the only room that names them."""
 
-from mastostream.wiring.analyzing import Mode, analyses, engine
+from mastostream.wiring.analyzing import Mode, analyses, engines
+from mastostream.wiring.archiving import (
+    archiver,
+    compact,
+    export,
+    replay_inputs,
+    verify,
+)
 from mastostream.wiring.collecting import (
     CredentialsFor,
     collector,
@@ -8,32 +15,50 @@ from mastostream.wiring.collecting import (
     key_by,
     mastodon_client,
 )
-from mastostream.wiring.logs import dead_letter_reader, index_reader, log_writer, topics
+from mastostream.wiring.indexing import index_place, index_reader, indexer, set_up_index
+from mastostream.wiring.logs import (
+    TOPICS,
+    dead_letter_reader,
+    kafka_place,
+    log_ends,
+    log_name,
+    log_writer,
+    topics,
+)
 from mastostream.wiring.places import Places, held, places, system_clock
-from mastostream.wiring.storing import archiver, indexer, retention_stages, unwrap_line
+from mastostream.wiring.storing import retention_stages
 from mastostream.wiring.telling import counters, details
 
 __all__ = [
+    "TOPICS",
     "CredentialsFor",
     "Mode",
     "Places",
     "analyses",
     "archiver",
     "collector",
+    "compact",
     "counters",
     "dead_letter_reader",
     "details",
-    "engine",
+    "engines",
+    "export",
     "followed_servers",
     "held",
+    "index_place",
     "index_reader",
     "indexer",
+    "kafka_place",
     "key_by",
+    "log_ends",
+    "log_name",
     "log_writer",
     "mastodon_client",
     "places",
+    "replay_inputs",
     "retention_stages",
+    "set_up_index",
     "system_clock",
     "topics",
-    "unwrap_line",
+    "verify",
 ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Literal
+from typing import Final, Literal
 
 import attrs
 
@@ -11,17 +11,20 @@ from mastostream.core.analyses import Analysis, built_in
 from mastostream.core.engagement import EngagementWeights
 from mastostream.core.topics import STREAM
 from mastostream.engines.local import LocalEngine
-from mastostream.engines.local.engine import OnResults
+from mastostream.engines.local.engine import BATCH, OnResults
 from mastostream.exceptions import ConfigurationError
-from mastostream.log.sqlite import (
-    SqliteEngineLog,
-)
+from mastostream.log.sqlite import SqliteEngineLog
 from mastostream.ports.clock import Clock
+from mastostream.ports.log import EngineLog
+from mastostream.wiring.logs import TOPICS, kafka_place
 from mastostream.wiring.places import places
 
-__all__ = ["Mode", "analyses", "engine"]
+__all__ = ["Mode", "analyses", "engines"]
 
 Mode = Literal["stream", "sql"]
+
+_KAFKA_BATCH: Final = 5_000
+"""Records a step: Kafka's own costs, once a step, are spread over them."""
 
 
 def analyses(settings: Settings, mode: Mode, names: Sequence[str]) -> tuple[Analysis, ...]:
@@ -72,21 +75,76 @@ def _load(name: str) -> Analysis:
     return analysis
 
 
-def engine(
+def engines(
     settings: Settings,
     chosen: Sequence[Analysis],
     clock: Clock,
     on_results: OnResults | None = None,
-) -> LocalEngine:
-    """Run these analyses over the collected posts."""
+) -> tuple[LocalEngine, ...]:
+    """Run these analyses over the collected posts.
+
+    One engine on the data folder. On Kafka one for all that work post by post, which shares the
+    partitions with others like it, and one for each windowed analysis, which works in one process
+    at a time.
+    """
+    if settings.log == "kafka":
+        return _on_kafka(settings, chosen, clock, on_results)
     log = SqliteEngineLog(
         places(settings).log, topic=STREAM, partitions=settings.partitions, now_ms=clock.now_ms
     )
+    return (_engine(settings, log, chosen, clock, on_results),)
+
+
+def _on_kafka(
+    settings: Settings, chosen: Sequence[Analysis], clock: Clock, on_results: OnResults | None
+) -> tuple[LocalEngine, ...]:
+    place = kafka_place(settings)
+    from mastostream.log.kafka import (  # noqa: PLC0415 - an extra
+        KafkaEngineLog,
+        KafkaWindowLog,
+        ensure_topics,
+    )
+
+    ensure_topics(place, TOPICS)
+    per_post = [analysis for analysis in chosen if analysis.function is not None]
+    found = []
+    if per_post:
+        names = "+".join(sorted(analysis.name for analysis in per_post))
+        log = KafkaEngineLog(
+            place,
+            topic=STREAM,
+            group=f"{place.group}-analyze-{names}",
+            delivery=settings.kafka.delivery,
+            now_ms=clock.now_ms,
+        )
+        found.append(_engine(settings, log, per_post, clock, on_results, batch=_KAFKA_BATCH))
+    for analysis in chosen:
+        if analysis.aggregate is not None:
+            windows = KafkaWindowLog(
+                place, topic=STREAM, analysis=analysis.name, now_ms=clock.now_ms
+            )
+            name = f"analyze:{analysis.name}" if len(chosen) > 1 else "analyze"
+            found.append(_engine(settings, windows, [analysis], clock, on_results, name=name))
+    return tuple(found)
+
+
+def _engine(  # noqa: PLR0913 - what an engine takes
+    settings: Settings,
+    log: EngineLog,
+    chosen: Sequence[Analysis],
+    clock: Clock,
+    on_results: OnResults | None,
+    *,
+    batch: int = BATCH,
+    name: str = "analyze",
+) -> LocalEngine:
     return LocalEngine(
         log,
         chosen,
         clock=clock,
         delay_ms=int(settings.windows.delay_s * 1000),
         idle_timeout_ms=int(settings.windows.idle_timeout_s * 1000),
+        batch=batch,
         on_results=on_results,
+        name=name,
     )

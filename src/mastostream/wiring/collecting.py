@@ -14,9 +14,6 @@ from mastostream.core.hashtags import normalize_hashtag
 from mastostream.core.pseudonyms import KEY_BYTES
 from mastostream.core.topics import STREAM
 from mastostream.exceptions import ConfigurationError, FatalError
-from mastostream.log.sqlite import (
-    SqliteLogReader,
-)
 from mastostream.ports.clock import Clock
 from mastostream.ports.source import About
 from mastostream.ports.stream import Feed, Put, Streams
@@ -26,7 +23,7 @@ from mastostream.sources.mastodon import (
     streaming_url,
     user_agent,
 )
-from mastostream.wiring.logs import log_writer, topics
+from mastostream.wiring.logs import log_ends, log_name, log_reader, log_writer
 from mastostream.wiring.places import places
 
 __all__ = ["CredentialsFor", "collector", "followed_servers", "key_by", "mastodon_client"]
@@ -104,7 +101,7 @@ def collector(settings: Settings, credentials_for: CredentialsFor, clock: Clock)
     return Collector(
         [_target(settings, each, credentials_for, only=len(servers) == 1) for each in servers],
         log_writer(settings, clock),
-        SqliteLogReader(where.log, topic=STREAM, group="collect"),
+        log_reader(settings, STREAM, "collect", shared=False),
         memory,
         clock=clock,
         rhythm=Rhythm(
@@ -133,16 +130,15 @@ def collector(settings: Settings, credentials_for: CredentialsFor, clock: Clock)
 def _check_memory(memory: CollectorMemory, settings: Settings) -> None:
     """Refuse what was remembered of another log: posts of this one would be logged again."""
     where = places(settings)
-    ends = {
-        facts.partition: facts.next_offset for facts in topics(settings) if facts.topic == STREAM
-    }
+    ends = log_ends(settings, STREAM)
     for partition, position in memory.positions().items():
         if position > ends.get(partition, 0):
             memory.close()
             raise FatalError(
-                f"{where.memory} remembers the log up to offset {position - 1}, but {where.log} "
-                "ends before it: it is another log's memory. Move it away, and posts that the "
-                "servers still show are logged again; or restore the log that belongs to it"
+                f"{where.memory} remembers the log up to offset {position - 1}, but "
+                f"{log_name(settings)} ends before it: it is another log's memory. Move it away, "
+                "and posts that the servers still show are logged again; or restore the log that "
+                "belongs to it"
             )
 
 

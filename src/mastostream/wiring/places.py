@@ -44,12 +44,13 @@ class Places:
     Attributes:
         log: log and index, one SQLite file.
         memory: what the collector remembers.
+        archive: a folder, or the address of one.
     """
 
     folder: Path
     log: Path
     memory: Path
-    archive: Path
+    archive: str
     locks: Path
 
 
@@ -60,7 +61,7 @@ def places(settings: Settings) -> Places:
         folder=folder,
         log=folder / "mastostream.sqlite3",
         memory=folder / "collector.sqlite3",
-        archive=Path(settings.archive.folder) if settings.archive.folder else folder / "archive",
+        archive=settings.archive.folder or str(folder / "archive"),
         locks=folder / "locks",
     )
 
@@ -69,10 +70,14 @@ def places(settings: Settings) -> Places:
 def held(settings: Settings, stages: Sequence[str]) -> Iterator[None]:
     """Hold these stages' locks, so that no second process does the same on one data folder.
 
+    Processes share what comes from Kafka; only a collector, whose memory is here, is alone.
+
     Raises:
         BusyError: another process holds one of them.
         FatalError: the folder cannot be written.
     """
+    if settings.log == "kafka":
+        stages = [stage for stage in stages if stage == "collect"]
     folder = places(settings).locks
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """What stages say of themselves, for views and metrics."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from mastostream.collector import Collector
@@ -13,14 +14,14 @@ __all__ = ["counters", "details"]
 
 def counters(stages: Sequence[Stage]) -> dict[str, int]:
     """Return what these stages count beside their records: every way in which one is set aside."""
-    found: dict[str, int] = {}
+    found: Counter[str] = Counter()
     for stage in stages:
         if isinstance(stage, Collector):
             found.update(_collector_counters(stage))
         elif isinstance(stage, LocalEngine):
-            found["records_rejected"] = stage.stats.rejected
-            found["records_late"] = stage.stats.late
-            found["records_lost"] = stage.stats.lost
+            found["records_rejected"] += stage.stats.rejected
+            found["records_late"] += stage.stats.late
+            found["records_lost"] += stage.stats.lost
         elif isinstance(stage, Indexer):
             found["documents_refused"] = stage.stats.refused
             found["documents_lost"] = stage.stats.lost

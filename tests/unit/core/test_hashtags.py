@@ -16,6 +16,7 @@ from mastostream import (
     merge_hashtag_counts,
     normalize_hashtag,
 )
+from mastostream.core.hashtags import _TAGS_OR_USES, _used
 from mastostream.testing.strategies import posts
 
 COUNTS = st.lists(
@@ -96,3 +97,27 @@ def test_merging_is_associative_and_commutative_with_an_identity(
     assert merge(a, b) == merge(b, a)
     assert merge(merge(a, b), c) == merge(a, merge(b, c))
     assert merge(a, ()) == a == merge((), a)
+
+
+PIECES = st.sampled_from(
+    [
+        "<",
+        ">",
+        "#",
+        "&",
+        "/",
+        " ",
+        "a",
+        "\uff03",
+        "<span>",
+        "<a href='x#y'>",
+        "</a>",
+        "&#39;",
+        "\u00e9",
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=30).map("".join))
+def test_going_from_sign_to_sign_finds_what_stepping_over_tags_finds(content: str) -> None:
+    assert _used(content) == [name for name in _TAGS_OR_USES.findall(content) if name]

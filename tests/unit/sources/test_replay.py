@@ -48,12 +48,11 @@ class Clock(SystemClock):
 def send(path: Path, speed: float | None = None) -> tuple[ReplayResult, Log, Clock]:
     log, clock = Log(), Clock()
     result = replay(
-        replay_files(path),
+        replay_files(path, value_of),
         log,  # type: ignore[arg-type]  # a LogWriter by its methods
         topic="t",
         clock=clock,
         stop=threading.Event(),
-        unwrap=value_of,
         speed=speed,
     )
     return result, log, clock

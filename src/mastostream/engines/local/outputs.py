@@ -14,11 +14,11 @@ from mastostream.core.models import Post
 from mastostream.core.topics import DEAD_LETTERS
 from mastostream.ports.log import NewRecord, Record
 
-__all__ = ["dead_letter", "each", "explain", "to_record"]
+__all__ = ["dead_letter", "each", "explain", "is_one", "to_record"]
 
 
 @cache
-def _is_one(kind: type) -> bool:
+def is_one(kind: type) -> bool:
     """Whether a value of this type is one record, not several."""
     return (
         attrs.has(kind)
@@ -33,15 +33,22 @@ def each(result: object) -> Sequence[object]:
     if result is None:
         return ()
     kind: type = type(result)
-    if _is_one(kind):
+    if is_one(kind):
         return (result,)
     return tuple(result)  # type: ignore[arg-type]  # what is not one is iterable
 
 
 def to_record(
-    topic: str, item: object, post: Post | None, raw: bytes, default_key: str
+    topic: str, item: object, post: Post | None, raw: bytes, default_key: str = ""
 ) -> NewRecord:
     """Encode one result; a post that a function passed on keeps the bytes that it came in.
+
+    Args:
+        topic: where it goes.
+        item: the result.
+        post: what it was made of, if it was one post.
+        raw: the post's bytes.
+        default_key: of a result that names none; the post's where there is a post.
 
     Raises:
         TypeError, ValueError, RecursionError: it has no JSON form.
@@ -49,7 +56,9 @@ def to_record(
     if item is post and post is not None:
         return NewRecord(topic, post.key, raw)
     key = item.get("key") if isinstance(item, dict) else getattr(item, "key", None)
-    return NewRecord(topic, key if isinstance(key, str) else default_key, encode(item))
+    if not isinstance(key, str):
+        key = default_key if post is None else post.key
+    return NewRecord(topic, key, encode(item))
 
 
 def explain(error: BaseException) -> str:

@@ -1,10 +1,11 @@
 """An analysis that works post by post."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from mastostream.core.analyses import Analysis
 from mastostream.core.models import Deletion, Post, Rejected
-from mastostream.engines.local.outputs import dead_letter, each, explain, to_record
+from mastostream.engines.local.outputs import dead_letter, each, explain, is_one, to_record
 from mastostream.ports.log import NewRecord, Progress, Record
 
 __all__ = ["Decoded", "PerPost"]
@@ -28,13 +29,15 @@ class PerPost:
         for record, item in batch:
             if type(item) is Post:
                 try:
-                    results = each(function(item))
-                    if topic is None:
-                        self.shown.extend(results)
+                    result: Any = function(item)
+                    if result is None:
                         continue
-                    outputs += [
-                        to_record(topic, result, item, record.value, item.key) for result in results
-                    ]
+                    if topic is None:
+                        self.shown.extend(each(result))
+                    elif is_one(type(result)):  # type: ignore[arg-type]  # mypy: a class is not hashable
+                        outputs.append(to_record(topic, result, item, record.value))
+                    else:
+                        outputs += [to_record(topic, one, item, record.value) for one in result]
                 except Exception as error:  # noqa: BLE001 - a user's function may raise anything
                     stage = f"analyze:{self.analysis.name}"
                     outputs.append(dead_letter(record, stage, (explain(error),), now_ms))

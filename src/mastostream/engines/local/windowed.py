@@ -43,8 +43,8 @@ class Windowed:
     ) -> None:
         self.analysis = analysis
         self.positions = dict(progress.positions) if progress else {}
-        self.late = 0
-        self.closed = 0
+        self._late = 0
+        self._closed = 0
         self.shown: list[object] = []
         self._spec = spec
         self._state = (progress and progress.windows) or WindowState()
@@ -120,6 +120,16 @@ class Windowed:
         shown, self.shown = self.shown, []
         return shown
 
+    def take_late(self) -> int:
+        """Hand over how many posts came late."""
+        late, self._late = self._late, 0
+        return late
+
+    def take_closed(self) -> int:
+        """Hand over how many windows were closed."""
+        closed, self._closed = self._closed, 0
+        return closed
+
     @property
     def _stage(self) -> str:
         return f"analyze:{self.analysis.name}"
@@ -128,10 +138,10 @@ class Windowed:
         outputs: list[NewRecord] = []
         for event in events:
             if isinstance(event, Late):
-                self.late += 1
+                self._late += 1
                 outputs.append(self._late_record(event, now_ms))
             else:
-                self.closed += 1
+                self._closed += 1
                 outputs.extend(self._window_records(event, now_ms))
         return outputs
 

@@ -7,7 +7,7 @@ Writers of several processes take turns, readers do not wait for them. What ``ap
 from mastostream.log.sqlite.engine import SqliteEngineLog
 from mastostream.log.sqlite.reader import SqliteLogReader
 from mastostream.log.sqlite.retention import Retention, RetentionStage, apply_retention
-from mastostream.log.sqlite.topics import TopicFacts, topic_facts
+from mastostream.log.sqlite.topics import topic_facts
 from mastostream.log.sqlite.writer import SqliteLogWriter
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "SqliteEngineLog",
     "SqliteLogReader",
     "SqliteLogWriter",
-    "TopicFacts",
     "apply_retention",
     "topic_facts",
 ]

@@ -51,6 +51,10 @@ class SqliteEngineLog:
         self._lost = 0
 
     @property
+    def generation(self) -> int:
+        return 0
+
+    @property
     def lost(self) -> int:
         return self._lost
 

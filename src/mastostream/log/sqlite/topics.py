@@ -6,25 +6,9 @@ import attrs
 
 from mastostream.database import translated
 from mastostream.log.sqlite.schema import open_log
+from mastostream.ports.log import TopicFacts
 
-__all__ = ["TopicFacts", "topic_facts"]
-
-
-@attrs.frozen(kw_only=True)
-class TopicFacts:
-    """One partition of a topic.
-
-    Attributes:
-        first_offset: the oldest record that is kept.
-        next_offset: the next record gets this one.
-        size_bytes: of the values that are kept.
-    """
-
-    topic: str
-    partition: int
-    first_offset: int
-    next_offset: int
-    size_bytes: int
+__all__ = ["topic_facts"]
 
 
 def topic_facts(path: Path) -> tuple[TopicFacts, ...]:

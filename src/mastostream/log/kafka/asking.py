@@ -1,0 +1,82 @@
+"""Asking Kafka what topics there are: every client begins with it.
+
+librdkafka goes on trying in the background and only says that no broker has answered. Why, it
+reports aside: a wrong password and a broker that is off would look alike without it.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from mastostream.log.kafka.errors import explained, translated
+from mastostream.log.kafka.offsets import TIMEOUT_S
+from mastostream.log.kafka.place import KafkaPlace
+
+__all__ = ["TopicMap", "offered", "topic_map"]
+
+TopicMap = Mapping[str, Mapping[int, int]]
+"""Topic to partition to the number of its copies."""
+
+_WAITS_S: Final = (1.0, 2.0, 7.0)
+"""Between two looks at what was reported: a wrong password is told after a second."""
+
+_REFUSALS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
+_SAY_NOTHING: Final = frozenset({KafkaError._ALL_BROKERS_DOWN})
+
+
+def topic_map(place: KafkaPlace) -> tuple[AdminClient, TopicMap]:
+    """Return a client that is connected, and the topics that there are.
+
+    Raises:
+        RetriableError, ConfigurationError, FatalError: as :func:`errors.translated`.
+    """
+    reported: list[KafkaError] = []
+    with translated(place):
+        admin = AdminClient(place.admin() | {"error_cb": reported.append})
+    for wait_s in _WAITS_S:
+        try:
+            topics = admin.list_topics(timeout=wait_s).topics
+        except KafkaException as error:
+            failure = error
+        else:
+            return admin, _copies(topics)
+        admin.poll(0)
+        refusal = _last(each for each in reported if _is_refusal(each))
+        if refusal is not None:
+            raise explained(refusal, place) from failure
+    reason = _last(each for each in reported if each.code() not in _SAY_NOTHING)
+    raise explained(reason or failure.args[0], place) from failure
+
+
+def offered(admin: AdminClient, place: KafkaPlace) -> frozenset[str]:
+    """Return the topics of which every partition has its leader: they can be used.
+
+    Raises:
+        RetriableError, ConfigurationError, FatalError: as :func:`errors.translated`.
+    """
+    with translated(place):
+        topics = admin.list_topics(timeout=TIMEOUT_S).topics
+    return frozenset(
+        name
+        for name, topic in topics.items()
+        if topic.error is None and all(each.leader >= 0 for each in topic.partitions.values())
+    )
+
+
+def _is_refusal(error: KafkaError) -> bool:
+    """Whether the broker has said no: one that goes down in mid-greeting has not."""
+    return error.code() in _REFUSALS and "isconnected" not in error.str()
+
+
+def _last(errors: Iterable[KafkaError]) -> KafkaError | None:
+    return next(iter([*errors][::-1]), None)
+
+
+def _copies(topics: Mapping[str, Any]) -> TopicMap:
+    return {
+        name: {number: len(each.replicas) for number, each in topic.partitions.items()}
+        for name, topic in topics.items()
+        if topic.error is None
+    }

@@ -1,0 +1,237 @@
+"""The log as an engine of per-post analyses uses it: engines share the partitions as a group."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, Protocol
+from uuid import uuid4
+
+from confluent_kafka import KafkaException, TopicPartition
+
+from mastostream.exceptions import RetriableError
+from mastostream.log.kafka.errors import LOST_PARTITIONS, explained
+from mastostream.log.kafka.place import KafkaPlace
+from mastostream.log.kafka.producing import PATIENCE_S, Sender
+from mastostream.log.kafka.reader import KafkaSharedReader
+from mastostream.ports.log import Commit, Positions, Progress, Record
+
+__all__ = ["KafkaEngineLog"]
+
+COMMIT_EVERY_S: Final = 1.0
+"""At least once: how often positions are committed, and so how much comes again after a crash."""
+
+TRANSACTION_S: Final = 10
+"""Exactly once: how long the transaction of an engine that was killed holds up the readers."""
+
+_ATTEMPTS: Final = 3
+
+
+class KafkaEngineLog:
+    """A :class:`ports.log.EngineLog` on Kafka, used by one thread.
+
+    At least once: outputs are sent as they come; positions follow once Kafka has confirmed all
+    outputs before them. After a crash the outputs of the last second come again, under the same
+    keys and versions. Exactly once: each commit is one transaction, positions included; a reader
+    of committed records sees each output once.
+
+    Engines with the same analyses share the partitions, and positions belong to the group.
+    """
+
+    def __init__(
+        self,
+        place: KafkaPlace,
+        *,
+        topic: str,
+        group: str,
+        delivery: Literal["at-least-once", "exactly-once"] = "at-least-once",
+        now_ms: Callable[[], int] | None = None,
+    ) -> None:
+        """Connect at the first read.
+
+        Args:
+            place: where.
+            topic: the input.
+            group: of the engines that share the work.
+            delivery: what a reader of the outputs may rely on.
+            now_ms: the time that outputs get; the client's own where it is missing.
+
+        Raises:
+            ConfigurationError: a setting is wrong.
+        """
+        self._reader = KafkaSharedReader(place, topic=topic, group=group, on_revoke=self._revoked)
+        self._outputs: _Outputs = (
+            _Transactions(place, topic, group, self._reader, now_ms)
+            if delivery == "exactly-once"
+            else _Sending(place, self._reader, now_ms)
+        )
+
+    @property
+    def generation(self) -> int:
+        return self._reader.generation
+
+    @property
+    def lost(self) -> int:
+        return self._reader.lost
+
+    def restore(self, analyses: Sequence[str]) -> Mapping[str, Progress]:  # noqa: ARG002 - the group knows
+        return {}
+
+    def read(self, positions: Positions, max_records: int, timeout_s: float) -> Sequence[Record]:  # noqa: ARG002 - as above
+        records = self._reader.read(max_records, timeout_s)
+        if not records:
+            self._outputs.settle()
+        return records
+
+    def commit(self, commit: Commit) -> None:
+        self._outputs.commit(commit)
+
+    def close(self) -> None:
+        try:
+            self._outputs.settle()
+        except RetriableError:
+            pass  # what was not committed is read again
+        finally:
+            self._reader.close()
+            self._outputs.close()
+
+    def _revoked(self) -> None:
+        self._outputs.settle()
+
+
+class _Outputs(Protocol):
+    def commit(self, commit: Commit) -> None: ...
+
+    def settle(self) -> None:
+        """Commit the positions of all that was sent."""
+
+    def close(self) -> None: ...
+
+
+class _Sending:
+    """At least once."""
+
+    def __init__(
+        self, place: KafkaPlace, reader: KafkaSharedReader, now_ms: Callable[[], int] | None
+    ) -> None:
+        self._reader = reader
+        self._sender = Sender(place, now_ms=now_ms)
+        self._sent: Positions | None = None
+        self._due_s = 0.0
+
+    def commit(self, commit: Commit) -> None:
+        self._sender.send(commit.records)
+        self._sent = self._reader.positions
+        now_s = time.monotonic()
+        if now_s >= self._due_s:
+            self._due_s = now_s + COMMIT_EVERY_S
+            self.settle()
+
+    def settle(self) -> None:
+        if self._sent is not None:
+            self._sender.flush()
+            self._reader.commit(self._sent)
+            self._sent = None
+
+    def close(self) -> None:
+        self._sender.close()
+
+
+class _Transactions:
+    """Exactly once."""
+
+    def __init__(
+        self,
+        place: KafkaPlace,
+        topic: str,
+        group: str,
+        reader: KafkaSharedReader,
+        now_ms: Callable[[], int] | None,
+    ) -> None:
+        self._place = place
+        self._topic = topic
+        self._group = group
+        self._reader = reader
+        self._now_ms = now_ms
+        self._sender: Sender | None = None
+
+    def commit(self, commit: Commit) -> None:
+        sender = self._sender or self._begin()
+        try:
+            sender.producer.begin_transaction()
+            sender.send(commit.records)
+            consumer = self._reader.consumer
+            assert consumer is not None  # noqa: S101 - something was read
+            offsets = [
+                TopicPartition(self._topic, partition, offset)
+                for partition, offset in self._reader.positions.items()
+            ]
+            sender.producer.send_offsets_to_transaction(
+                offsets, consumer.consumer_group_metadata(), PATIENCE_S
+            )
+            _commit_transaction(sender)
+        except KafkaException as error:
+            raise self._given_up(sender, error) from error
+        except BaseException:
+            self._abandon(sender)
+            self._reader.rejoin()
+            raise
+
+    def settle(self) -> None:
+        """Nothing is left open after a commit."""
+
+    def close(self) -> None:
+        if self._sender is not None:
+            self._sender.close()
+            self._sender = None
+
+    def _begin(self) -> Sender:
+        sender = Sender(
+            self._place,
+            now_ms=self._now_ms,
+            **{
+                # Who may commit is decided by the group's generation, so that the name is free.
+                "transactional.id": f"{self._group}-{uuid4()}",
+                "transaction.timeout.ms": TRANSACTION_S * 1000,
+            },
+        )
+        try:
+            sender.producer.init_transactions(PATIENCE_S)
+        except KafkaException as error:
+            sender.close()
+            raise explained(error.args[0], self._place) from error
+        self._sender = sender
+        return sender
+
+    def _given_up(self, sender: Sender, error: KafkaException) -> Exception:
+        """Abort; what was read is read again, by whoever has the partitions then."""
+        self._abandon(sender)
+        self._reader.rejoin()
+        problem: Any = error.args[0]
+        if problem.code() in LOST_PARTITIONS or problem.txn_requires_abort() or problem.fatal():
+            return RetriableError(
+                f"Kafka at {self._place.servers} did not take the transaction "
+                f"({problem.str()}): its posts are read again"
+            )
+        return explained(problem, self._place)
+
+    def _abandon(self, sender: Sender) -> None:
+        try:
+            sender.producer.abort_transaction(PATIENCE_S)
+        except KafkaException:
+            pass  # its time-out ends it
+        finally:
+            sender.close()
+            self._sender = None
+
+
+def _commit_transaction(sender: Sender) -> None:
+    """Commit. Where no answer comes, the group's positions tell later whether it was done."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            sender.producer.commit_transaction(PATIENCE_S)
+        except KafkaException as error:
+            problem = error.args[0]
+            last = attempt == _ATTEMPTS - 1
+            if last or not problem.retriable() or problem.txn_requires_abort():
+                raise
+        else:
+            return

@@ -1,0 +1,187 @@
+"""Kafka's errors as ours, each saying what to do."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException
+
+from mastostream.exceptions import ConfigurationError, FatalError, MastostreamError, RetriableError
+from mastostream.log.kafka.place import KafkaPlace
+
+__all__ = ["GONE", "LOST_PARTITIONS", "explained", "translated"]
+
+LOST_PARTITIONS: Final = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.STALE_MEMBER_EPOCH,
+        KafkaError.FENCED_MEMBER_EPOCH,
+        KafkaError._STATE,
+        KafkaError._ASSIGNMENT_LOST,
+    }
+)
+"""Another reader of the group has the partitions now, or is about to."""
+
+GONE: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})
+_WHO: Final = frozenset(
+    {
+        KafkaError._AUTHENTICATION,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.ILLEGAL_SASL_STATE,
+        KafkaError.UNSUPPORTED_SASL_MECHANISM,
+    }
+)
+_TLS: Final = frozenset({KafkaError._SSL})
+_AWAY: Final = frozenset(
+    {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE}
+)
+_NOT_ALLOWED: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.DELEGATION_TOKEN_AUTHORIZATION_FAILED,
+    }
+)
+_TOO_LARGE: Final = frozenset(
+    {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE, KafkaError.RECORD_LIST_TOO_LARGE}
+)
+_SETTINGS: Final = frozenset(
+    {
+        KafkaError._INVALID_ARG,
+        KafkaError.INVALID_CONFIG,
+        KafkaError.INVALID_REPLICATION_FACTOR,
+        KafkaError.INVALID_PARTITIONS,
+        KafkaError.INVALID_SESSION_TIMEOUT,
+        KafkaError.INVALID_TRANSACTION_TIMEOUT,
+        KafkaError.INCONSISTENT_GROUP_PROTOCOL,
+        KafkaError.POLICY_VIOLATION,
+    }
+)
+_LATER: Final = frozenset(
+    {
+        KafkaError._TIMED_OUT,
+        KafkaError._MSG_TIMED_OUT,
+        KafkaError._TIMED_OUT_QUEUE,
+        KafkaError._QUEUE_FULL,
+        KafkaError._WAIT_COORD,
+        KafkaError._WAIT_CACHE,
+        KafkaError._RETRY,
+        KafkaError._IN_PROGRESS,
+        KafkaError._PREV_IN_PROGRESS,
+        KafkaError._ISR_INSUFF,
+        KafkaError._DESTROY,
+        KafkaError._INTR,
+        KafkaError._MAX_POLL_EXCEEDED,
+        KafkaError._PURGE_QUEUE,
+        KafkaError._PURGE_INFLIGHT,
+        KafkaError.CONCURRENT_TRANSACTIONS,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.NOT_ENOUGH_REPLICAS,
+        KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.KAFKA_STORAGE_ERROR,
+        KafkaError.UNSTABLE_OFFSET_COMMIT,
+        KafkaError.THROTTLING_QUOTA_EXCEEDED,
+        KafkaError.NOT_CONTROLLER,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER,
+        KafkaError.UNKNOWN_PRODUCER_ID,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError._FENCED,
+    }
+)
+
+
+@contextmanager
+def translated(place: KafkaPlace) -> Iterator[None]:
+    """Turn Kafka's errors into ours.
+
+    Raises:
+        RetriableError: the broker is away or busy.
+        ConfigurationError: a setting is wrong, or Kafka does not know or trust us.
+        FatalError: anything else.
+    """
+    try:
+        yield
+    except KafkaException as error:
+        raise explained(error.args[0], place) from error
+    except BufferError as error:
+        raise RetriableError(
+            f"Kafka at {place.servers} does not take records fast enough"
+        ) from error
+
+
+def explained(error: KafkaError, place: KafkaPlace) -> MastostreamError:
+    """Return what to raise for an error that Kafka reports."""
+    where = f"Kafka at {place.servers}"
+    what = _without_secrets(_sentence(error.str() or error.name()), place)
+    code = error.code()
+    for codes, kind, text in _MEANINGS:
+        if code in codes:
+            return kind(text.format(where=where, what=what))
+    if code in _LATER or code in LOST_PARTITIONS or error.retriable():
+        return RetriableError(f"{where} cannot do it now ({what})")
+    return FatalError(f"{where}: {what}")
+
+
+_MEANINGS: Final[tuple[tuple[frozenset[int], type[MastostreamError], str], ...]] = (
+    (
+        _WHO,
+        ConfigurationError,
+        "{where} does not accept us ({what}): check KAFKA_USERNAME, KAFKA_PASSWORD and [kafka]",
+    ),
+    (
+        _TLS,
+        ConfigurationError,
+        "{where} and mastostream do not agree on TLS ({what}): check ssl.* in [kafka.settings]",
+    ),
+    (
+        _AWAY,
+        RetriableError,
+        "{where} cannot be reached ({what}): does it run, and are servers and security.protocol "
+        "of [kafka] right?",
+    ),
+    (
+        _NOT_ALLOWED,
+        ConfigurationError,
+        "{where} does not allow this ({what}): ask for the permission",
+    ),
+    (
+        GONE,
+        ConfigurationError,
+        "{where} has no such topic ({what}): 'mastostream topics' creates those that are missing",
+    ),
+    (
+        _TOO_LARGE,
+        FatalError,
+        "{where} refuses a record for its size ({what}): raise max.message.bytes of the topic",
+    ),
+    (_SETTINGS, ConfigurationError, "wrong settings of Kafka: {what}: check [kafka]"),
+)
+
+
+def _sentence(text: str) -> str:
+    """Leave out which of its connections librdkafka speaks of, and for how long it had it."""
+    text = re.sub(r"^(?:\w+://)?[\w.:\[\]-]+/(?:bootstrap|\d+): ", "", text.strip())
+    text = re.sub(r" \(after \d+ms in state .*\)$", "", text)
+    return " ".join(text.split())
+
+
+def _without_secrets(text: str, place: KafkaPlace) -> str:
+    for name, value in place.settings.items():
+        if value and any(word in name for word in ("password", "secret", "key", "oauth", "jaas")):
+            text = text.replace(value, "***")
+    return text

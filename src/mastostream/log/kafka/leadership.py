@@ -1,0 +1,83 @@
+"""Who of several processes does what only one may do: the member that has the one partition."""
+
+import logging
+from contextlib import suppress
+from typing import Final
+
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
+
+from mastostream.log.kafka.errors import GONE, explained, translated
+from mastostream.log.kafka.place import KafkaPlace
+from mastostream.log.kafka.topics import ensure_topics
+
+__all__ = ["Leadership"]
+
+_PARTITION: Final = 0
+_logger = logging.getLogger(__name__)
+
+
+class Leadership:
+    """Membership in a group that shares a topic of one partition: who has it, leads.
+
+    When the leader goes, another member has the partition within the session time-out.
+    """
+
+    def __init__(self, place: KafkaPlace, topic: str, group: str) -> None:
+        """Join at the first :meth:`look`.
+
+        Args:
+            place: where.
+            topic: has one partition; made where it is missing.
+            group: of those who compete.
+        """
+        self.leads = False
+        self._place = place
+        self._topic = topic
+        self._group = group
+        self._consumer: Consumer | None = None
+
+    def look(self, timeout_s: float) -> bool:
+        """Keep the place in the group, for up to so long; return whether this member leads.
+
+        Raises:
+            RetriableError, ConfigurationError, FatalError: as :func:`errors.translated`.
+        """
+        consumer = self._consumer or self._join()
+        with translated(self._place):
+            message = consumer.poll(timeout_s)
+        error = None if message is None else message.error()
+        if error is not None and (error.fatal() or error.code() in GONE):
+            self.leave()
+            raise explained(error, self._place)
+        return self.leads
+
+    def leave(self) -> None:
+        """Let another one lead; the next :meth:`look` joins again."""
+        if self._consumer is not None:
+            with suppress(KafkaException, RuntimeError):
+                self._consumer.close()
+        self._consumer = None
+        self.leads = False
+
+    def _join(self) -> Consumer:
+        ensure_topics(self._place, [self._topic], compacted=True)
+        with translated(self._place):
+            consumer = Consumer(self._place.consumer(self._group))
+            consumer.subscribe(
+                [self._topic], on_assign=self._came, on_revoke=self._went, on_lost=self._went
+            )
+        self._consumer = consumer
+        return consumer
+
+    def _came(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for each in partitions:
+            each.offset = OFFSET_END
+        consumer.incremental_assign(partitions)
+        consumer.pause(partitions)  # it is only a token here
+        self.leads = self.leads or any(each.partition == _PARTITION for each in partitions)
+        _logger.info("%s: %s", self._group, "leads" if self.leads else "stands by")
+
+    def _went(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if any(each.partition == _PARTITION for each in partitions):
+            self.leads = False
+        consumer.incremental_unassign(partitions)

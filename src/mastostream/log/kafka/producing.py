@@ -1,0 +1,140 @@
+"""Sending records, and being told of those that could not be sent."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from mastostream.exceptions import MastostreamError, RetriableError
+from mastostream.log.kafka.errors import explained, translated
+from mastostream.log.kafka.place import KafkaPlace
+from mastostream.log.kafka.topics import ensure_topics
+from mastostream.ports.log import NewRecord
+
+__all__ = ["Sender"]
+
+PATIENCE_S: Final = 10.0
+"""How long one call waits for Kafka before it says that it waits."""
+
+CLOSE_S: Final = 2.0
+
+
+class Sender:
+    """A producer that remembers how far it came with the batch at hand.
+
+    What was handed to librdkafka is sent until Kafka confirms it, without a time limit. So a batch
+    that is handed over again after a RetriableError goes on where it stopped.
+    """
+
+    def __init__(
+        self, place: KafkaPlace, *, now_ms: Callable[[], int] | None = None, **settings: Any
+    ) -> None:
+        """Connect; no request is made yet.
+
+        Args:
+            place: where.
+            now_ms: the time that records get; Kafka's client's own where it is missing.
+            settings: more settings of the producer.
+        """
+        self._place = place
+        self._now_ms = now_ms
+        self._trouble = ""
+        self._failed: list[KafkaError] = []
+        self._known: set[str] = set()
+        self._batch: Sequence[NewRecord] | None = None
+        self._sent = 0
+        with translated(place):
+            self.producer = Producer(
+                place.producer(**settings, error_cb=self._on_error, on_delivery=self._on_delivery)
+            )
+
+    def send(self, records: Sequence[NewRecord]) -> None:
+        """Hand over all of these; :meth:`flush` confirms them.
+
+        Raises:
+            RetriableError: Kafka does not take them fast enough; call again with the same list.
+            FatalError, ConfigurationError: some cannot be sent at all.
+        """
+        if self._batch is not records:
+            self._batch, self._sent = records, 0
+        self._make_topics(records)
+        deadline_s = time.monotonic() + PATIENCE_S
+        produce = self.producer.produce
+        timestamp = 0 if self._now_ms is None else self._now_ms()
+        for number in range(self._sent, len(records)):
+            topic, key, value, headers = records[number]
+            while True:
+                try:
+                    if headers:
+                        produce(topic, value, key, timestamp=timestamp, headers=list(headers))
+                    else:
+                        produce(topic, value, key, timestamp=timestamp)
+                    break
+                except BufferError:
+                    self._sent = number
+                    self._wait(deadline_s)
+                except KafkaException as error:
+                    self._batch = None
+                    raise explained(error.args[0], self._place) from error
+        self._sent = len(records)
+        self.producer.poll(0)
+        self._raise_failed()
+
+    def flush(self, timeout_s: float = PATIENCE_S) -> None:
+        """Return once Kafka has confirmed everything that was sent.
+
+        Raises:
+            RetriableError: not yet; call again.
+            FatalError, ConfigurationError: something cannot be sent at all.
+        """
+        left = self.producer.flush(timeout_s)
+        self._raise_failed()
+        if left:
+            raise RetriableError(
+                f"Kafka at {self._place.servers} has not confirmed {left} records"
+                + (f" ({self._trouble})" if self._trouble else "")
+            )
+        self._trouble = ""
+        self._batch = None
+
+    def close(self) -> None:
+        """Let go of what Kafka does not confirm at once: nobody was told that it is kept."""
+        self.producer.flush(CLOSE_S)
+        self.producer.purge()
+        self.producer.flush(0)
+
+    def _make_topics(self, records: Sequence[NewRecord]) -> None:
+        unknown = {record[0] for record in records} - self._known
+        if unknown:
+            ensure_topics(self._place, sorted(unknown))
+            self._known |= unknown
+
+    def _wait(self, deadline_s: float) -> None:
+        self.producer.poll(0.1)
+        self._raise_failed()
+        if time.monotonic() > deadline_s:
+            raise RetriableError(
+                f"Kafka at {self._place.servers} does not take records"
+                + (f" ({self._trouble})" if self._trouble else "")
+            )
+
+    def _raise_failed(self) -> None:
+        if self._failed:
+            failed, self._failed = self._failed, []
+            self._batch = None
+            raise _worst([explained(error, self._place) for error in failed])
+
+    def _on_delivery(self, error: KafkaError | None, _: Message) -> None:
+        """Note a record that could not be sent."""
+        if error is not None:
+            self._failed.append(error)
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._trouble = error.str()
+        if error.fatal():
+            self._failed.append(error)
+
+
+def _worst(errors: Sequence[MastostreamError]) -> MastostreamError:
+    return next((each for each in errors if not isinstance(each, RetriableError)), errors[0])

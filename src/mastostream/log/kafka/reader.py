@@ -1,0 +1,254 @@
+"""Reading the log: alone, or sharing the partitions with the other readers of a group."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from mastostream.exceptions import RetriableError
+from mastostream.log.kafka.consuming import Partitions
+from mastostream.log.kafka.errors import LOST_PARTITIONS, explained, translated
+from mastostream.log.kafka.place import KafkaPlace
+from mastostream.log.kafka.topics import ensure_topics, partitions_of
+from mastostream.ports.log import Positions, Record
+
+__all__ = ["KafkaLogReader", "KafkaSharedReader"]
+
+LOOK_EVERY_S: Final = 30.0
+"""How often a reader that takes all partitions looks for new ones."""
+
+JOIN_S: Final = 30.0
+"""How long a read that must not miss anything waits for the group to share the partitions."""
+
+_logger = logging.getLogger(__name__)
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+class KafkaLogReader:
+    """A :class:`ports.log.LogReader` on Kafka that takes all partitions; used by one thread.
+
+    Two readers of one group do not share the work: each reads everything.
+    """
+
+    def __init__(self, place: KafkaPlace, *, topic: str, group: str) -> None:
+        """Connect at the first read. Errors as :func:`errors.translated`."""
+        self._place = place
+        self._topic = topic
+        self._partitions = Partitions(place, topic, group)
+        self._starts: dict[int, int] = {}
+        self._look_s = 0.0
+
+    @property
+    def lost(self) -> int:
+        return self._partitions.lost
+
+    @property
+    def generation(self) -> int:
+        return 0
+
+    def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
+        if time.monotonic() >= self._look_s:
+            self._look()
+        if not max_records:
+            return ()
+        if not self._partitions.positions:
+            time.sleep(min(timeout_s, 1.0))
+            self._look_s = 0.0
+            return ()
+        if timeout_s > 0:
+            return self._partitions.poll(max_records, timeout_s)
+        return self._partitions.to_the_end(max_records)
+
+    def seek(self, positions: Positions) -> None:
+        self._starts.update(positions)
+        self._partitions.seek(positions)
+
+    def commit(self, positions: Positions) -> None:
+        commit_positions(self._partitions.consumer, self._place, self._topic, positions)
+
+    def close(self) -> None:
+        self._partitions.close()
+
+    def _look(self) -> None:
+        """Take the partitions that are there, also those that came since."""
+        there = partitions_of(self._place, self._topic)
+        known = self._partitions.positions
+        new = [partition for partition in there if partition not in known]
+        if new:
+            here = [TopicPartition(self._topic, each, at) for each, at in known.items()]
+            with translated(self._place):
+                self._partitions.consumer.assign(here + self._partitions.begin(new, self._starts))
+        self._look_s = time.monotonic() + LOOK_EVERY_S
+
+
+class KafkaSharedReader:
+    """A :class:`ports.log.LogReader` on Kafka that shares the partitions; used by one thread.
+
+    Partitions come and go while it reads. Before one goes in peace ``on_revoke`` is called: the
+    last moment to commit. One that was lost (the process slept for longer than the session lasts)
+    belongs to another reader already.
+    """
+
+    def __init__(
+        self,
+        place: KafkaPlace,
+        *,
+        topic: str,
+        group: str,
+        on_revoke: Callable[[], None] = _nothing,
+    ) -> None:
+        """Join the group at the first read. Errors as :func:`errors.translated`."""
+        self._place = place
+        self._topic = topic
+        self._group = group
+        self._on_revoke = on_revoke
+        self._partitions: Partitions | None = None
+        self._generation = 0
+        self._lost = 0
+        self._assigned = False
+        self._broken = False
+
+    @property
+    def lost(self) -> int:
+        return self._lost + (self._partitions.lost if self._partitions else 0)
+
+    @property
+    def generation(self) -> int:
+        return self._generation
+
+    @property
+    def positions(self) -> Positions:
+        """Of the partitions at hand: the next record to read."""
+        return dict(self._partitions.positions) if self._partitions else {}
+
+    @property
+    def consumer(self) -> Consumer | None:
+        """The member of the group, for a transaction that commits its positions."""
+        return self._partitions.consumer if self._partitions else None
+
+    def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
+        partitions = self._partitions if not self._broken else None
+        if partitions is None:
+            partitions = self._join()
+        if not max_records:
+            partitions.pause()
+            return ()
+        if timeout_s > 0:
+            return partitions.poll(max_records, timeout_s)
+        deadline_s = time.monotonic() + JOIN_S
+        found: list[Record] = []
+        while not self._assigned:
+            found += partitions.poll(max_records - len(found), 0.1)
+            if time.monotonic() > deadline_s:
+                raise RetriableError(
+                    f"Kafka at {self._place.servers} has not given group {self._group} its "
+                    f"partitions of {self._topic}"
+                )
+        if len(found) >= max_records:
+            return found
+        try:
+            return found + partitions.to_the_end(max_records - len(found))
+        except BaseException:
+            partitions.unread(found)
+            raise
+
+    def seek(self, positions: Positions) -> None:
+        if self._partitions is not None:
+            self._partitions.seek(positions)
+
+    def commit(self, positions: Positions) -> None:
+        if self._partitions is not None:
+            mine = self._partitions.positions
+            held = {each: at for each, at in positions.items() if each in mine}
+            commit_positions(self._partitions.consumer, self._place, self._topic, held)
+
+    def rejoin(self) -> None:
+        """Read on from what the group has committed, with the next read.
+
+        What was read since is given up: nobody may commit it any more.
+        """
+        self._broken = True
+        self._generation += 1
+
+    def close(self) -> None:
+        if self._partitions is not None:
+            self._partitions.close()
+
+    def _join(self) -> Partitions:
+        self._leave()
+        ensure_topics(self._place, [self._topic])
+        partitions = Partitions(self._place, self._topic, self._group)
+        with translated(self._place):
+            partitions.consumer.subscribe(
+                [self._topic],
+                on_assign=self._came,
+                on_revoke=self._goes,
+                on_lost=self._gone,
+            )
+        self._partitions = partitions
+        return partitions
+
+    def _leave(self) -> None:
+        if self._partitions is not None:
+            self._lost += self._partitions.lost
+            self._partitions.end(list(self._partitions.positions))
+            self._partitions.close()
+            self._partitions = None
+            self._generation += 1
+        self._assigned = self._broken = False
+
+    def _came(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        assert self._partitions is not None  # noqa: S101 - only a member is told
+        self._assigned = True
+        if partitions:
+            self._generation += 1
+        try:
+            begun = self._partitions.begin([each.partition for each in partitions], {})
+            consumer.incremental_assign(begun)
+        except BaseException:
+            self._broken = True  # librdkafka would go on from positions that are not known here
+            raise
+        _logger.info("%s: %s has partitions %s", self._topic, self._group, sorted(self.positions))
+
+    def _goes(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        try:
+            self._on_revoke()
+        except RetriableError as error:
+            _logger.info("%s: what was not committed is read again: %s", self._topic, error)
+        self._gone(consumer, partitions)
+
+    def _gone(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        assert self._partitions is not None  # noqa: S101 - as above
+        if partitions:
+            self._generation += 1
+        self._partitions.end(each.partition for each in partitions)
+        consumer.incremental_unassign(partitions)
+
+
+def commit_positions(
+    consumer: Consumer, place: KafkaPlace, topic: str, positions: Positions
+) -> bool:
+    """Commit; return whether the group still takes it from this member.
+
+    Raises:
+        RetriableError, ConfigurationError, FatalError: as :func:`errors.translated`.
+    """
+    if not positions:
+        return True
+    offsets = [TopicPartition(topic, each, at) for each, at in positions.items()]
+    try:
+        answers: Any = consumer.commit(offsets=offsets, asynchronous=False)
+    except KafkaException as error:
+        if error.args[0].code() in LOST_PARTITIONS:
+            _logger.info("%s: another reader has the partitions now: %s", topic, error)
+            return False
+        raise explained(error.args[0], place) from error
+    for answer in answers or ():
+        if answer.error is not None:
+            raise explained(answer.error, place)
+    return True

@@ -1,0 +1,296 @@
+"""The log as the engine of a windowed analysis uses it: one process works, the others stand by.
+
+The state stands in a compacted topic: one record says how far the analysis is, others hold the
+posts of each open window, in pieces, so that a commit writes only what is new. Outputs, pieces and
+positions go into one transaction. Who leads takes the transactional id over: from then on Kafka
+refuses whatever the one before still tries to write.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+from confluent_kafka import KafkaException, TopicPartition
+
+from mastostream.core.windows import PartitionClock, WindowState
+from mastostream.exceptions import RetriableError
+from mastostream.log.kafka.consuming import Partitions
+from mastostream.log.kafka.errors import explained, translated
+from mastostream.log.kafka.leadership import Leadership
+from mastostream.log.kafka.merging import MergedPartitions
+from mastostream.log.kafka.place import KafkaPlace
+from mastostream.log.kafka.producing import PATIENCE_S, Sender
+from mastostream.log.kafka.reader import JOIN_S, LOOK_EVERY_S
+from mastostream.log.kafka.topics import partitions_of
+from mastostream.ports.log import Commit, Positions, Progress, Record
+
+__all__ = ["WINDOWS", "KafkaWindowLog"]
+
+WINDOWS: Final = "mastostream-windows"
+"""The topic of the state of all windowed analyses."""
+
+PIECE: Final = 2_000
+"""Posts a record of state: about 1 MB of the largest values that come with the package."""
+
+_TRANSACTION_MS: Final = 60_000
+
+
+class _Clock(msgspec.Struct):
+    """How far an analysis is."""
+
+    positions: dict[int, int]
+    watermark_ms: int | None
+    partitions: list[tuple[int, int | None, int]]
+
+
+_decode_clock: Final = msgspec.json.Decoder(_Clock).decode
+
+
+class KafkaWindowLog:
+    """A :class:`ports.log.EngineLog` on Kafka for one windowed analysis, used by one thread.
+
+    Exactly once: outputs, positions and windows are one transaction. Of several processes one
+    reads all partitions; the others stand by and read nothing.
+    """
+
+    def __init__(
+        self,
+        place: KafkaPlace,
+        *,
+        topic: str,
+        analysis: str,
+        now_ms: Callable[[], int] | None = None,
+    ) -> None:
+        """Compete at the first read.
+
+        Args:
+            place: where.
+            topic: the input.
+            analysis: its name.
+            now_ms: the time that outputs get; the client's own where it is missing.
+        """
+        self._place = place
+        self._topic = topic
+        self._analysis = analysis
+        self._now_ms = now_ms
+        self._group = f"{place.group}-windows-{analysis}"
+        self._leadership = Leadership(place, WINDOWS, self._group)
+        self._generation = 0
+        self._lost = 0
+        self._sender: Sender | None = None
+        self._input: Partitions | None = None
+        self._merged: MergedPartitions | None = None
+        self._look_s = 0.0
+        self._progress: Progress | None = None
+        self._written: dict[int, tuple[int, int]] = {}
+
+    @property
+    def generation(self) -> int:
+        return self._generation
+
+    @property
+    def lost(self) -> int:
+        return self._lost + (self._input.lost if self._input else 0)
+
+    def restore(self, analyses: Sequence[str]) -> Mapping[str, Progress]:
+        if self._progress is None or self._analysis not in analyses:
+            return {}
+        return {self._analysis: self._progress}
+
+    def read(self, positions: Positions, max_records: int, timeout_s: float) -> Sequence[Record]:
+        if self._sender is None:
+            if self._competes(timeout_s):
+                self._take_over()
+            return ()
+        if not self._leadership.look(0.0):
+            self._step_down()
+            return ()
+        if self._input is None or time.monotonic() >= self._look_s:
+            self._look(positions)
+        assert self._input is not None  # noqa: S101 - just made
+        if not self._input.positions:
+            time.sleep(min(timeout_s, 1.0))
+            self._look_s = 0.0
+            return ()
+        assert self._merged is not None  # noqa: S101 - as above
+        if timeout_s > 0:
+            return self._merged.read(max_records, timeout_s)
+        return self._merged.to_the_end(max_records)
+
+    def commit(self, commit: Commit) -> None:
+        sender = self._sender
+        progress = commit.progress.get(self._analysis)
+        if sender is None:
+            raise RetriableError(f"{self._group}: another process does this now")
+        try:
+            sender.producer.begin_transaction()
+            sender.send(commit.records)
+            written = self._written if progress is None else self._write(sender, progress)
+            sender.producer.commit_transaction(PATIENCE_S)
+        except KafkaException as error:
+            # Whether it was committed is read from the topic, by whoever leads then.
+            self._step_down()
+            problem = error.args[0]
+            raise RetriableError(
+                f"Kafka at {self._place.servers} did not take the transaction of "
+                f"{self._analysis} ({problem.str()}): its posts are read again"
+            ) from error
+        except BaseException:
+            self._step_down()
+            raise
+        self._written = written
+
+    def close(self) -> None:
+        self._step_down()
+        self._leadership.leave()
+
+    def _competes(self, timeout_s: float) -> bool:
+        """Wait to lead; a read that must not miss anything waits for longer."""
+        if timeout_s > 0:
+            return self._leadership.look(timeout_s)
+        deadline_s = time.monotonic() + JOIN_S
+        while not self._leadership.look(0.1):
+            if time.monotonic() > deadline_s:
+                raise RetriableError(
+                    f"another process runs the analysis {self._analysis}: this one stands by"
+                )
+        return True
+
+    def _step_down(self) -> None:
+        """Forget what is only here."""
+        if self._input is not None:
+            self._lost += self._input.lost
+            self._input.close()
+            self._input = self._merged = None
+        if self._sender is not None:
+            self._sender.close()
+            self._sender = None
+        self._progress = None
+        self._written = {}
+        self._generation += 1
+
+    def _take_over(self) -> None:
+        sender = Sender(
+            self._place,
+            now_ms=self._now_ms,
+            **{"transactional.id": self._group, "transaction.timeout.ms": _TRANSACTION_MS},
+        )
+        try:
+            sender.producer.init_transactions(PATIENCE_S)
+            self._load()
+        except KafkaException as error:
+            sender.close()
+            raise explained(error.args[0], self._place) from error
+        except BaseException:
+            sender.close()
+            raise
+        self._sender = sender
+        self._generation += 1
+
+    def _load(self) -> None:
+        state: dict[str, bytes] = {}
+        partitions = Partitions(self._place, WINDOWS, f"{self._group}-state")
+        prefix = f"{self._group}/"
+        try:
+            with translated(self._place):
+                partitions.consumer.assign(partitions.begin([0], {0: 0}))
+            while records := partitions.to_the_end(1_000):
+                for record in records:
+                    if record.key is None or not record.key.startswith(prefix):
+                        continue
+                    if record.value:
+                        state[record.key.removeprefix(prefix)] = record.value
+                    else:
+                        state.pop(record.key.removeprefix(prefix), None)
+        finally:
+            partitions.close()
+        self._progress, self._written = _restored(state)
+
+    def _look(self, positions: Positions) -> None:
+        """Take the input's partitions, also those that came since."""
+        partitions = self._input
+        if partitions is None:
+            partitions = Partitions(self._place, self._topic, f"{self._group}-input")
+            self._input = partitions
+            self._merged = MergedPartitions(self._place, self._topic, partitions)
+        new = [
+            partition
+            for partition in partitions_of(self._place, self._topic)
+            if partition not in partitions.positions
+        ]
+        if new:
+            here = [
+                TopicPartition(self._topic, each, at) for each, at in partitions.positions.items()
+            ]
+            with translated(self._place):
+                partitions.consumer.assign(here + partitions.begin(new, positions))
+        self._look_s = time.monotonic() + LOOK_EVERY_S
+
+    def _write(self, sender: Sender, progress: Progress) -> dict[int, tuple[int, int]]:
+        """Send what is new of the state; return how much of each window is written then."""
+        windows = progress.windows or WindowState()
+        written = dict(self._written)
+        for start_ms, posts in windows.windows.items():
+            done, pieces = written.get(start_ms, (0, 0))
+            for piece in _pieces(posts, done):
+                self._put(sender, f"{start_ms}/{pieces}", msgspec.json.encode(piece))
+                pieces += 1
+            written[start_ms] = (len(posts), pieces)
+        for start_ms in set(written) - set(windows.windows):
+            for number in range(written.pop(start_ms)[1]):
+                self._put(sender, f"{start_ms}/{number}", None)
+        clock = _Clock(
+            positions=dict(progress.positions),
+            watermark_ms=windows.watermark_ms,
+            partitions=[
+                (partition, each.max_event_ms, each.active_ms)
+                for partition, each in windows.partitions.items()
+            ],
+        )
+        self._put(sender, _CLOCK, msgspec.json.encode(clock))
+        return written
+
+    def _put(self, sender: Sender, name: str, value: bytes | None) -> None:
+        key = f"{self._group}/{name}"
+        try:
+            sender.producer.produce(WINDOWS, value, key, partition=0)
+        except BufferError as error:
+            raise RetriableError(
+                f"Kafka at {self._place.servers} does not take the windows of {self._analysis} "
+                "fast enough"
+            ) from error
+
+
+_CLOCK: Final = "clock"
+
+
+def _pieces(posts: Mapping[str, Any], done: int) -> Iterable[list[tuple[str, Any]]]:
+    """Return the posts after the first ``done``, some at a time: a window only ever grows."""
+    rest = islice(posts.items(), done, None)
+    while piece := list(islice(rest, PIECE)):
+        yield piece
+
+
+def _restored(state: Mapping[str, bytes]) -> tuple[Progress | None, dict[int, tuple[int, int]]]:
+    """Return what the records of state stand for, and how much of each window is written."""
+    if _CLOCK not in state:
+        return None, {}
+    clock = _decode_clock(state[_CLOCK])
+    names = sorted(tuple(map(int, name.split("/"))) for name in state if name != _CLOCK)
+    windows: dict[int, dict[str, Any]] = {}
+    written: dict[int, tuple[int, int]] = {}
+    for start_ms, number in names:
+        posts = windows.setdefault(start_ms, {})
+        posts.update(msgspec.json.decode(state[f"{start_ms}/{number}"]))
+        written[start_ms] = (len(posts), number + 1)
+    restored = WindowState(
+        windows=windows,
+        partitions={
+            partition: PartitionClock(max_event_ms=max_event_ms, active_ms=active_ms)
+            for partition, max_event_ms, active_ms in clock.partitions
+        },
+        watermark_ms=clock.watermark_ms,
+    )
+    return Progress(positions=clock.positions, windows=restored), written

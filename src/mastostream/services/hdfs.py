@@ -1,0 +1,203 @@
+"""HDFS: a NameNode and one DataNode."""
+
+import json
+import os
+import pwd
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+from xml.sax.saxutils import escape
+
+from mastostream.exceptions import ConfigurationError
+from mastostream.services.downloads import OnProgress, class_path
+from mastostream.services.java import find_java
+from mastostream.services.loopback import HOST
+from mastostream.services.probing import get_json
+from mastostream.services.process import Command, Process, run_tool
+from mastostream.services.service import Ports, Server, Service
+from mastostream.services.versions import HADOOP_JARS
+
+__all__ = ["HDFS_HTTP_PORT", "HDFS_PORT", "HdfsServer"]
+
+HDFS_PORT: Final = 9000
+HDFS_HTTP_PORT: Final = 9870
+_CLASSES: Final = "org.apache.hadoop.hdfs.server"
+_OPTIONS: Final = (
+    *("-Xms64m", "-Xmx256m", "-XX:+ExitOnOutOfMemoryError"),
+    "-Djava.net.preferIPv4Stack=true",  # as Hadoop's own scripts do
+    # WebHDFS makes classes at run time in a way that Java 17 allows only when told to.
+    "--add-opens=java.base/java.lang=ALL-UNNAMED",
+)
+_DATANODE_PORTS: Final = {
+    "dfs.datanode.address": "datanode",
+    "dfs.datanode.http.address": "datanode-http",
+    "dfs.datanode.ipc.address": "datanode-ipc",
+}
+_LOG4J: Final = """\
+log4j.rootLogger=INFO,console
+log4j.logger.http.requests=WARN
+log4j.appender.console=org.apache.log4j.ConsoleAppender
+log4j.appender.console.target=System.err
+log4j.appender.console.layout=org.apache.log4j.PatternLayout
+log4j.appender.console.layout.ConversionPattern=%d{ISO8601} %p %c{2}: %m%n
+"""
+
+
+class HdfsServer(Service):
+    """A file system for one machine: one copy of each block, no permissions.
+
+    Attributes:
+        namenode: knows the files.
+        datanode: holds their blocks.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        http_port: int | None = None,
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
+        """Describe it; nothing is started.
+
+        Args:
+            folder: for its data, its configuration and its logs.
+            port: for clients. Default: as it was, at first 9000.
+            http_port: for WebHDFS and the NameNode's pages. Default: as it was, at first 9870.
+            settings: of both servers, by the names in ``hdfs-site.xml``; they win over all others.
+        """
+        folder = folder.resolve()
+        self._settings = dict(settings or {})
+        self.namenode = Server(
+            process=Process("namenode", folder),
+            ports=lambda: {name: ports[name] for name in defaults},
+            prepare=lambda on_progress: self._prepare("namenode", on_progress),
+            missing=self._namenode_missing,
+        )
+        self.datanode = Server(
+            process=Process("datanode", folder),
+            ports=dict,
+            prepare=lambda on_progress: self._prepare("datanode", on_progress),
+            missing=self._datanode_missing,
+        )
+        defaults = {"hdfs": HDFS_PORT, "hdfs-http": HDFS_HTTP_PORT}
+        ports = Ports(folder, {"hdfs": port, "hdfs-http": http_port}, defaults)
+        super().__init__(
+            name="hdfs",
+            folder=folder,
+            ports=ports,
+            servers=[self.namenode, self.datanode],
+            scheme="hdfs://",
+        )
+
+    @property
+    def webhdfs_url(self) -> str:
+        """For clients that speak HTTP."""
+        return f"http://localhost:{self._ports['hdfs-http']}"
+
+    def _namenode_missing(self) -> str:
+        state = self._bean("hdfs-http", "NameNode", "FSNamesystemState")
+        if state is None:
+            return "waiting for the NameNode"
+        if self.datanode.pid is None:
+            return ""  # alone it can get no further
+        if self._reported_ms() < self._begun_ms():
+            return "waiting for the DataNode to report"
+        return "" if state.get("FSState") == "Operational" else "leaving safe mode"
+
+    def _datanode_missing(self) -> str:
+        if self._bean("datanode-http", "DataNode", "DataNodeInfo") is None:
+            return "waiting for the DataNode"
+        return "" if self.namenode.pid is None else self._namenode_missing()
+
+    def _begun_ms(self) -> int:
+        """When the NameNode began."""
+        info = self._bean("hdfs-http", "NameNode", "NameNodeInfo") or {}
+        return int(info.get("NNStartedTimeInMillis", sys.maxsize))
+
+    def _reported_ms(self) -> int:
+        """When the DataNode last told which blocks it has, at the earliest; 0 for never."""
+        info = self._bean("datanode-http", "DataNode", "DataNodeInfo") or {}
+        actors = json.loads(info.get("BPServiceActorInfo") or "[]")
+        ages_s = [int(a["LastBlockReport"]) for a in actors if a["ActorState"] == "RUNNING"]
+        return time.time_ns() // 1_000_000 - (ages_s[0] + 1) * 1_000 if ages_s else 0
+
+    def _bean(self, port: str, service: str, name: str) -> dict[str, Any] | None:
+        number = self._ports.kept().get(port)
+        found = number and get_json(number, f"/jmx?qry=Hadoop:service={service},name={name}")
+        beans = found.get("beans") if found else None
+        return beans[0] if beans else None
+
+    def _prepare(self, role: Literal["namenode", "datanode"], on_progress: OnProgress) -> Command:
+        _check_user()
+        java = str(find_java().executable)
+        jars = class_path(HADOOP_JARS, on_progress)
+        config, web = self.folder / "config", self.folder / "web"
+        for name in ("hdfs", "datanode"):  # the servers want to see their pages' folders
+            (web / "webapps" / name / "WEB-INF").mkdir(parents=True, exist_ok=True)
+        config.mkdir(exist_ok=True)
+        if self.datanode.pid is None:
+            for name in _DATANODE_PORTS.values():
+                self._ports.internal(name)
+        self._configure(config)
+        path = ":".join(map(str, (config, web, *jars)))
+        names = self.folder / "namenode"
+        if role == "namenode" and not names.exists():
+            on_progress("hdfs: formatting its storage", None)
+            self._format([java, *_OPTIONS, "-cp", path], names)
+        server = {"namenode": "namenode.NameNode", "datanode": "datanode.DataNode"}[role]
+        return Command(arguments=[java, *_OPTIONS, "-cp", path, f"{_CLASSES}.{server}"])
+
+    def _configure(self, config: Path) -> None:
+        core = {"fs.defaultFS": self.url, "hadoop.tmp.dir": self.folder / "tmp"}
+        site: dict[str, object] = {
+            "dfs.namenode.rpc-address": f"{HOST}:{self._ports['hdfs']}",
+            "dfs.namenode.http-address": f"{HOST}:{self._ports['hdfs-http']}",
+            "dfs.namenode.name.dir": (self.folder / "namenode").as_uri(),
+            "dfs.datanode.data.dir": (self.folder / "datanode").as_uri(),
+            "dfs.datanode.hostname": "localhost",
+            "dfs.replication": 1,
+            "dfs.permissions.enabled": "false",
+            "dfs.namenode.safemode.extension": 0,
+            "dfs.namenode.datanode.registration.ip-hostname-check": "false",
+            # A DataNode that is gone is known to be within 20 s, not 10 min.
+            "dfs.heartbeat.interval": 1,
+            "dfs.namenode.heartbeat.recheck-interval": 5_000,
+        }
+        for setting, name in _DATANODE_PORTS.items():
+            site[setting] = f"{HOST}:{self._ports[name]}"
+        _write_site(config / "core-site.xml", core)
+        _write_site(config / "hdfs-site.xml", site | self._settings)
+        (config / "log4j.properties").write_text(_LOG4J, encoding="utf-8")
+
+    def _format(self, java: list[str], names: Path) -> None:
+        """Prepare the NameNode's storage: whole, or not at all."""
+        part = names.with_name("namenode.part")
+        shutil.rmtree(part, ignore_errors=True)
+        place = f"-Ddfs.namenode.name.dir={part.as_uri()}"
+        tool = [f"{_CLASSES}.namenode.NameNode", place, "-format", "-nonInteractive"]
+        run_tool([*java, *tool], "HDFS cannot be formatted")
+        part.rename(names)
+
+
+def _check_user() -> None:
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        raise ConfigurationError(
+            f"HDFS does not run as a user without a name: add user {os.getuid()} to /etc/passwd, "
+            "or run this as another user"
+        ) from None
+
+
+def _write_site(path: Path, settings: Mapping[str, object]) -> None:
+    entries = (
+        f"  <property><name>{escape(name)}</name><value>{escape(str(value))}</value></property>\n"
+        for name, value in settings.items()
+    )
+    text = f"<configuration>\n{''.join(entries)}</configuration>\n"
+    path.write_text(f'<?xml version="1.0" encoding="UTF-8"?>\n{text}', encoding="utf-8")

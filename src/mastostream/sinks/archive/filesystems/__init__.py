@@ -1,0 +1,67 @@
+"""Where an archive can be: a folder of this machine, or of HDFS."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mastostream.config import HdfsSettings
+from mastostream.exceptions import ConfigurationError
+from mastostream.ports.filesystem import FileSystem
+from mastostream.sinks.archive.filesystems.local import LocalFiles
+
+__all__ = ["LocalFiles", "is_url", "open_place"]
+
+
+def is_url(place: str) -> bool:
+    """Whether a place has the address of a file system in front."""
+    return "://" in place
+
+
+def open_place(place: str, hdfs: HdfsSettings) -> tuple[FileSystem, str]:
+    """Return the file system of a place, and the absolute path there. Nothing is looked at yet.
+
+    Args:
+        place: a path of this machine, ``file:///path``, or ``hdfs://host:port/path``.
+        hdfs: how HDFS is reached.
+
+    Raises:
+        ConfigurationError: no such kind of place, or a part of the address is missing.
+        MissingExtraError: the extra that this needs is not installed.
+    """
+    if not is_url(place):
+        return LocalFiles(), str(Path(place).absolute())
+    try:
+        url = urlsplit(place)
+        host, port = url.hostname, url.port
+    except ValueError as error:
+        raise ConfigurationError(f"{place} is no address: {error}") from error
+    path = "/" + url.path.strip("/")
+    if url.scheme == "file" and not url.netloc:
+        return LocalFiles(), path
+    if url.scheme != "hdfs":
+        raise ConfigurationError(f"{place}: expected a folder, or hdfs://host:port/path")
+    if not host or url.query or url.fragment or url.username is not None:
+        raise ConfigurationError(
+            f"{place}: expected hdfs://host:port/path; whose files are written is the setting "
+            "hdfs.user"
+        )
+    return _hdfs(host, port, hdfs), path
+
+
+def _hdfs(host: str, port: int | None, hdfs: HdfsSettings) -> FileSystem:
+    if hdfs.backend == "pydoop":
+        from mastostream.sinks.archive.filesystems.pydoop import (  # noqa: PLC0415 - an extra
+            PydoopHdfs,
+        )
+
+        return PydoopHdfs(host, port, user=hdfs.user)
+    if hdfs.backend == "webhdfs":
+        from mastostream.sinks.archive.filesystems.webhdfs import (  # noqa: PLC0415 - requests: 50 ms
+            WebHdfs,
+        )
+
+        return WebHdfs(hdfs.webhdfs_url or f"http://{host}:9870", user=hdfs.user)
+    from mastostream.sinks.archive.filesystems.native import (  # noqa: PLC0415 - an extra
+        NativeHdfs,
+    )
+
+    return NativeHdfs(host, port, user=hdfs.user, settings=hdfs.settings)

@@ -1,0 +1,236 @@
+"""HDFS through HTTP, on fsspec's class for WebHDFS."""
+
+import getpass
+import io
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, BinaryIO, Final, cast
+from urllib.parse import quote, urlsplit
+
+import requests
+from fsspec.implementations.webhdfs import (  # type: ignore[import-untyped]  # it has no types
+    WebHDFS,
+)
+
+from mastostream.exceptions import ConfigurationError
+from mastostream.ports.filesystem import FileFacts
+from mastostream.sinks.archive.filesystems.errors import translated_hdfs
+
+__all__ = ["WebHdfs"]
+
+CHUNK_BYTES: Final = 8 * 2**20
+"""Each request appends so much; HDFS opens the file anew for each."""
+
+_TIMEOUT_S: Final = (5.0, 60.0)
+
+
+class WebHdfs:
+    """A :class:`ports.filesystem.FileSystem` on WebHDFS, without encryption or Kerberos.
+
+    The NameNode sends its clients to the DataNodes by the names that they have in the cluster, so
+    these have to be reachable from here. ``seal`` ends when the DataNodes have all bytes; HTTP has
+    no way to make them write through to their disks.
+    """
+
+    def __init__(self, url: str, *, user: str = "") -> None:
+        """Connect at the first call.
+
+        Args:
+            url: of the NameNode's web server: ``http://host:9870``.
+            user: whose files are written; empty for ``HADOOP_USER_NAME``, else the user of this
+                process.
+
+        Raises:
+            ConfigurationError: the address is none.
+        """
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise ConfigurationError(f"hdfs.webhdfs_url: {url} is no address: {error}") from error
+        if parts.scheme != "http" or not host or parts.path.strip("/"):
+            raise ConfigurationError(f"hdfs.webhdfs_url: expected http://host:port, got {url}")
+        self.address = f"http://{host}:{port or 9870}"
+        user = user or os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
+        self._fs = _Client(host, port or 9870, user=user, skip_instance_cache=True)
+
+    def list(self, folder: str) -> Sequence[FileFacts]:
+        with translated_hdfs(self.address + folder), suppress(FileNotFoundError):
+            return tuple(
+                FileFacts(
+                    path=entry["name"],
+                    is_folder=entry["type"] == "directory",
+                    size_bytes=entry["size"],
+                    modified_ms=entry["modificationTime"],
+                )
+                for entry in self._fs.ls(folder, detail=True)
+            )
+        return ()
+
+    def make_folder(self, folder: str) -> None:
+        with translated_hdfs(self.address + folder):
+            self._fs.makedirs(folder, exist_ok=True)
+
+    def create(self, path: str) -> "_NewFile":
+        with translated_hdfs(self.address + path):
+            self._fs.send("CREATE", "PUT", path, b"", overwrite="false")
+        return _NewFile(self._fs, path, self.address + path)
+
+    def open(self, path: str) -> BinaryIO:
+        with translated_hdfs(self.address + path):
+            size_bytes = self._fs.info(path)["size"]
+        raw = _Reading(self._fs, path, size_bytes, self.address + path)
+        return cast("BinaryIO", io.BufferedReader(raw, 2**20))
+
+    def rename(self, old: str, new: str) -> None:
+        with translated_hdfs(self.address + new):
+            self._fs.mv(old, new)
+
+    def remove(self, path: str) -> None:
+        with translated_hdfs(self.address + path):
+            self._fs.rm_file(path)
+
+
+class _Client(WebHDFS):  # type: ignore[misc]  # it has no types
+    """fsspec's client with what it lacks: time-outs, the names of errors, a rename that fails."""
+
+    def _connect(self) -> None:
+        self.session = _Session()
+
+    def send(self, operation: str, method: str, path: str, data: bytes, **options: Any) -> None:
+        """Send bytes to the DataNode that the NameNode names."""
+        answer = self._call(operation, method, path, redirect=False, **options)
+        kind = {"content-type": "application/octet-stream"}
+        _check(self.session.request(method, _location(answer), data=data, headers=kind))
+
+    def fetch(self, path: str, start: int, length: int) -> bytes:
+        """Return a part of a file."""
+        answer = self._call("OPEN", path=path, redirect=False, offset=start, length=length)
+        found = self.session.get(_location(answer))
+        _check(found)
+        return found.content
+
+    def mv(self, path1: str, path2: str, **_: Any) -> None:
+        """Rename; without the option HDFS says nothing where it did not, or moves into a folder."""
+        self._call("RENAME", "PUT", path1, destination=path2, renameoptions="NONE")
+
+    def _call(
+        self,
+        op: str,
+        method: str = "get",
+        path: str | None = None,
+        data: bytes | None = None,
+        redirect: bool = True,
+        **options: Any,
+    ) -> requests.Response:
+        where = self.url + quote(self._strip_protocol(path) if path else "", safe="/=")
+        query = options | self.pars | {"op": op.upper()}
+        answer = self.session.request(
+            method.upper(), where, params=query, data=data, allow_redirects=redirect
+        )
+        _check(answer)
+        return answer
+
+
+class _Session(requests.Session):
+    """Waits for no answer for ever, and goes through no proxy: HDFS is near."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+
+    def request(self, *arguments: Any, **options: Any) -> requests.Response:
+        options.setdefault("timeout", _TIMEOUT_S)
+        return super().request(*arguments, **options)
+
+
+def _location(answer: requests.Response) -> str:
+    """Which DataNode it is."""
+    where = answer.headers.get("Location")
+    if where is None:
+        raise RuntimeError("UnsupportedOperationException: it names no DataNode: no NameNode?")
+    return where
+
+
+def _check(answer: requests.Response) -> None:
+    """Raise what a DataNode says; it says it as the NameNode does."""
+    if answer.ok:
+        return
+    try:
+        told = answer.json()["RemoteException"]
+        name, message = str(told["exception"]), str(told["message"])
+    except (ValueError, KeyError, TypeError):
+        answer.raise_for_status()
+        return
+    if name == "FileAlreadyExistsException":
+        raise FileExistsError(message)
+    if name == "FileNotFoundException":
+        raise FileNotFoundError(message)
+    raise RuntimeError(f"{name}: {message}")
+
+
+class _NewFile:
+    """Appends a large piece at a time."""
+
+    def __init__(self, fs: _Client, path: str, where: str) -> None:
+        self._fs = fs
+        self._path = path
+        self._where = where
+        self._waiting = bytearray()
+
+    def write(self, data: bytes, /) -> int:
+        self._waiting += data
+        if len(self._waiting) >= CHUNK_BYTES:
+            self._send()
+        return len(data)
+
+    def flush(self) -> None:
+        pass  # small pieces are what it cannot do
+
+    def seal(self) -> None:
+        if self._waiting:
+            self._send()
+
+    def close(self) -> None:
+        self._waiting.clear()
+
+    def _send(self) -> None:
+        with translated_hdfs(self._where):
+            self._fs.send("APPEND", "POST", self._path, bytes(self._waiting))
+        self._waiting.clear()
+
+
+class _Reading(io.RawIOBase):
+    """A file in HDFS, a part of it at a time."""
+
+    def __init__(self, fs: _Client, path: str, size_bytes: int, where: str) -> None:
+        self._fs = fs
+        self._path = path
+        self._where = where
+        self._size_bytes = size_bytes
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size_bytes}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any, /) -> int:
+        length = min(len(buffer), self._size_bytes - self._at)
+        if length <= 0:
+            return 0
+        with translated_hdfs(self._where):
+            data = self._fs.fetch(self._path, self._at, length)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)

@@ -1,0 +1,128 @@
+"""How records become a file's bytes."""
+
+import hashlib
+from typing import IO, Any, Protocol, cast
+
+from mastostream.compression import Compression, compressed
+from mastostream.ports.filesystem import NewFile
+from mastostream.ports.log import Record
+from mastostream.sinks.archive.lines import line_of
+from mastostream.sinks.archive.naming import Format
+
+__all__ = ["Gate", "JsonLines", "RecordWriter", "record_writer"]
+
+
+class Gate:
+    """A new file, until it is given up: what is written then goes nowhere.
+
+    Compressors write their end when they are forgotten, whether or not anybody wants it.
+    """
+
+    closed = False
+
+    def __init__(self, file: NewFile, *, hashing: bool = False) -> None:
+        self._file: NewFile | None = file
+        self._at = 0
+        self._hash = hashlib.sha256() if hashing else None
+
+    def write(self, data: Any, /) -> int:
+        """Write bytes, or whatever else has some."""
+        taken = bytes(data)
+        if self._file is not None:
+            self._file.write(taken)
+        if self._hash is not None:
+            self._hash.update(taken)
+        self._at += len(taken)
+        return len(taken)
+
+    def flush(self) -> None:
+        """Hand on."""
+        if self._file is not None:
+            self._file.flush()
+
+    def digest(self) -> str | None:
+        """Return the SHA-256 of all that was written, in hexadecimal, if it was asked for."""
+        return None if self._hash is None else self._hash.hexdigest()
+
+    def shut(self) -> None:
+        """Let nothing through any more."""
+        self._file = None
+
+    def tell(self) -> int:
+        """Return how much was written."""
+        return self._at
+
+    def writable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readable(self) -> bool:
+        """No."""
+        return False
+
+    def seekable(self) -> bool:
+        """No."""
+        return False
+
+    def close(self) -> None:
+        """Leave that to whoever made the file."""
+
+
+class RecordWriter(Protocol):
+    """Writes records into one file. Errors are those of the file."""
+
+    def add(self, record: Record) -> int:
+        """Take a record; return how many bytes it is, before compression."""
+
+    def finish(self) -> str | None:
+        """Write what is left. The file stays open.
+
+        Returns the SHA-256 of the file's bytes, in hexadecimal, where the format itself would not
+        notice that they have changed.
+        """
+
+    def give_up(self) -> None:
+        """Forget what is left: the file is not wanted any more. Never raises."""
+
+
+def record_writer(form: Format, compression: Compression, file: NewFile) -> RecordWriter:
+    """Return what writes records into a file.
+
+    Raises:
+        MissingExtraError: Parquet needs an extra that is not installed.
+    """
+    if form == "parquet":
+        from mastostream.sinks.archive.parquet import (  # noqa: PLC0415 - needs an extra
+            ParquetRecords,
+        )
+
+        return ParquetRecords(file, compression)
+    return JsonLines(file, compression)
+
+
+class JsonLines:
+    """A :class:`RecordWriter`: a line a record.
+
+    gzip and zstd keep a checksum of what they hold; plain lines get one beside them.
+    """
+
+    def __init__(self, file: NewFile, compression: Compression) -> None:
+        self._gate = Gate(file, hashing=compression == "none")
+        self._stream = compressed(cast("IO[bytes]", self._gate), compression, "wb")
+
+    def add(self, record: Record) -> int:
+        line = line_of(record.value) + b"\n"
+        self.add_lines(line)
+        return len(line)
+
+    def add_lines(self, lines: bytes) -> None:
+        """Take lines that are made already, each with its end."""
+        self._stream.write(lines)
+
+    def finish(self) -> str | None:
+        self._stream.close()
+        return self._gate.digest()
+
+    def give_up(self) -> None:
+        self._gate.shut()
+        self._stream.close()

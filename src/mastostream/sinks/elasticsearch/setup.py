@@ -1,0 +1,235 @@
+"""Makes the templates, the indices and their aliases, or brings them up to date."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
+
+import attrs
+from elasticsearch import BadRequestError, Elasticsearch, NotFoundError
+
+from mastostream.config import ElasticsearchSettings
+from mastostream.exceptions import ConfigurationError
+from mastostream.sinks.elasticsearch.connection import address, check_version, connect
+from mastostream.sinks.elasticsearch.definitions import (
+    DEFINITIONS,
+    Definition,
+    dynamic_settings,
+    first_index,
+    mapping,
+    static_settings,
+    template,
+)
+from mastostream.sinks.elasticsearch.errors import translated
+
+__all__ = ["SetupStep", "ensure", "set_up"]
+
+State = Literal["created", "updated", "unchanged", "differs", "wrong"]
+_EXISTS: Final = "resource_already_exists_exception"
+
+
+@attrs.frozen(kw_only=True)
+class SetupStep:
+    """What was done to one thing.
+
+    Attributes:
+        what: for a person: ``index mastodon-engagement-000001``.
+        state: ``differs``: it works, but is not as the settings say and cannot be changed in place;
+            ``wrong``: documents cannot be written.
+        advice: what to do where it differs or is wrong.
+    """
+
+    what: str
+    state: State
+    advice: str = ""
+
+
+def set_up(settings: ElasticsearchSettings, secrets: Mapping[str, str]) -> tuple[SetupStep, ...]:
+    """Make what is missing and update what differs; a second call changes nothing.
+
+    Args:
+        settings: the server, and what the indices shall be.
+        secrets: those of :data:`connection.SECRETS` that are set.
+
+    Raises:
+        RetriableError: not now; a part may have been done.
+        ConfigurationError: the settings cannot be used, the server is of another version or does
+            not allow it.
+    """
+    where = address(settings)
+    client = connect(settings, secrets)
+    try:
+        check_version(client, where)
+        return _steps(client, settings, where, only_missing=False)
+    finally:
+        client.close()
+
+
+def ensure(
+    client: Elasticsearch, settings: ElasticsearchSettings, where: str
+) -> tuple[SetupStep, ...]:
+    """Make what is missing; return what was made or differs.
+
+    Raises:
+        ConfigurationError: documents cannot be written; the message says what to do.
+        RetriableError: not now.
+    """
+    steps = _steps(client, settings, where, only_missing=True)
+    wrong = [f"{step.what}: {step.advice}" for step in steps if step.state == "wrong"]
+    if wrong:
+        raise ConfigurationError(f"Elasticsearch at {where}: {'; '.join(wrong)}")
+    return tuple(step for step in steps if step.state != "unchanged")
+
+
+def _steps(
+    client: Elasticsearch, settings: ElasticsearchSettings, where: str, *, only_missing: bool
+) -> tuple[SetupStep, ...]:
+    """All steps; ``only_missing`` leaves alone what is there, except that fields are added."""
+    steps: list[SetupStep] = []
+    for definition in DEFINITIONS:
+        with translated(where):
+            steps.append(_template(client, definition, settings, only_missing))
+            index, made = _index(client, definition, settings)
+            steps.extend(made)
+            if index is not None:
+                steps.append(_mapping(client, definition, index, only_missing))
+                if not only_missing:
+                    steps.append(_settings(client, definition, index, settings))
+    return tuple(steps)
+
+
+def _template(
+    client: Elasticsearch,
+    definition: Definition,
+    settings: ElasticsearchSettings,
+    only_missing: bool,
+) -> SetupStep:
+    what = f"index template {definition.name}"
+    wanted = template(definition, settings)
+    try:
+        answer = client.indices.get_index_template(name=definition.name)
+        found = answer["index_templates"][0]["index_template"]
+    except NotFoundError:
+        found = None
+    if found is not None:
+        same = all(found.get(name) == value for name, value in wanted.items())
+        if same or only_missing:
+            return SetupStep(what=what, state="unchanged")
+    client.indices.put_index_template(name=definition.name, **wanted)
+    return SetupStep(what=what, state="created" if found is None else "updated")
+
+
+def _index(
+    client: Elasticsearch, definition: Definition, settings: ElasticsearchSettings
+) -> tuple[str | None, Sequence[SetupStep]]:
+    """The index that is written, and what was done about it and its alias."""
+    holders = _holders(client, definition.name)
+    if holders:
+        return _written(definition, holders)
+    what = f"alias {definition.name}"
+    index = first_index(definition)
+    alias = {"is_write_index": True, "is_hidden": definition.hidden}
+    if client.indices.exists(index=definition.name):
+        advice = (
+            f"an index of this name is in its place: copy it with _reindex into {index} if its "
+            "documents are needed, delete it, and run this again"
+        )
+        return None, [SetupStep(what=what, state="wrong", advice=advice)]
+    if client.indices.exists(index=index):
+        actions = [{"add": {"index": index, "alias": definition.name, **alias}}]
+        client.indices.update_aliases(actions=actions)
+        steps = [SetupStep(what=f"index {index}", state="unchanged")]
+        return index, [*steps, SetupStep(what=what, state="created")]
+    wanted = template(definition, settings)["template"]
+    try:
+        client.indices.create(index=index, aliases={definition.name: alias}, **wanted)
+    except BadRequestError as error:
+        if error.message != _EXISTS:
+            raise
+        return index, [SetupStep(what=f"index {index}", state="unchanged")]  # somebody was faster
+    return index, [SetupStep(what=f"{kind}", state="created") for kind in (f"index {index}", what)]
+
+
+def _holders(client: Elasticsearch, alias: str) -> dict[str, dict[str, Any]]:
+    """The indices behind the alias, with what the alias says of each."""
+    try:
+        answer = client.indices.get_alias(name=alias)
+    except NotFoundError:
+        return {}
+    return {index: facts["aliases"][alias] for index, facts in answer.items()}
+
+
+def _written(
+    definition: Definition, holders: dict[str, dict[str, Any]]
+) -> tuple[str | None, Sequence[SetupStep]]:
+    what = f"alias {definition.name}"
+    chosen = [index for index, facts in holders.items() if facts.get("is_write_index")]
+    only = next(iter(holders))
+    if not chosen and len(holders) == 1 and "is_write_index" not in holders[only]:
+        chosen = [only]
+    if not chosen:
+        advice = "none of its indices is the one to be written: give one 'is_write_index': true"
+        return None, [SetupStep(what=what, state="wrong", advice=advice)]
+    steps = [SetupStep(what=f"index {chosen[0]}", state="unchanged")]
+    if len(holders) == 1:
+        return chosen[0], [*steps, SetupStep(what=what, state="unchanged")]
+    advice = (
+        f"it stands for {len(holders)} indices, and only {chosen[0]} is written: a post of another "
+        "one is there twice once it changes; copy all into one index with _reindex"
+    )
+    return chosen[0], [*steps, SetupStep(what=what, state="differs", advice=advice)]
+
+
+def _mapping(
+    client: Elasticsearch, definition: Definition, index: str, only_missing: bool
+) -> SetupStep:
+    what = f"fields of {index}"
+    wanted = mapping(definition)
+    found = client.indices.get_mapping(index=index)[index]["mappings"]
+    fields = found.get("properties", {})
+    properties = wanted["properties"]
+    wrong = [
+        f"{name} is {fields[name].get('type', 'object')}, not {properties[name]['type']}"
+        for name in properties.keys() & fields.keys()
+        if fields[name].get("type") != properties[name]["type"]
+    ]
+    if wrong:
+        advice = (
+            f"{', '.join(sorted(wrong))}: make a new index beside it, copy the documents with "
+            "_reindex and let the alias point there, or delete it and run this again"
+        )
+        return SetupStep(what=what, state="differs", advice=advice)
+    changed = {
+        name: field
+        for name, field in properties.items()
+        if name not in fields or (fields[name] != field and not only_missing)
+    }
+    strict = only_missing or str(found.get("dynamic")) == wanted["dynamic"]
+    if not changed and strict:
+        return SetupStep(what=what, state="unchanged")
+    dynamic = None if only_missing else wanted["dynamic"]
+    client.indices.put_mapping(index=index, dynamic=dynamic, properties=changed)
+    return SetupStep(what=what, state="updated")
+
+
+def _settings(
+    client: Elasticsearch, definition: Definition, index: str, settings: ElasticsearchSettings
+) -> SetupStep:
+    what = f"settings of {index}"
+    found = client.indices.get_settings(index=index)[index]["settings"]["index"]
+    wanted = dynamic_settings(settings)
+    state: State = "unchanged"
+    if any(found.get(name, "false") != value for name, value in wanted.items()):
+        client.indices.put_settings(index=index, settings={"index": wanted})
+        state = "updated"
+    fixed = static_settings(definition, settings)
+    wrong = [
+        f"{name} is {found.get(name)}, not {value}"
+        for name, value in fixed.items()
+        if found.get(name) != value
+    ]
+    if not wrong:
+        return SetupStep(what=what, state=state)
+    advice = (
+        f"{', '.join(wrong)}: that cannot be changed in place; make a new index beside it, copy "
+        "the documents with _reindex and let the alias point there"
+    )
+    return SetupStep(what=what, state="differs", advice=advice)

@@ -1,0 +1,232 @@
+"""What every log keeps, as tests for pytest.
+
+Subclass, and say what the log is::
+
+    class TestMyLog(LogConformance):
+        @pytest.fixture
+        def log(self, tmp_path: Path) -> Iterator[LogUnderTest]:
+            yield LogUnderTest(writer=..., reader=..., engine=...)
+
+What the log held before does not matter: all topics and groups are new.
+"""
+
+import random
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import attrs
+
+from mastostream.core.analyses import Aggregate, Analysis, engagement_analysis
+from mastostream.core.codec import encode
+from mastostream.core.metrics import count_posts
+from mastostream.core.models import Account, Post, Stamp
+from mastostream.core.windows import PartitionClock, WindowState
+from mastostream.ports.log import (
+    Commit,
+    EngineLog,
+    LogReader,
+    LogWriter,
+    NewRecord,
+    Progress,
+    Record,
+)
+
+__all__ = ["LogConformance", "LogUnderTest", "new_topic"]
+
+_TIME: Final = datetime(2024, 1, 1, 12, tzinfo=UTC)
+_PATIENCE: Final = 100
+_VALUES: Final = (b"{}", b"\x00\xff", b"x" * 100_000, '"\U0001f4a5\u2028"'.encode(), b"null")
+
+
+@attrs.frozen(kw_only=True)
+class LogUnderTest:
+    """A log, and how to open what uses it; the suite closes all that it opens.
+
+    Attributes:
+        writer: ``() -> LogWriter``.
+        reader: ``(topic, group) -> LogReader`` that has the topic for itself.
+        engine: ``(topic, analysis) -> EngineLog`` for this one analysis.
+    """
+
+    writer: Callable[[], LogWriter]
+    reader: Callable[[str, str], LogReader]
+    engine: Callable[[str, Analysis], EngineLog]
+
+
+def new_topic() -> str:
+    """Return a name that no log has seen."""
+    return f"test-{uuid.uuid4().hex}"
+
+
+def read_all(reader: LogReader) -> list[Record]:
+    """Read until there is nothing more."""
+    found: list[Record] = []
+    while records := reader.read(7, 0.0):
+        found += records
+    return found
+
+
+def _post(number: int, seconds: int) -> bytes:
+    time = _TIME + timedelta(seconds=seconds)
+    return encode(
+        Post(
+            id=str(number),
+            created_at=time,
+            account=Account(acct="someone"),
+            mastostream=Stamp(key=f"k{number}", observed_at=time),
+        )
+    )
+
+
+class LogConformance:
+    """The promises of :mod:`mastostream.ports.log`."""
+
+    def test_records_come_back_as_they_were_in_the_order_of_their_keys(
+        self, log: LogUnderTest
+    ) -> None:
+        topic, rng = new_topic(), random.Random(1)
+        sent: dict[str | None, list[tuple[bytes, tuple[tuple[str, bytes], ...]]]] = defaultdict(
+            list
+        )
+        with closing(log.writer()) as writer:
+            for batch in range(5):
+                records = []
+                for number in range(rng.randrange(1, 40)):
+                    key = rng.choice(["a", "b", "schlüssel", "https://example/1"])
+                    value = rng.choice(_VALUES) + b"%d %d" % (batch, number)
+                    headers = (("a", b"\x00"), ("a", b""), ("b", b"\xff")) if number % 2 else ()
+                    sent[key].append((value, headers))
+                    records.append(NewRecord(topic, key, value, headers))
+                writer.append(records)
+        found: dict[str | None, list[tuple[bytes, tuple[tuple[str, bytes], ...]]]] = defaultdict(
+            list
+        )
+        ends: dict[int, int] = {}
+        with closing(log.reader(topic, "g")) as reader:
+            for record in read_all(reader):
+                assert record.topic == topic
+                assert record.offset >= ends.get(record.partition, 0), "an offset fell"
+                ends[record.partition] = record.offset + 1
+                found[record.key].append((record.value, record.headers))
+            assert reader.lost == 0
+        assert found == sent
+
+    def test_a_record_without_a_key_is_kept(self, log: LogUnderTest) -> None:
+        topic = new_topic()
+        with closing(log.writer()) as writer:
+            writer.append([NewRecord(topic, None, b"1")])
+            writer.append([])
+        with closing(log.reader(topic, "g")) as reader:
+            assert [(record.key, record.value) for record in read_all(reader)] == [(None, b"1")]
+
+    def test_a_group_goes_on_where_it_committed(self, log: LogUnderTest) -> None:
+        topic, group = new_topic(), new_topic()
+        with closing(log.writer()) as writer:
+            writer.append([NewRecord(topic, "k", b"%d" % number) for number in range(10)])
+        with closing(log.reader(topic, group)) as reader:
+            records = read_all(reader)
+            fourth = records[3]
+            reader.commit({fourth.partition: fourth.offset})
+        with closing(log.reader(topic, group)) as reader:
+            assert read_all(reader) == records[3:]
+        with closing(log.reader(topic, new_topic())) as reader:
+            assert read_all(reader) == records, "another group begins at the oldest record"
+
+    def test_a_reader_that_seeks_reads_from_there(self, log: LogUnderTest) -> None:
+        topic = new_topic()
+        with closing(log.writer()) as writer:
+            writer.append([NewRecord(topic, "k", b"%d" % number) for number in range(10)])
+        with closing(log.reader(topic, "g")) as reader:
+            records = read_all(reader)
+            reader.seek({records[6].partition: records[6].offset})
+            assert read_all(reader) == records[6:]
+
+    def test_without_patience_only_the_end_is_empty(self, log: LogUnderTest) -> None:
+        topic = new_topic()
+        with closing(log.writer()) as writer, closing(log.reader(topic, "g")) as reader:
+            for number in range(20):
+                writer.append([NewRecord(topic, str(number), b"%d" % number)])
+                assert [record.value for record in read_all(reader)] == [b"%d" % number]
+                assert reader.read(0, 0.0) in ((), [])
+            writer.append([NewRecord(topic, str(number), b"") for number in range(30)])
+            assert [len(reader.read(7, 0.0)) for _ in range(6)] == [7, 7, 7, 7, 2, 0]
+
+    def test_what_is_at_hand_stays_when_the_reader_only_keeps_its_place(
+        self, log: LogUnderTest
+    ) -> None:
+        topic = new_topic()
+        with closing(log.writer()) as writer, closing(log.reader(topic, "g")) as reader:
+            writer.append([NewRecord(topic, "k", b"%d" % number) for number in range(30)])
+            found = list(reader.read(3, 5.0))
+            for _ in range(5):
+                assert not reader.read(0, 0.0)
+            found += read_all(reader)
+        assert [record.value for record in found] == [b"%d" % number for number in range(30)]
+
+    def test_an_engine_goes_on_where_it_committed(self, log: LogUnderTest) -> None:
+        topic, output = new_topic(), new_topic()
+        analysis = attrs.evolve(engagement_analysis(), name=new_topic())
+        with closing(log.writer()) as writer:
+            writer.append([NewRecord(topic, f"k{n}", _post(n, n)) for n in range(20)])
+        keys: list[str | None] = []
+        for stop in (8, 20):
+            with closing(log.engine(topic, analysis)) as engine:
+                positions = _restored(engine, analysis)
+                for records in _batches(engine, positions, stop - len(keys)):
+                    keys += [record.key for record in records]
+                    outputs = [NewRecord(output, record.key, b"x") for record in records]
+                    progress = {analysis.name: Progress(positions=dict(positions))}
+                    engine.commit(Commit(records=outputs, progress=progress))
+                assert engine.lost == 0
+        assert sorted(map(str, keys)) == sorted(f"k{number}" for number in range(20))
+        with closing(log.reader(output, "g")) as reader:
+            assert sorted(str(record.key) for record in read_all(reader)) == sorted(map(str, keys))
+
+    def test_an_engine_finds_its_windows_again(self, log: LogUnderTest) -> None:
+        topic = new_topic()
+        analysis = Analysis(name=new_topic(), topic=topic, aggregate=Aggregate(result=count_posts))
+        with closing(log.writer()) as writer:
+            writer.append([NewRecord(topic, "k", _post(1, 1))])
+        first = WindowState(
+            windows={0: {f"k{n}": n for n in range(5_000)}, 60_000: {"x": [1, "\u2028"]}},
+            partitions={0: PartitionClock(max_event_ms=5, active_ms=7)},
+            watermark_ms=-3,
+        )
+        grown = attrs.evolve(
+            first, windows={60_000: {"x": [1, "\u2028"], "y": None}}, watermark_ms=60_000
+        )
+        for before, after in ((None, first), (first, grown), (grown, grown)):
+            with closing(log.engine(topic, analysis)) as engine:
+                engine.read({}, 1, 0.0)  # one that competes with others has to win first
+                positions = _restored(engine, analysis)
+                found = engine.restore([analysis.name]).get(analysis.name)
+                assert (found.windows if found else None) == before
+                if before is None:
+                    for _ in _batches(engine, positions, 1):
+                        pass
+                progress = Progress(positions=dict(positions), windows=after)
+                engine.commit(Commit(records=(), progress={analysis.name: progress}))
+
+
+def _restored(engine: EngineLog, analysis: Analysis) -> dict[int, int]:
+    found = engine.restore([analysis.name]).get(analysis.name)
+    return dict(found.positions) if found else {}
+
+
+def _batches(
+    engine: EngineLog, positions: dict[int, int], count: int
+) -> Iterator[Sequence[Record]]:
+    """Read so many records, a few at a time, moving the positions on."""
+    for _ in range(_PATIENCE):
+        records = engine.read(positions, min(3, count), 0.5)
+        positions.update({record.partition: record.offset + 1 for record in records})
+        count -= len(records)
+        if records:
+            yield records
+        if not count:
+            return
+    raise AssertionError(f"{count} records did not come")

@@ -1,0 +1,214 @@
+"""What the servers hold in the end, read by clients that share no code with the pipeline."""
+
+import gzip
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import attrs
+import msgspec
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+from elasticsearch import Elasticsearch
+from elasticsearch.helpers import scan
+from hdfs_native.fsspec import HdfsFileSystem
+
+from mastostream.core.topics import COUNTS, DEAD_LETTERS, ENGAGEMENT, HASHTAGS, LATE, STREAM
+from mastostream.services import ElasticsearchServer, HdfsServer, KafkaServer
+from mastostream.testing.simulator import HeldPost
+
+ARCHIVED: Final = re.compile(STREAM + r"\+(\d{5})\+(\d{20})-(\d{20})\.jsonl\.gz")
+READERS: Final = {STREAM: 2, ENGAGEMENT: 1, HASHTAGS: 1}
+"""How many groups commit how far they are: engine and archive; the index."""
+
+
+@attrs.frozen(kw_only=True)
+class Servers:
+    """What a pipeline runs on."""
+
+    kafka: KafkaServer
+    elasticsearch: ElasticsearchServer
+    hdfs: HdfsServer
+
+
+class Logged(NamedTuple):
+    """A record of a topic."""
+
+    partition: int
+    offset: int
+    key: str
+    value: bytes
+
+
+def read_topic(address: str, topic: str) -> list[Logged]:
+    """Read all committed records, by a client that shares no code with the pipeline."""
+    settings = {
+        "bootstrap.servers": address,
+        "group.id": "the-count",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "isolation.level": "read_committed",
+    }
+    found: list[Logged] = []
+    with closing(Consumer(settings)) as consumer:
+        there = consumer.list_topics(topic, timeout=60).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, each, OFFSET_BEGINNING) for each in there])
+        ended: set[int | None] = set()
+        while len(ended) < len(there):
+            message = consumer.poll(60)
+            assert message is not None, f"{topic} does not come to its end"
+            if (error := message.error()) is not None:
+                assert error.code() == KafkaError._PARTITION_EOF, error
+                ended.add(message.partition())
+                continue
+            key, value = message.key() or b"", message.value() or b""
+            found.append(Logged(message.partition(), message.offset(), key.decode(), value))
+    return found
+
+
+def is_settled(address: str, topic: str) -> bool:
+    """Whether no transaction is open there."""
+    ends = []
+    for level in ("read_committed", "read_uncommitted"):
+        settings = {"bootstrap.servers": address, "group.id": "the-count", "isolation.level": level}
+        with closing(Consumer(settings)) as consumer:
+            ends.append(_end(consumer, topic))
+    return ends[0] == ends[1]
+
+
+def has_caught_up(address: str, readers: Mapping[str, int] = READERS) -> bool:
+    """Whether engine and archive, then the index, have committed the ends of their topics."""
+    admin = AdminClient({"bootstrap.servers": address})
+    with closing(Consumer({"bootstrap.servers": address, "group.id": "the-count"})) as consumer:
+        for topic, count in readers.items():
+            end = _end(consumer, topic)
+            if sum(_committed(admin, topic)) < count * end or not end:
+                return False
+    return True
+
+
+def _end(consumer: Consumer, topic: str) -> int:
+    """The ends of all partitions, added up."""
+    there = consumer.list_topics(topic, timeout=60).topics[topic].partitions
+    ends = [
+        consumer.get_watermark_offsets(TopicPartition(topic, each), timeout=60) for each in there
+    ]
+    return sum(end for _, end in ends)
+
+
+def _committed(admin: AdminClient, topic: str) -> Iterator[int]:
+    """What groups have committed; those of windowed analyses keep their positions elsewhere."""
+    for group in admin.list_consumer_groups(request_timeout=60).result().valid:
+        asked = [ConsumerGroupTopicPartitions(group.group_id)]
+        answers = admin.list_consumer_group_offsets(asked, request_timeout=60)
+        for place in answers[group.group_id].result().topic_partitions:
+            if place.topic == topic:
+                yield place.offset
+
+
+class _Head(msgspec.Struct):
+    """What says which post, and which version of it: a stamp, or the members of a result."""
+
+    key: str = ""
+    observed_at: datetime | None = None
+    event: str = ""
+    mastostream: "_Head | None" = None
+
+
+class Version(NamedTuple):
+    key: str
+    observed_at: datetime | None
+    event: str
+
+
+def version_of(value: bytes) -> Version:
+    head = msgspec.json.decode(value, type=_Head)
+    stamp = head.mastostream or head
+    return Version(stamp.key, stamp.observed_at, stamp.event)
+
+
+@attrs.frozen(kw_only=True)
+class Count:
+    """What is there in the end.
+
+    Attributes:
+        held: the documents of ``mastodon-engagement``.
+        new_keys: of the posts that were logged for the first time.
+        events: records of the stream by event.
+        late: posts that no window took.
+    """
+
+    held: Sequence[HeldPost]
+    new_keys: Sequence[str]
+    events: Mapping[str, int]
+    late: int
+
+
+def count(servers: Servers, archive_folder: str) -> Count:
+    """Count, and make sure that all stages agree."""
+    address = servers.kafka.address
+    stream = read_topic(address, STREAM)
+    versions = [version_of(record.value) for record in stream]
+    new_keys = [version.key for version in versions if version.event == "new"]
+    logged = {version[:2] for version in versions}
+    for topic in (ENGAGEMENT, HASHTAGS):
+        results = {version_of(record.value)[:2] for record in read_topic(address, topic)}
+        assert results == logged, topic
+    check_archive(servers.hdfs, archive_folder, stream)
+    assert read_topic(address, DEAD_LETTERS) == []
+    documents = {
+        index: documents_of(servers.elasticsearch, index) for index in READERS if index != STREAM
+    }
+    assert documents[ENGAGEMENT].keys() == documents[HASHTAGS].keys()
+    late = check_windows(address, new_keys)
+    return Count(
+        held=[msgspec.convert(each, HeldPost) for each in documents[ENGAGEMENT].values()],
+        new_keys=new_keys,
+        events=Counter(version.event for version in versions),
+        late=late,
+    )
+
+
+def documents_of(server: ElasticsearchServer, index: str) -> dict[str, Mapping[str, Any]]:
+    with closing(Elasticsearch(server.url, request_timeout=60)) as client:
+        client.indices.refresh(index=index)
+        return {hit["_id"]: hit["_source"] for hit in scan(client, index=index)}
+
+
+def check_windows(address: str, new_keys: Collection[str]) -> int:
+    """Each window once, each post in one of them or late; return how many are late."""
+    windows = [msgspec.json.decode(record.value) for record in read_topic(address, COUNTS)]
+    starts = Counter(window["window_start"] for window in windows)
+    assert [start for start, times in starts.items() if times > 1] == [], "a window twice"
+    late = [msgspec.json.decode(record.value)["key"] for record in read_topic(address, LATE)]
+    assert len(late) == len(set(late)), "a post twice"
+    assert sum(window["posts"] for window in windows) + len(late) == len(new_keys)
+    return len(late)
+
+
+def check_archive(server: HdfsServer, folder: str, stream: Sequence[Logged]) -> None:
+    """The files of each partition hold its records: every offset once, and as it was."""
+    host, _, port = server.address.partition(":")
+    hdfs = HdfsFileSystem(host, int(port), skip_instance_cache=True)
+    expected: defaultdict[int, list[bytes]] = defaultdict(list)
+    for record in sorted(stream):
+        assert record.offset == len(expected[record.partition])
+        expected[record.partition].append(record.value)
+    kept: defaultdict[int, list[bytes]] = defaultdict(list)
+    names = {path.rpartition("/")[2]: path for path in hdfs.find(f"{folder}/{STREAM}")}
+    for name in sorted(names):
+        if (match := ARCHIVED.fullmatch(name)) is not None:
+            partition, first, last = map(int, match.groups())
+            lines = gzip.decompress(hdfs.cat_file(names[name])).splitlines()
+            assert (first, last) == (len(kept[partition]), first + len(lines) - 1), name
+            kept[partition] += lines
+    assert kept == expected

@@ -1,0 +1,394 @@
+"""The pipeline on real servers: its processes, what is done to them, and the count at the end."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import attrs
+from elasticsearch import Elasticsearch
+
+from mastostream import Account, Post, Stamp, encode
+from mastostream.core.metrics import from_ms
+from mastostream.core.topics import ENGAGEMENT, HASHTAGS, STREAM
+from mastostream.log.kafka import KafkaLogWriter, KafkaPlace
+from mastostream.ports.clock import ScaledClock
+from mastostream.ports.log import NewRecord
+from mastostream.services import ElasticsearchServer, HdfsServer, KafkaServer
+from mastostream.testing.simulator import Fediverse, Habits, Reading, compare, serving
+from mastostream.testing.simulator.texts import TAGS
+from mastostream.testing.temporary import temporary_server
+from mastostream.testing.trial import PRODUCT
+
+from .real_count import Count, Servers, count, has_caught_up
+
+PATIENCE_S: Final = 240.0
+_AT_ONCE: Final = 20
+HOUR_MS: Final = 3_600_000
+START_MS: Final = 1_750_000_000_000
+INDEX: Final = (ENGAGEMENT, HASHTAGS, "mastostream-tombstones")
+
+QUICKER_SESSIONS: Final = {"group.min.session.timeout.ms": 2_000}
+"""Of the broker, so that the partitions of a process that was killed go to another one soon."""
+
+LIVELY: Final = Habits(
+    posts_per_s=0.25,
+    latest_s=500.0,
+    changes_within_s=500.0,
+    late_share=0.1,
+    edit_share=0.1,
+    delete_share=0.1,
+    growth_s=60.0,
+)
+ANALYZE: Final = ("analyze", "--analysis", "full")
+COUNT: Final = ("analyze", "--mode", "sql", "--analysis", "count")
+
+
+def until(holds: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + patience_s
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.1)
+
+
+@contextmanager
+def empty_servers(elasticsearch: ElasticsearchServer, hdfs: HdfsServer) -> Iterator[Servers]:
+    """A Kafka of their own with the servers of this session, from which old documents go."""
+    with temporary_server(KafkaServer, settings=QUICKER_SESSIONS) as kafka:
+        clear(elasticsearch)
+        yield Servers(kafka=kafka, elasticsearch=elasticsearch, hdfs=hdfs)
+        clear(elasticsearch)
+
+
+def clear(server: ElasticsearchServer) -> None:
+    with closing(Elasticsearch(server.url, request_timeout=60)) as client:
+        for name in INDEX:
+            for index in client.indices.get(index=f"{name}*", expand_wildcards="all"):
+                client.indices.delete(index=index)
+
+
+class Worker:
+    """One process of the pipeline, with its log in a file."""
+
+    def __init__(
+        self, name: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
+    ) -> None:
+        self.name = name
+        self.log_path = folder / f"{name}.log"
+        self.kills = 0
+        self._command = [*PRODUCT, *arguments, "-vv"]
+        self._folder = folder
+        self._environment = os.environ | dict(environment)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> "Worker":
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self._folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        return self
+
+    def told(self) -> str:
+        """What it has logged."""
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def look(self) -> None:
+        """Make sure that it has not ended by itself."""
+        assert self._process is None or self._process.poll() is None, f"{self.name} has ended"
+
+    def kill(self) -> None:
+        """End it as a crash would, also one that is paused."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+        self.kills += 1
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let it sleep as if its machine did."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        yield
+        self._process.send_signal(signal.SIGCONT)
+
+    def end(self) -> None:
+        """End it as a user would."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                assert process.wait(60) == 0, f"{self.name} ended with {process.returncode}"
+            finally:
+                process.kill()
+                process.wait()
+
+    def run_once(self) -> None:
+        """Run it to its end."""
+        self.start()
+        assert self._process is not None
+        code = self._process.wait(PATIENCE_S)
+        self._process = None
+        assert code == 0, f"{self.name} ended with {code}"
+
+    def let_go(self) -> None:
+        if self._process is not None:
+            self.kill()
+
+
+class Workers:
+    """Processes that share settings. None is left in the end; their logs are shown on failure."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.environment = dict(environment)
+        self.all: list[Worker] = []
+
+    def add(self, name: str, *arguments: str, **environment: str) -> Worker:
+        worker = Worker(name, arguments, self.folder, self.environment | environment)
+        self.all.append(worker)
+        return worker
+
+    def look(self) -> None:
+        for worker in self.all:
+            worker.look()
+
+    def until(self, holds: Callable[[], object]) -> None:
+        """Wait for a condition while all processes live."""
+
+        def alive_and_true() -> object:
+            self.look()
+            return holds()
+
+        until(alive_and_true)
+
+    @contextmanager
+    def told(self) -> Iterator["Workers"]:
+        try:
+            yield self
+        except BaseException as error:
+            for worker in self.all:
+                told = "\n  ".join(line[:300] for line in worker.told().splitlines()[-25:])
+                error.add_note(f"{worker.log_path} ends with:\n  {told}")
+            raise
+        finally:
+            for worker in self.all:
+                worker.let_go()
+
+
+def kill_at_random(
+    workers: Workers, victims: Sequence[Worker], each: int, rng: random.Random
+) -> None:
+    """Kill each of these so many times: a random one each time, back at once or a little later."""
+    order = [victim for victim in victims for _ in range(each)]
+    rng.shuffle(order)
+    for victim in order:
+        time.sleep(rng.uniform(0.1, 2.0))
+        workers.look()
+        victim.kill()
+        time.sleep(rng.choice((0.0, rng.uniform(0.0, 1.5))))
+        victim.start()
+
+
+@attrs.frozen(kw_only=True)
+class Scene:
+    """What goes on while the pipeline runs.
+
+    Attributes:
+        speed: simulated seconds a second.
+        hosts: the servers that are followed.
+        tags: how many hashtags are followed.
+        habits: what people do.
+        refresh_after_s: when counts are read again, simulated.
+        settings: further settings, as variables of the environment.
+    """
+
+    speed: float = 120.0
+    hosts: Sequence[str] = ("one.example",)
+    tags: int = 6
+    habits: Habits = LIVELY
+    refresh_after_s: tuple[float, ...] = (30.0, 120.0, 900.0)
+    settings: Mapping[str, str] = attrs.field(factory=dict)
+    seed: int = 1
+
+
+class Pipeline:
+    """A collector on simulated servers, and all that follows it, on real ones."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        servers: Servers,
+        fediverse: Fediverse,
+        clock: ScaledClock,
+        workers: Workers,
+        following: Sequence[str],
+    ) -> None:
+        self.servers = servers
+        self.clock = clock
+        self.workers = workers
+        self.collector = workers.add("collect", "collect", *following)
+        self.engine = workers.add("analyze", *ANALYZE)
+        self.counter = workers.add("count", *COUNT)
+        self.indexer = workers.add("index", "index")
+        self.archiver = workers.add("archive", "archive")
+        self._scene = scene
+        self._fediverse = fediverse
+        self._archive_folder = (
+            "/" + workers.environment["MASTOSTREAM_ARCHIVE_FOLDER"].split("/", 3)[3]
+        )
+        self._memory = workers.folder / "data" / "collector.sqlite3"
+        self._since_ms = 0
+
+    def begin(self) -> None:
+        """Start everything; from then on nothing may be missing."""
+        for worker in self.workers.all:
+            worker.start()
+        wanted = len(self._scene.hosts) * self._scene.tags
+        self.workers.until(lambda: self._remembered("SELECT count(*) FROM cursors") == wanted)
+        self._since_ms = self.clock.now_ms()
+
+    def go_on(self, until_ms: int) -> None:
+        self.workers.until(lambda: self.clock.now_ms() >= until_ms)
+
+    def end(self) -> "Count":
+        """Let the pipeline come to its end, end it, and count."""
+        until_ms = self.clock.now_ms()
+        left = f"SELECT count(*) FROM refreshes WHERE first_ms < {until_ms:d}"
+        self.workers.until(lambda: self._remembered(left) == 0)
+        self.collector.end()
+        address = self.servers.kafka.address
+        self.workers.until(lambda: has_caught_up(address))
+        for worker in self.workers.all:
+            worker.end()
+        self.workers.add("count-the-rest", *COUNT, "--once", "--close-windows").run_once()
+        truth = self._fediverse.truth(
+            TAGS[: self._scene.tags],
+            self._since_ms,
+            until_ms,
+            reading=Reading(after_s=self._scene.refresh_after_s),
+        )
+        found = count(self.servers, self._archive_folder)
+        check = compare(truth, found.held, found.new_keys)
+        print(f"\n{check}\nevents        {dict(found.events)}, late {found.late}")
+        assert check.ok, str(check)
+        return found
+
+    def _remembered(self, query: str) -> int | None:
+        with suppress(sqlite3.OperationalError), closing(self._connect()) as connection:
+            return int(connection.execute(query).fetchone()[0])
+        return None
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(f"file:{self._memory}?mode=ro", uri=True, timeout=30)
+
+
+@contextmanager
+def pipeline(folder: Path, servers: Servers, scene: Scene) -> Iterator[Pipeline]:
+    """All that a pipeline needs; nothing is started yet but the simulated servers."""
+    clock = ScaledClock(time.time_ns() // 1_000_000, START_MS, scene.speed)
+    fediverse = Fediverse(
+        hosts=scene.hosts, seed=scene.seed, start_ms=START_MS - 600_000, habits=scene.habits
+    )
+    tokens = {host: f"token-of-{host}" for host in scene.hosts}
+    with ExitStack() as stack:
+        sites = stack.enter_context(serving(fediverse, clock=clock, tokens=tokens))
+        environment = settings_for(servers) | {
+            "MASTOSTREAM_SIMULATED_CLOCK": f"{clock.real_ms},{clock.simulated_ms},{clock.speed:g}",
+            "MASTOSTREAM_COLLECT_REFRESH_AFTER_S": ",".join(map(str, scene.refresh_after_s)),
+            "MASTOSTREAM_COLLECT_HEARTBEAT_TIMEOUT_S": "2",
+            "MASTOSTREAM_COLLECT_REQUEST_TIMEOUT_S": "5",
+            "MASTOSTREAM_COLLECT_OVERLAP_S": "60",
+            # Real time passes between stages, and it passes 100 times as fast here.
+            "MASTOSTREAM_WINDOWS_DELAY_S": "1200",
+            "MASTOSTREAM_WINDOWS_IDLE_TIMEOUT_S": "3600",
+            **{
+                f"ACCESS_TOKEN_127_0_0_1_{site.url.rpartition(':')[2]}": tokens[site.host]
+                for site in sites
+            },
+            **scene.settings,
+        }
+        following = [part for site in sites for part in ("--server", site.url)]
+        following += [part for tag in TAGS[: scene.tags] for part in ("--tag", tag)]
+        workers = stack.enter_context(Workers(folder, environment).told())
+        yield Pipeline(scene, servers, fediverse, clock, workers, following)
+
+
+def settings_for(servers: Servers) -> dict[str, str]:
+    """What the commands need to use these servers, each test under names of its own."""
+    return {
+        **log_settings(servers.kafka),
+        "MASTOSTREAM_INDEX": "elasticsearch",
+        "MASTOSTREAM_ELASTICSEARCH_HOSTS": servers.elasticsearch.url,
+        "MASTOSTREAM_ARCHIVE_FOLDER": f"{servers.hdfs.url}/real-{uuid.uuid4().hex}",
+        "MASTOSTREAM_ARCHIVE_COMPRESSION": "gzip",
+    }
+
+
+def log_settings(kafka: KafkaServer) -> dict[str, str]:
+    """What the commands need to use this broker."""
+    return {
+        "MASTOSTREAM_DATA": "data",
+        "MASTOSTREAM_LOG": "kafka",
+        "MASTOSTREAM_KAFKA_SERVERS": kafka.address,
+        "MASTOSTREAM_KAFKA_SETTINGS": "session.timeout.ms=3000,heartbeat.interval.ms=500",
+    }
+
+
+class Feed:
+    """A producer of posts: a thread that appends some at a time, until the block ends.
+
+    Attributes:
+        sent: how many posts the log has confirmed.
+    """
+
+    def __init__(self, kafka: KafkaServer, now_ms: Callable[[], int], posts_per_s: float) -> None:
+        self.sent = 0
+        self._now_ms = now_ms
+        self._pause_s = _AT_ONCE / posts_per_s
+        self._writer = KafkaLogWriter(KafkaPlace(servers=kafka.address), now_ms=now_ms)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="feed")
+
+    def __enter__(self) -> "Feed":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._writer.close()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._pause_s):
+            time_ = from_ms(self._now_ms())
+            numbers = range(self.sent, self.sent + _AT_ONCE)
+            self._writer.append([NewRecord(STREAM, f"k{n}", _post(n, time_)) for n in numbers])
+            self.sent = numbers.stop
+
+
+def _post(number: int, time_: datetime) -> bytes:
+    stamp = Stamp(key=f"k{number}", observed_at=time_)
+    account = Account(acct="someone")
+    return encode(
+        Post(id=str(number), created_at=time_, account=account, content="!", mastostream=stamp)
+    )

@@ -1,0 +1,68 @@
+"""The log on a real Kafka."""
+
+import uuid
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from mastostream.core.analyses import Analysis
+from mastostream.log.kafka import (
+    KafkaEngineLog,
+    KafkaLogReader,
+    KafkaLogWriter,
+    KafkaPlace,
+    KafkaSharedReader,
+    KafkaWindowLog,
+)
+from mastostream.ports.log import EngineLog, NewRecord
+from mastostream.testing.conformance.log import LogConformance, LogUnderTest, new_topic, read_all
+from mastostream.testing.servers import KafkaServer
+
+
+@pytest.fixture
+def place(kafka_server: KafkaServer) -> KafkaPlace:
+    return KafkaPlace(servers=kafka_server.address, group=f"test-{uuid.uuid4().hex}", partitions=3)
+
+
+class TestKafkaLog(LogConformance):
+    """Readers that share and readers that do not, engines of both deliveries."""
+
+    @pytest.fixture(params=["alone, at-least-once", "shared, exactly-once"])
+    def log(self, place: KafkaPlace, request: pytest.FixtureRequest) -> LogUnderTest:
+        kind, delivery = request.param.split(", ")
+        reader = KafkaLogReader if kind == "alone" else KafkaSharedReader
+
+        def engine(topic: str, analysis: Analysis) -> EngineLog:
+            if analysis.aggregate is not None:
+                return KafkaWindowLog(place, topic=topic, analysis=analysis.name)
+            return KafkaEngineLog(place, topic=topic, group=analysis.name, delivery=delivery)
+
+        return LogUnderTest(
+            writer=lambda: KafkaLogWriter(place),
+            reader=lambda topic, group: reader(place, topic=topic, group=f"{topic}-{group}"),
+            engine=engine,
+        )
+
+
+@pytest.mark.parametrize("kind", [KafkaLogReader, KafkaSharedReader])
+def test_what_retention_took_before_it_was_read_is_counted(
+    place: KafkaPlace, kind: type[KafkaLogReader] | type[KafkaSharedReader]
+) -> None:
+    topic = new_topic()
+    writer = KafkaLogWriter(place)
+    writer.append([NewRecord(topic, "k", b"%d" % number) for number in range(10)])
+    reader = kind(place, topic=topic, group=new_topic())
+    first = read_all(reader)
+    reader.commit({first[1].partition: first[1].offset})
+    group = reader._partitions.consumer  # type: ignore[union-attr]
+    assert group is not None
+    reader.seek({first[2].partition: first[2].offset})
+    admin = AdminClient({"bootstrap.servers": place.servers})
+    gone = TopicPartition(topic, first[0].partition, first[6].offset)
+    for future in admin.delete_records([gone]).values():
+        future.result(10)
+    assert [record.value for record in read_all(reader)] == [b"6", b"7", b"8", b"9"]
+    assert reader.lost == 4
+    reader.close()
+    writer.close()

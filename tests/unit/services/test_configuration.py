@@ -1,0 +1,204 @@
+"""What each server is told: read back as the server would read it."""
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from mastostream.exceptions import ConfigurationError, MissingExtraError
+from mastostream.services import (
+    PORTS,
+    SERVICES,
+    ElasticsearchServer,
+    FlinkCluster,
+    HdfsServer,
+    KafkaServer,
+    flink,
+    open_service,
+    unprivileged,
+)
+
+
+def properties(path: Path) -> dict[str, str]:
+    """Lines of names and values, with Java's escapes."""
+    lines = path.read_text("latin-1").splitlines()
+    pairs = (line.split("=", 1) for line in lines)
+    return {name: value.encode().decode("unicode_escape") for name, value in pairs}
+
+
+def site(path: Path) -> dict[str, str]:
+    entries = ET.parse(path).getroot().findall("property")
+    return {each.findtext("name") or "": each.findtext("value") or "" for each in entries}
+
+
+def yaml(path: Path) -> dict[str, object]:
+    """Lines of names and JSON, as they are written here."""
+    lines = path.read_text().splitlines()
+    return {name: json.loads(value) for name, value in (line.split(": ", 1) for line in lines)}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    found = tmp_path / "sérver 1"
+    found.mkdir()
+    return found
+
+
+def kafka_settings(server: KafkaServer) -> dict[str, str]:
+    path = server.folder / "server.properties"
+    server._ports.settle()
+    server._write(path, server.folder / "data")
+    return properties(path)
+
+
+def test_kafka_listens_on_loopback_and_needs_no_second_broker(folder: Path) -> None:
+    found = kafka_settings(KafkaServer(folder, port=12345))
+    listeners = found["listeners"].split(",")
+    assert [each.rpartition(":")[0] for each in listeners] == [
+        "PLAINTEXT://127.0.0.1",
+        "CONTROLLER://127.0.0.1",
+    ]
+    assert listeners[0].endswith(":12345")
+    assert found["advertised.listeners"] == "PLAINTEXT://localhost:12345"
+    assert found["controller.quorum.voters"] == "1@" + listeners[1].removeprefix("CONTROLLER://")
+    assert found["log.dirs"] == str(folder / "data")
+    assert {found[name] for name in found if name.endswith(".factor")} == {"1"}
+    assert found["transaction.state.log.min.isr"] == "1"
+    assert found["auto.create.topics.enable"] == "false"
+    assert found["group.initial.rebalance.delay.ms"] == "0"
+    assert found["message.max.bytes"] == found["replica.fetch.max.bytes"] == "8388608"
+
+
+def test_elasticsearch_listens_on_loopback_and_works_on_a_full_disk(folder: Path) -> None:
+    home = folder / "distribution"
+    (home / "config").mkdir(parents=True)
+    shipped = "# comment\n-XX:+UseG1GC\n-Xlog:gc*:file=logs/gc.log\n-XX:HeapDumpPath=data\n"
+    (home / "config" / "jvm.options").write_text(shipped)
+    server = ElasticsearchServer(
+        folder, port=12345, settings={"thread_pool.write.queue_size": 1}, heap_mb=300
+    )
+    server._ports.settle()
+    (folder / "config").mkdir()
+    server._configure(home, folder / "config")
+    found = yaml(folder / "config" / "elasticsearch.yml")
+    assert (found["network.host"], found["http.port"]) == ("127.0.0.1", 12345)
+    assert found["discovery.type"] == "single-node"
+    assert found["xpack.security.enabled"] is False
+    assert found["thread_pool.write.queue_size"] == 1
+    assert found["path.data"] == str(folder / "data")
+    watermarks = [str(found[name]) for name in found if "watermark" in name]
+    assert len(watermarks) == 3
+    assert all(each.endswith("mb") for each in watermarks)
+    options = (folder / "config" / "jvm.options").read_text().splitlines()
+    assert {"-Xms300m", "-Xmx300m", "-XX:+UseG1GC"} <= set(options)
+    assert not [line for line in options if "logs/gc.log" in line or line.endswith("=data")]
+
+
+def test_hdfs_listens_on_loopback_and_keeps_one_copy(folder: Path) -> None:
+    server = HdfsServer(folder, port=12345, http_port=12346, settings={"dfs.blocksize": 1048576})
+    server._ports.settle()
+    for name in ("datanode", "datanode-http", "datanode-ipc"):
+        server._ports.internal(name)
+    server._configure(folder)
+    assert site(folder / "core-site.xml")["fs.defaultFS"] == "hdfs://localhost:12345"
+    found = site(folder / "hdfs-site.xml")
+    addresses = {name: value for name, value in found.items() if name.endswith("address")}
+    assert {value.partition(":")[0] for value in addresses.values()} == {"127.0.0.1"}
+    assert len(addresses) == len(set(addresses.values())) == 5
+    assert addresses["dfs.namenode.rpc-address"] == "127.0.0.1:12345"
+    assert found["dfs.namenode.name.dir"] == (folder / "namenode").as_uri()
+    assert (found["dfs.replication"], found["dfs.permissions.enabled"]) == ("1", "false")
+    assert found["dfs.blocksize"] == "1048576"
+    assert (server.url, server.webhdfs_url) == ("hdfs://localhost:12345", "http://localhost:12346")
+
+
+def test_flink_listens_on_loopback_and_runs_this_python(folder: Path) -> None:
+    home = folder / "pyflink"
+    (home / "conf").mkdir(parents=True)
+    shipped = "# comment\nenv:\n  java:\n    opts:\n      all: --add-opens=java.base/x=ALL\n"
+    (home / "conf" / "config.yaml").write_text(shipped)
+    server = FlinkCluster(folder, port=12345, slots=3)
+    server._ports.settle()
+    for name in ("jobmanager-rpc", "blob"):
+        server._ports.internal(name)
+    server._configure(home, folder)
+    found = yaml(folder / "config.yaml")
+    hosts = [name for name in found if name.endswith(("address", "bind-host", ".host"))]
+    assert len(hosts) == 6
+    assert {found[name] for name in hosts} == {"localhost"}
+    assert (found["rest.port"], found["taskmanager.numberOfTaskSlots"]) == (12345, 3)
+    assert found["env.java.opts.all"] == "--add-opens=java.base/x=ALL"
+    assert found["python.executable"] == found["python.client.executable"] != ""
+
+
+def test_without_the_wheel_flink_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flink.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match=r"Flink needs an extra: .*mastostream\[flink\]"):
+        flink._flink_home()
+
+
+def test_own_settings_win_and_are_escaped(folder: Path) -> None:
+    own = {"listeners": "a\\b\nc=ü €\U0001f600", "auto.create.topics.enable": True}
+    path = folder / "server.properties"
+    found = kafka_settings(KafkaServer(folder, settings=own))
+    assert found["listeners"].encode("utf-16", "surrogatepass").decode("utf-16") == own["listeners"]
+    assert found["auto.create.topics.enable"] == "true"
+    assert path.read_text("ascii").count("listeners=") == 2  # of these one is advertised.listeners
+
+
+def test_internal_ports_stay_while_they_are_free(folder: Path) -> None:
+    server = KafkaServer(folder)
+    first = kafka_settings(server)["controller.quorum.voters"]
+    assert kafka_settings(KafkaServer(folder))["controller.quorum.voters"] == first
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_each_service_has_a_folder_of_its_own(tmp_path: Path, name: str) -> None:
+    ports = {port: 20_000 + number for number, port in enumerate(PORTS)}
+    service = open_service(name, tmp_path, ports)
+    assert (service.name, service.folder) == (name, tmp_path / name)
+    assert service.address == f"localhost:{ports[name]}"
+    assert service.state == "stopped"
+
+
+def test_who_is_not_root_stays_who_he_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unprivileged.os, "geteuid", lambda: 1000)
+    assert unprivileged.other_user("Elasticsearch") is None
+
+
+def test_root_becomes_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unprivileged.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(unprivileged.shutil, "which", lambda _: "/usr/bin/setpriv")
+    found = unprivileged.other_user("Elasticsearch")
+    assert found is not None
+    assert found.uid != 0
+    assert found.switch[0] == "/usr/bin/setpriv"
+    assert f"--reuid={found.uid}" in found.switch
+
+
+def test_root_who_cannot_become_another_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unprivileged.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(unprivileged.shutil, "which", lambda _: None)
+    with pytest.raises(ConfigurationError, match=r"Elasticsearch refuses to run as root.*setpriv"):
+        unprivileged.other_user("Elasticsearch")
+
+
+def test_a_folder_that_another_user_cannot_enter_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As below a home that is closed to others."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    user = unprivileged.User(uid=1, gid=1, switch=())
+    with pytest.raises(ConfigurationError, match=f"since {closed} is closed.*another --folder"):
+        user.check_entry(closed / "elasticsearch")
+
+
+def test_a_broken_flink_is_said(folder: Path) -> None:
+    from mastostream.exceptions import FatalError
+
+    (folder / "conf").mkdir()
+    (folder / "conf" / "config.yaml").write_text("nothing: known\n")
+    with pytest.raises(FatalError, match="is not that of Flink 2"):
+        FlinkCluster(folder)._configure(folder, folder)

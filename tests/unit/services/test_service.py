@@ -1,0 +1,212 @@
+"""Starting, waiting, ending: with a process that is harmless in place of a server."""
+
+import os
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections import namedtuple
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from mastostream.exceptions import (
+    BusyError,
+    ConfigurationError,
+    FatalError,
+    RetriableError,
+)
+from mastostream.services import Server, Service, free_port
+from mastostream.services import service as room
+from mastostream.services.process import Command, Process
+from mastostream.services.service import Ports
+
+
+class Listener(Service):
+    """A service of one process, which listens and does nothing else."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        script: str = "exec sleep 1000",
+        ready: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.prepared = 0
+        self.script = script
+        server = Server(
+            process=Process("listener", folder),
+            ports=lambda: {"listener": ports["listener"]},
+            prepare=self._prepare,
+            missing=lambda: "" if ready() else "waiting for a miracle",
+        )
+        ports = Ports(folder, {"listener": port}, {"listener": 9})
+        super().__init__(
+            name="listener", folder=folder, ports=ports, servers=[server], scheme="test://"
+        )
+
+    def _prepare(self, _: object) -> Command:
+        self.prepared += 1
+        return Command(arguments=["sh", "-c", self.script, str(self.folder)])
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Listener]:
+    found = Listener(tmp_path / "listener", port=free_port())
+    yield found
+    found.kill()
+
+
+def test_starting_twice_starts_once(service: Listener) -> None:
+    assert service.state == "stopped"
+    assert service.start()
+    pid = service.servers[0].pid
+    assert not service.start()
+    assert not Listener(service.folder).start()
+    assert (service.servers[0].pid, service.prepared) == (pid, 1)
+    assert service.state == "running"
+
+
+def test_ending_twice_is_no_error(service: Listener) -> None:
+    service.start()
+    assert service.stop()
+    assert not service.stop()
+    assert not service.kill()
+    assert service.state == "stopped"
+    assert service.start()
+    assert service.kill()
+
+
+def test_a_crash_is_seen_and_mended(service: Listener) -> None:
+    service.start()
+    pid = service.servers[0].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    while service.servers[0].pid is not None:
+        time.sleep(0.01)
+    assert service.state == "crashed"
+    assert service.start()
+    assert service.state == "running"
+
+
+def test_the_ports_stay_until_others_are_chosen(service: Listener) -> None:
+    service.start()
+    assert Listener(service.folder).address == service.address
+    assert Listener(service.folder).url == f"test://{service.address}"
+    other = Listener(service.folder, port=free_port())
+    with pytest.raises(BusyError, match=r"runs on other ports.*services down listener"):
+        other.start()
+    service.stop()
+    assert other.start()
+    assert Listener(service.folder).address == other.address
+
+
+@pytest.mark.parametrize("kept", ["", "[]", "{", '{"listener": "x"}', "null"])
+def test_damaged_ports_are_the_usual_ones(tmp_path: Path, kept: str) -> None:
+    (tmp_path / "ports.json").write_text(kept)
+    assert Listener(tmp_path).address == "localhost:9"
+
+
+def test_a_server_that_dies_shows_its_last_words(tmp_path: Path) -> None:
+    script = "echo 'java.lang.Error: no luck'; printf '\\tat a.Frame(A.java:1)\\n'; exit 1"
+    service = Listener(tmp_path, port=free_port(), script=script, ready=lambda: False)
+    with pytest.raises(FatalError) as failure:
+        service.start()
+    told = str(failure.value)
+    assert "listener ended while it was starting" in told
+    assert str(tmp_path / "listener.log") in told
+    assert "no luck" in told
+    assert "Frame" not in told
+
+
+def test_a_server_that_died_is_not_ready_whoever_answers(tmp_path: Path) -> None:
+    service = Listener(tmp_path, port=free_port(), script="exit 0", ready=lambda: True)
+    service.launch()
+    while service.servers[0].pid is not None:
+        time.sleep(0.01)
+    with pytest.raises(FatalError, match="ended while it was starting"):
+        service.wait()
+
+
+def test_one_that_takes_too_long_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = Listener(tmp_path, port=free_port(), ready=lambda: False)
+    try:
+        service.launch()
+        with pytest.raises(RetriableError, match=r"not ready after 0 s \(waiting for a miracle"):
+            service.servers[0].wait(patience_s=0.01)
+        assert service.state == "starting"
+    finally:
+        service.kill()
+
+
+def test_a_taken_port_is_an_error_before_anything_is_done(
+    service: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_PORT_PATIENCE_S", 0.0)
+    port = int(service.address.partition(":")[2])
+    told = f"port {port}, and process {os.getpid()}"
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(BusyError, match=told):
+        service.start()
+    assert service.prepared == 0
+
+
+def test_a_full_disk_is_an_error_before_anything_is_done(
+    service: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")  # noqa: PYI024 - as shutil gives it
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**10, 10**10, 5 * 10**8))
+    with pytest.raises(RetriableError, match=r"500 MB are free.*needs 1000 MB"):
+        service.start()
+    assert service.prepared == 0
+
+
+@pytest.mark.parametrize("name", ["a:b", "a,b", "it's", "a$b", "a\nb"])
+def test_a_folder_that_the_servers_cannot_use_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="its path holds"):
+        Listener(tmp_path / name).start()
+    assert not (tmp_path / name).exists()
+
+
+def test_a_folder_with_spaces_and_letters_is_fine(tmp_path: Path) -> None:
+    service = Listener(tmp_path / "my sérvers (1)", port=free_port())
+    try:
+        assert service.start()
+        assert service.state == "running"
+    finally:
+        assert service.kill()
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match=r"cannot use .*file.*choose another --folder"):
+        Listener(tmp_path / "file" / "service").start()
+
+
+def test_two_at_once_start_it_once(tmp_path: Path) -> None:
+    port = free_port()
+    services = [Listener(tmp_path / "listener", port=port) for _ in range(4)]
+    threads = [threading.Thread(target=each.start) for each in services]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(each.prepared for each in services) == 1
+    assert services[0].kill()
+
+
+def test_a_command_that_hangs_is_named(service: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "PATIENCE_S", 0.01)
+    service.folder.mkdir()
+    with FileLock(service.folder / ".lock"), pytest.raises(BusyError, match="another command"):
+        service.start()
+
+
+def test_looking_changes_nothing(tmp_path: Path) -> None:
+    service = Listener(tmp_path / "listener")
+    assert service.state == "stopped"
+    assert service.address == "localhost:9"
+    assert not service.folder.exists()

@@ -1,0 +1,102 @@
+"""Records as Parquet."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mastostream import Deletion, Post, decode, encode, hashtag_record
+from mastostream.ports.log import Record
+from mastostream.sinks.archive import list_archive, parquet
+from mastostream.sinks.archive.parquet import SCHEMA, row_of
+from mastostream.testing.strategies import deletions, posts
+
+from .reading import kept, place_of
+from .test_sink import archive
+
+TIME = datetime(2024, 1, 1, 12, tzinfo=UTC)
+
+
+def record(value: bytes, offset: int = 0) -> Record:
+    return Record("t", 0, offset, 1_704_110_400_123, None, value)
+
+
+def rows(folder: Path, values: Sequence[bytes]) -> list[dict[str, object]]:
+    sink = archive(folder, form="parquet")
+    sink.write([record(value, offset) for offset, value in enumerate(values)])
+    sink.close()
+    (file,) = list_archive(place_of(folder)).files
+    table = pq.read_table(file.path)
+    assert table.schema.names == SCHEMA.names
+    found: list[dict[str, object]] = table.to_pylist()
+    return found
+
+
+@given(posts())
+def test_a_post_has_its_columns(post: Post) -> None:
+    row = row_of(record(encode(post), 7))
+    assert set(row) <= set(SCHEMA.names)
+    assert (row["offset"], row["key"], row["event"]) == (7, post.key, post.event)
+    assert row["observed_at"] == post.observed_at
+    assert row["created_at"] == post.created_at
+    assert row["edited_at"] == post.edited_at
+    assert row["account"] == post.account.acct
+    assert row["favourites_count"] == post.favourites_count
+    assert row["hashtags"] == list(hashtag_record(post).hashtags)
+    assert decode(row["raw"]) == post  # type: ignore[arg-type]  # bytes
+
+
+@given(deletions())
+def test_a_deletion_has_what_it_knows(deletion: Deletion) -> None:
+    row = row_of(record(encode(deletion)))
+    assert (row["key"], row["event"], row["id"]) == (deletion.key, "delete", deletion.id)
+    assert "created_at" not in row
+
+
+@given(st.binary(max_size=50))
+def test_what_is_no_post_has_its_bytes_alone(value: bytes) -> None:
+    assert set(row_of(record(value))) == {"offset", "timestamp", "raw"}
+
+
+def test_columns_come_back_typed(tmp_path: Path) -> None:
+    status = (
+        b'{"id":"1","created_at":"2024-01-01T12:00:00Z","account":{"acct":"a","bot":true},'
+        b'"uri":"u","content":"\xf0\x9f\x92\xa5","tags":[{"name":"Caf\xc3\xa9"},{"name":"b"}],'
+        b'"reblogs_count":3,"more":[1]}'
+    )
+    first, second, third = rows(tmp_path, [status, b"\xff no post", b""])
+    assert first["raw"] == status
+    assert (first["id"], first["account"], first["bot"]) == ("1", "a", True)
+    assert (first["created_at"], first["reblogs_count"]) == (TIME, 3)
+    assert (first["hashtags"], first["content"]) == (["cafe", "b"], "💥")
+    assert first["timestamp"] == TIME.replace(microsecond=123_000)
+    assert (second["raw"], second["id"], second["hashtags"]) == (b"\xff no post", None, None)
+    assert third["raw"] == b""
+
+
+def test_real_statuses_come_back(corpus: Sequence[bytes], tmp_path: Path) -> None:
+    found = rows(tmp_path, corpus)
+    assert [row["raw"] for row in found] == list(corpus)
+    posts_ = sum(isinstance(decode(status), Post) for status in corpus)
+    assert sum(row["created_at"] is not None for row in found) == posts_
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
+def test_pages_are_compressed_and_have_checksums(
+    tmp_path: Path, compression: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "GROUP_ROWS", 100)
+    sink = archive(tmp_path, form="parquet", compression=compression)
+    values = [b"%0200d" % number for number in range(250)]
+    sink.write([record(value, offset) for offset, value in enumerate(values)])
+    sink.close()
+    (file,) = list_archive(place_of(tmp_path)).files
+    described = pq.ParquetFile(file.path)
+    assert described.num_row_groups == 3
+    name = {"none": "UNCOMPRESSED"}.get(compression, compression.upper())
+    assert described.metadata.row_group(0).column(0).compression == name
+    assert kept(place_of(tmp_path)) == {0: values}

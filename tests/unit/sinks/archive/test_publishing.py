@@ -1,0 +1,98 @@
+"""Two writers that finish the same records at the same time, in every order of their steps."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+
+from mastostream.exceptions import RetriableError
+from mastostream.ports.clock import SystemClock
+from mastostream.sinks.archive import FileArchive
+from mastostream.testing.conformance.archive import records_of
+
+from .faulty import Faulty
+from .reading import kept, place_of
+
+WATCHED = ("create", "list", "remove", "rename")
+VALUES = [b"%d" % number for number in range(6)]
+STEPS = 5
+"""Of a writer: it begins a file, lists, removes the other's, lists again, and renames."""
+
+
+class Turns:
+    """Lets two threads make one step each time it is their turn."""
+
+    def __init__(self, order: Sequence[int]) -> None:
+        self._order = list(order)
+        self._changed = threading.Condition()
+        self._done: set[int] = set()
+
+    def wait(self, who: int) -> None:
+        with self._changed:
+            while self._whose() not in (None, who):
+                self._changed.wait(5)
+            if self._order:
+                self._order.pop(0)
+            self._changed.notify_all()
+
+    def end(self, who: int) -> None:
+        with self._changed:
+            self._done.add(who)
+            self._changed.notify_all()
+
+    def _whose(self) -> int | None:
+        while self._order and self._order[0] in self._done:
+            self._order.pop(0)
+        return self._order[0] if self._order else None
+
+
+def orders() -> Iterator[tuple[int, ...]]:
+    """All ways in which the steps of two may follow each other."""
+    for chosen in combinations(range(2 * STEPS), STEPS):
+        yield tuple(0 if step in chosen else 1 for step in range(2 * STEPS))
+
+
+def race(folder: Path, order: Sequence[int]) -> list[bool]:
+    """Let two writers begin and finish a file; return who has."""
+    turns: Turns | None = None
+    won = [False, False]
+
+    def writer(who: int) -> FileArchive:
+        def watch(when: str, what: str) -> None:
+            if turns is not None and when == "before" and what in WATCHED:
+                turns.wait(who)
+
+        sink = FileArchive(str(folder), "t", clock=SystemClock(), filesystem=Faulty(watch))
+        sink.reload()
+        return sink
+
+    sinks = [writer(0), writer(1)]
+    turns = Turns(order)
+
+    def finish(who: int) -> None:
+        try:
+            sinks[who].write(records_of(VALUES[: 4 + who]))
+            won[who] = bool(sinks[who].flush(force=True))
+        except RetriableError:
+            pass
+        finally:
+            turns.end(who)
+
+    threads = [threading.Thread(target=finish, args=(who,)) for who in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return won
+
+
+def test_never_do_two_files_keep_the_same_records(tmp_path: Path) -> None:
+    outcomes = set()
+    for number, order in enumerate(orders()):
+        folder = tmp_path / str(number)
+        won = race(folder, order)
+        outcomes.add(tuple(won))
+        found = kept(place_of(folder))
+        assert sum(won) == len(found), order
+        assert not found or found[0] in (VALUES[:4], VALUES[:5])
+    assert outcomes == {(True, False), (False, True), (False, False)}

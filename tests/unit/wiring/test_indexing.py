@@ -1,0 +1,66 @@
+"""Which index is chosen, and what happens when it is not there."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mastostream.config import ElasticsearchSettings, Settings
+from mastostream.exceptions import ConfigurationError, RetriableError
+from mastostream.ports.clock import SystemClock
+from mastostream.runner import Runner
+from mastostream.services import free_port
+from mastostream.sinks.elasticsearch import ElasticsearchIndexReader
+from mastostream.sinks.sqlite import SqliteIndexReader
+from mastostream.wiring import index_place, index_reader, indexer, set_up_index
+
+
+def elasticsearch(folder: Path, host: str = "") -> Settings:
+    hosts = (host or f"http://127.0.0.1:{free_port()}",)
+    return Settings(
+        data=str(folder),
+        index="elasticsearch",
+        elasticsearch=ElasticsearchSettings(hosts=hosts),
+    )
+
+
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.02)
+
+
+def test_the_setting_chooses_the_index(tmp_path: Path) -> None:
+    file = Settings(data=str(tmp_path))
+    assert not set_up_index(file)
+    assert index_place(file) == str(tmp_path / "mastostream.sqlite3")
+    server = elasticsearch(tmp_path)
+    assert index_place(server).startswith(server.elasticsearch.hosts[0])
+    for settings, kind in ((file, SqliteIndexReader), (server, ElasticsearchIndexReader)):
+        reader = index_reader(settings)
+        assert isinstance(reader, kind)
+        reader.close()
+
+
+def test_a_server_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
+    settings = elasticsearch(tmp_path)
+    with Runner([indexer(settings, SystemClock())], clock=SystemClock()) as runner:
+        until(lambda: runner.health()[0].state == "retrying")
+        assert settings.elasticsearch.hosts[0] in (runner.health()[0].error or "")
+        assert runner.alive()
+    with pytest.raises(RetriableError, match="cannot reach"):
+        set_up_index(settings)
+
+
+def test_settings_that_cannot_be_used_are_told_at_the_start(tmp_path: Path) -> None:
+    settings = elasticsearch(tmp_path, "localhost:9200")
+    for attempt in (
+        lambda: indexer(settings, SystemClock()),
+        lambda: index_reader(settings),
+        lambda: index_place(settings),
+        lambda: set_up_index(settings),
+    ):
+        with pytest.raises(ConfigurationError, match=r"elasticsearch\.hosts"):
+            attempt()
