@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -23,6 +24,9 @@ __all__ = ["Batching", "Indexer", "IndexerStats", "document_of"]
 
 READ: Final = 1_000
 """Records that are read at once."""
+
+KEEP_S: Final = 5.0
+"""How often readers keep their places while a write takes its time."""
 
 _logger = logging.getLogger(__name__)
 
@@ -112,7 +116,8 @@ class Indexer:
     """Writes each result topic into the index of its name. A :class:`ports.stage.Stage`.
 
     Delivery: a batch may be written twice after a crash; the index keeps the newest version, so
-    the outcome is the same. Positions are committed once the index has all before them.
+    the outcome is the same. Positions are committed once the index has all before them. While a
+    batch is on its way the next one is read.
     """
 
     def __init__(
@@ -240,9 +245,11 @@ class Indexer:
         batch = self._batch
         writing = self._writer.submit(self._index.write, batch.documents)
         try:
-            self._read_all(0.0)
-        except RetriableError:
-            pass  # the next step meets it again
+            with suppress(RetriableError):  # the next step meets it again
+                self._read_all(0.0)
+            while wait((writing,), KEEP_S).not_done:
+                with suppress(RetriableError):
+                    self._keep_places()
         finally:
             wait((writing,))
         refused = [*batch.refused]

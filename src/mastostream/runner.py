@@ -1,9 +1,12 @@
 """Runs stages, each in a thread of its own, until they are told to stop."""
 
 import logging
+import math
 import threading
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Literal, Self
 
@@ -21,7 +24,7 @@ from mastostream.exceptions import MastostreamError, RetriableError
 from mastostream.ports.clock import Clock
 from mastostream.ports.stage import Stage, StageHealth
 
-__all__ = ["Runner", "run_until_idle"]
+__all__ = ["Runner", "run", "run_until_idle"]
 
 STEP_S: Final = 0.2
 """How long a stage waits for work before it looks whether it should stop."""
@@ -149,6 +152,44 @@ class Runner:
             rate_per_s=recent / _RATE_SPAN_S,
             error=watched.error,
         )
+
+
+def run(
+    stages: Sequence[Stage],
+    *,
+    clock: Clock,
+    seconds: float | None = None,
+    every_s: float = 5.0,
+    tell: Callable[[str], object] = print,
+) -> None:
+    """Run stages until Ctrl-C, or until the first has ended; a program in one call.
+
+    Args:
+        stages: from the source on.
+        clock: of rates and waits.
+        seconds: end by itself after so many.
+        every_s: how often it tells what was done, seconds.
+        tell: takes a line: the state of each stage, what it has done, and what holds it up.
+
+    Raises:
+        MastostreamError: what ended a stage.
+    """
+    now_s = time.monotonic()
+    ends_s, told_s = now_s + (math.inf if seconds is None else seconds), now_s
+    with Runner(stages, clock=clock) as runner, suppress(KeyboardInterrupt):
+        while (now_s := time.monotonic()) < ends_s and runner.wait(min(0.2, ends_s - now_s)):
+            if now_s - told_s >= every_s:
+                told_s = now_s
+                tell("   ".join(map(_line, runner.health())))
+    tell("   ".join(map(_line, runner.health())))
+    failure = runner.failure()
+    if failure is not None:
+        raise failure
+
+
+def _line(health: StageHealth) -> str:
+    told = f"{health.name} {health.state}, {health.processed} records"
+    return f"{told} ({health.error})" if health.error else told
 
 
 def run_until_idle(stages: Sequence[Stage]) -> dict[str, int]:

@@ -1,2 +1,281 @@
-from .contenders.running import run
-def test_x(): assert run
+"""The local engine from Kafka to Kafka: against a loop by hand, in two processes, beside others.
+
+Broker, engine and clients share the machine: with every speed come the processor's microseconds a
+post, by what they were spent on. Two processes can only be faster where cores are left.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # not declared
+
+from mastostream.services import KafkaServer, free_port
+
+from .contenders.running import (
+    ENGAGEMENT,
+    HASHTAGS,
+    INPUT,
+    PARTITIONS,
+    WARM_UP,
+    Bench,
+    Contender,
+    Speed,
+    Statuses,
+    make_topics,
+    processes_of,
+    run,
+    wait_until_ready,
+)
+
+pytest_plugins = ["mastostream.testing.servers"]
+pytestmark = pytest.mark.timeout(1800)
+
+POSTS = int(os.environ.get("MASTOSTREAM_BENCH_POSTS", "150000"))
+ROUNDS = 3
+ROUNDS_OF_OTHERS = 2
+LEAST_OF_BY_HAND = 0.75
+LEAST_OF_ONE_PROCESS = 1.6
+EACH_NTH = 500
+RATE_PER_S = 200
+SECONDS = 20
+BOUND_MEDIAN_MS, BOUND_P99_MS = 10, 30
+
+NEEDED = ("attrs", "msgspec", "confluent-kafka")
+HERE = Path(__file__).parent / "contenders"
+BIN = Path(sys.executable).parent
+ARGUMENTS = ("{servers}", INPUT, "{group}", ENGAGEMENT, HASHTAGS)
+FLOW = f'by_bytewax:flow("{{servers}}", "{INPUT}", "{ENGAGEMENT}", "{HASHTAGS}")'
+
+
+def ours(processes: int) -> Contender:
+    """The engine as users run it."""
+    command = (BIN / "mastostream", "analyze", "--log", "kafka", "--analysis", "full", "--data")
+    return Contender(
+        name=f"mastostream x {processes}",
+        commands=[(*command, f"data-{number}") for number in range(processes)],
+        environment={
+            "MASTOSTREAM_KAFKA_SERVERS": "{servers}",
+            "MASTOSTREAM_KAFKA_GROUP": "{group}",
+        },
+    )
+
+
+def by_hand(processes: int) -> Contender:
+    command = (sys.executable, HERE / "by_hand.py", *ARGUMENTS)
+    return Contender(name=f"by hand x {processes}", commands=[command] * processes)
+
+
+def by_quix(python: Path, processes: int) -> Contender:
+    command = (python, HERE / "by_quix.py", *ARGUMENTS)
+    return Contender(name=f"Quix Streams x {processes}", commands=[command] * processes)
+
+
+def by_bytewax(python: Path, processes: int) -> Contender:
+    command = (python, "-m", "bytewax.run", FLOW)
+    ports: list[int] = []
+    for _ in range(processes):
+        ports.append(free_port(tuple(ports)))
+    addresses = ";".join(f"127.0.0.1:{port}" for port in ports)
+    commands = [(*command, "-i", str(each), "-a", addresses) for each in range(processes)]
+    return Contender(
+        name=f"Bytewax x {processes}",
+        commands=commands if processes > 1 else [command],
+        environment={"PYTHONPATH": str(HERE)},
+        grouped=False,
+    )
+
+
+def by_pathway(python: Path, processes: int) -> Contender:
+    command = (python, HERE / "by_pathway.py", *ARGUMENTS)
+    spawn = (python.with_name("pathway"), "spawn", "--processes", str(processes))
+    return Contender(
+        name=f"Pathway x {processes}",
+        commands=[
+            (*spawn, "--first-port", str(free_port()), *command) if processes > 1 else command
+        ],
+        grouped=False,
+    )
+
+
+OTHERS: Mapping[str, tuple[str, Callable[[Path, int], Contender]]] = {
+    "bytewax": ("bytewax>=0.21,<0.22", by_bytewax),
+    "quixstreams": ("quixstreams>=3,<4", by_quix),
+    "pathway": ("pathway>=0.30,<0.40", by_pathway),
+}
+
+
+@pytest.fixture(scope="module")
+def bench(kafka_server: KafkaServer, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A broker that has run for a while: its first posts cost it five times as much."""
+    pid = kafka_server.servers[0].pid
+    assert pid is not None
+    folder = tmp_path_factory.mktemp("kafka")
+    found = Bench(kafka_server.address, pid, Statuses(), folder)
+    for _ in range(2):
+        run(found, by_hand(1), POSTS)
+    return found
+
+
+@pytest.fixture(scope="module")
+def speeds(bench: Bench) -> Mapping[str, Speed]:
+    """The best of several rounds each, one after another in turn."""
+    contenders = (ours(1), by_hand(1), ours(2), by_hand(2))
+    written: dict[str, Outputs] = {}
+    found = in_turn(bench, contenders, ROUNDS, written)
+    assert written[ours(1).name] == written[by_hand(1).name], "they do not do the same"
+    return found
+
+
+Outputs = Mapping[str, Mapping[str, Any]]
+
+
+def in_turn(
+    bench: Bench,
+    contenders: Sequence[Contender],
+    rounds: int,
+    written: dict[str, Outputs] | None = None,
+) -> dict[str, Speed]:
+    """Run each so many times, print and return each one's best; keep what they wrote at first."""
+    found: dict[str, list[Speed]] = {each.name: [] for each in contenders}
+    for number in range(rounds):
+        for each in contenders:
+            found[each.name].append(run(bench, each, POSTS))
+            if number == 0 and written is not None:
+                written[each.name] = outputs(bench.servers)
+    best = {name: max(each, key=lambda speed: speed.posts_per_s) for name, each in found.items()}
+    print(f"\nload {os.getloadavg()[0]:.1f}; {POSTS} posts, best of {rounds}:")
+    for name, speed in best.items():
+        print(f"kafka, {name}: {speed}")
+    return best
+
+
+def outputs(servers: str) -> Outputs:
+    """Some of the records, by topic and key, times as times; that all posts are there."""
+    settings = {"bootstrap.servers": servers, "group.id": uuid4().hex, "enable.partition.eof": True}
+    found: dict[str, dict[str, Any]] = {}
+    for topic in (ENGAGEMENT, HASHTAGS):
+        consumer = Consumer(settings | {"auto.offset.reset": "earliest"})
+        consumer.subscribe([topic])
+        keys: set[bytes] = set()
+        open_partitions = PARTITIONS
+        while open_partitions:
+            for message in consumer.consume(10_000, 1.0):
+                if (error := message.error()) is not None:
+                    assert error.code() == KafkaError._PARTITION_EOF, error
+                    open_partitions -= 1
+                    continue
+                key, value = message.key(), message.value()
+                assert isinstance(key, bytes)
+                assert value is not None
+                keys.add(key)
+                if int(key) % EACH_NTH == 0:
+                    found.setdefault(topic, {})[key.decode()] = with_times(value)
+        consumer.close()
+        assert len(keys) == WARM_UP + POSTS, "some posts are missing"
+    return found
+
+
+def with_times(value: bytes) -> dict[str, Any]:
+    record: dict[str, Any] = msgspec.json.decode(value)
+    for name in ("observed_at", "created_at", "edited_at"):
+        if record.get(name):
+            record[name] = datetime.fromisoformat(record[name])
+    return record
+
+
+def test_one_process_against_the_loop_by_hand(speeds: Mapping[str, Speed]) -> None:
+    ratio = speeds[ours(1).name].posts_per_s / speeds[by_hand(1).name].posts_per_s
+    print(f"\nkafka, one process against by hand: ratio {ratio:.2f}")
+    assert ratio >= LEAST_OF_BY_HAND
+
+
+def test_two_processes_against_one(speeds: Mapping[str, Speed]) -> None:
+    ratio, bound = (
+        speeds[each(2).name].posts_per_s / speeds[each(1).name].posts_per_s
+        for each in (ours, by_hand)
+    )
+    print(f"\nkafka, two processes against one: ratio {ratio:.2f} (by hand {bound:.2f})")
+    assert ratio >= LEAST_OF_ONE_PROCESS
+
+
+@pytest.fixture(params=sorted(OTHERS))
+def other(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[int], Contender]:
+    """Another framework, in an environment of its own."""
+    requirement, contender = OTHERS[request.param]
+    uv = pytest.importorskip("uv").find_uv_bin()
+    python = tmp_path / "venv" / "bin" / "python"
+    for command in (
+        (uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "venv"),
+        (uv, "pip", "install", "--quiet", "--python", python, requirement, *NEEDED),
+        (python, "-c", f"import {request.param}"),
+    ):
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"{requirement} does not run here: {done.stderr.strip()[-500:]}")
+    return lambda processes: contender(python, processes)
+
+
+def test_beside_another_framework(bench: Bench, other: Callable[[int], Contender]) -> None:
+    contenders = (ours(1), other(1), ours(2), other(2))
+    found = in_turn(bench, contenders, ROUNDS_OF_OTHERS)
+    ratios = []
+    for processes in (1, 2):
+        us, them = (found[each(processes).name].posts_per_s for each in (ours, other))
+        ratios.append(us / them)
+        print(f"kafka, beside {other(processes).name}: ratio {us / them:.2f}")
+    assert min(ratios) > 1
+
+
+def test_the_delay_from_produce_to_the_output(bench: Bench) -> None:
+    group = f"bench-{uuid4().hex[:12]}"
+    admin = AdminClient({"bootstrap.servers": bench.servers})
+    make_topics(admin)
+    with processes_of(ours(1), bench, group) as processes:
+        wait_until_ready(admin, processes, group, records=0)
+        delays_ms = sorted(1000 * delay for delay in delays_s(bench))
+    middle, p99 = median(delays_ms), quantiles(delays_ms, n=100)[98]
+    print(
+        f"\nload {os.getloadavg()[0]:.1f}; kafka, from produce to the output at {RATE_PER_S} "
+        f"posts/s: median {middle:.1f} ms (bound {BOUND_MEDIAN_MS}), p99 {p99:.1f} ms "
+        f"(bound {BOUND_P99_MS})"
+    )
+
+
+def delays_s(bench: Bench) -> list[float]:
+    """At a steady rate, from each call of ``produce`` to the moment when its record is here."""
+    producer = Producer({"bootstrap.servers": bench.servers, "linger.ms": 0})
+    settings = {"bootstrap.servers": bench.servers, "group.id": uuid4().hex}
+    consumer = Consumer(settings)
+    partitions = [TopicPartition(ENGAGEMENT, each, 0) for each in range(PARTITIONS)]
+    consumer.assign(partitions)
+    sent_s: dict[bytes, float] = {}
+    found: list[float] = []
+    statuses = bench.statuses.take(0, RATE_PER_S * (SECONDS + 1))
+    began_s = time.monotonic()
+    end_s = began_s + 3 * SECONDS
+    while (count := len(sent_s)) > len(found) or count < RATE_PER_S * (SECONDS + 1):
+        now_s = time.monotonic()
+        assert now_s < end_s, "some never came"
+        due_s = began_s + count / RATE_PER_S
+        if now_s >= due_s and (status := next(statuses, None)):
+            sent_s[status[0].encode()] = time.monotonic()
+            producer.produce(INPUT, status[1], status[0])
+            producer.poll(0)
+            continue
+        message = consumer.poll(max(0.001, due_s - now_s))
+        if message is not None:
+            assert message.error() is None, message.error()
+            found.append(time.monotonic() - sent_s[message.key()])
+    consumer.close()
+    return found[RATE_PER_S:]  # without the first second

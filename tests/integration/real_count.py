@@ -136,6 +136,10 @@ def version_of(value: bytes) -> Version:
     return Version(stamp.key, stamp.observed_at, stamp.event)
 
 
+def when(source: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(source["observed_at"])
+
+
 @attrs.frozen(kw_only=True)
 class Count:
     """What is there in the end.
@@ -165,10 +169,15 @@ def count(servers: Servers, archive_folder: str) -> Count:
         assert results == logged, topic
     check_archive(servers.hdfs, archive_folder, stream)
     assert read_topic(address, DEAD_LETTERS) == []
+    newest: dict[str, Version] = {}
+    for version in versions:
+        newest[version.key] = max(version, newest.get(version.key, version))
+    shown = {key: version[1] for key, version in newest.items() if version.event != "delete"}
     documents = {
-        index: documents_of(servers.elasticsearch, index) for index in READERS if index != STREAM
+        index: documents_of(servers.elasticsearch, index) for index in (ENGAGEMENT, HASHTAGS)
     }
-    assert documents[ENGAGEMENT].keys() == documents[HASHTAGS].keys()
+    for index, found in documents.items():
+        assert {key: when(source) for key, source in found.items()} == shown, index
     late = check_windows(address, new_keys)
     return Count(
         held=[msgspec.convert(each, HeldPost) for each in documents[ENGAGEMENT].values()],

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Self
 
 import attrs
 from elasticsearch import Elasticsearch
@@ -33,6 +33,9 @@ from .real_count import Count, Servers, count, has_caught_up
 
 PATIENCE_S: Final = 240.0
 _AT_ONCE: Final = 20
+OVERLAPS: Final = 16
+"""One of so many in a row reaches back by 32 times the time between two: half an hour here."""
+
 HOUR_MS: Final = 3_600_000
 START_MS: Final = 1_750_000_000_000
 INDEX: Final = (ENGAGEMENT, HASHTAGS, "mastostream-tombstones")
@@ -49,6 +52,9 @@ LIVELY: Final = Habits(
     delete_share=0.1,
     growth_s=60.0,
 )
+PUNCTUAL: Final = attrs.evolve(LIVELY, late_share=0.0, delay_s=(0.0, 0.0))
+"""For a collector that dies every few minutes, and never comes to read far back."""
+
 ANALYZE: Final = ("analyze", "--analysis", "full")
 COUNT: Final = ("analyze", "--mode", "sql", "--analysis", "count")
 
@@ -202,10 +208,10 @@ def kill_at_random(
     order = [victim for victim in victims for _ in range(each)]
     rng.shuffle(order)
     for victim in order:
-        time.sleep(rng.uniform(0.1, 2.0))
+        time.sleep(rng.uniform(0.1, 1.3))
         workers.look()
         victim.kill()
-        time.sleep(rng.choice((0.0, rng.uniform(0.0, 1.5))))
+        time.sleep(rng.choice((0.0, rng.uniform(0.0, 1.0))))
         victim.start()
 
 
@@ -264,7 +270,7 @@ class Pipeline:
         for worker in self.workers.all:
             worker.start()
         wanted = len(self._scene.hosts) * self._scene.tags
-        self.workers.until(lambda: self._remembered("SELECT count(*) FROM cursors") == wanted)
+        self.workers.until(lambda: len(self._remembered("SELECT * FROM cursors")) == wanted)
         self._since_ms = self.clock.now_ms()
 
     def go_on(self, until_ms: int) -> None:
@@ -273,8 +279,10 @@ class Pipeline:
     def end(self) -> "Count":
         """Let the pipeline come to its end, end it, and count."""
         until_ms = self.clock.now_ms()
+        before = dict(self._remembered("SELECT timeline, number FROM overlaps"))
+        self.workers.until(lambda: self._has_looked_back(before))
         left = f"SELECT count(*) FROM refreshes WHERE first_ms < {until_ms:d}"
-        self.workers.until(lambda: self._remembered(left) == 0)
+        self.workers.until(lambda: self._remembered(left) == [(0,)])
         self.collector.end()
         address = self.servers.kafka.address
         self.workers.until(lambda: has_caught_up(address))
@@ -293,10 +301,17 @@ class Pipeline:
         assert check.ok, str(check)
         return found
 
-    def _remembered(self, query: str) -> int | None:
+    def _has_looked_back(self, before: Mapping[str, int]) -> bool:
+        """Whether pages have been read again so often since then that nothing late is missing."""
+        now = self._remembered("SELECT timeline, number FROM overlaps")
+        return bool(now) and all(
+            number > before.get(timeline, 0) + OVERLAPS for timeline, number in now
+        )
+
+    def _remembered(self, query: str) -> list[Any]:
         with suppress(sqlite3.OperationalError), closing(self._connect()) as connection:
-            return int(connection.execute(query).fetchone()[0])
-        return None
+            return connection.execute(query).fetchall()
+        return []
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(f"file:{self._memory}?mode=ro", uri=True, timeout=30)
@@ -313,7 +328,7 @@ def pipeline(folder: Path, servers: Servers, scene: Scene) -> Iterator[Pipeline]
     with ExitStack() as stack:
         sites = stack.enter_context(serving(fediverse, clock=clock, tokens=tokens))
         environment = settings_for(servers) | {
-            "MASTOSTREAM_SIMULATED_CLOCK": f"{clock.real_ms},{clock.simulated_ms},{clock.speed:g}",
+            **clock_settings(clock),
             "MASTOSTREAM_COLLECT_REFRESH_AFTER_S": ",".join(map(str, scene.refresh_after_s)),
             "MASTOSTREAM_COLLECT_HEARTBEAT_TIMEOUT_S": "2",
             "MASTOSTREAM_COLLECT_REQUEST_TIMEOUT_S": "5",
@@ -354,6 +369,12 @@ def log_settings(kafka: KafkaServer) -> dict[str, str]:
     }
 
 
+def clock_settings(clock: ScaledClock) -> dict[str, str]:
+    """What the commands need to go by this clock."""
+    numbers = f"{clock.real_ms},{clock.simulated_ms},{clock.speed:g}"
+    return {"MASTOSTREAM_SIMULATED_CLOCK": numbers}
+
+
 class Feed:
     """A producer of posts: a thread that appends some at a time, until the block ends.
 
@@ -369,7 +390,7 @@ class Feed:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed")
 
-    def __enter__(self) -> "Feed":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -377,6 +398,11 @@ class Feed:
         self._stop.set()
         self._thread.join()
         self._writer.close()
+
+    def go_on(self, posts: int) -> None:
+        """Wait until so many more have been sent."""
+        sent = self.sent + posts
+        until(lambda: self.sent >= sent)
 
     def _run(self) -> None:
         while not self._stop.wait(self._pause_s):

@@ -307,7 +307,7 @@ def test_setting_up_again_changes_nothing(
     assert [step.what for step in first if step.state == "created"] == [
         f"{kind} {name}{number}"
         for name in (ENGAGEMENT, HASHTAGS, TOMBSTONES)
-        for kind, number in (("index template", ""), ("index", "-000001"), ("alias", ""))
+        for kind, number in (("template", ""), ("index", "-000001"), ("alias", ""))
     ]
     before = client.indices.get(index="masto*", expand_wildcards="all").body
     assert states(set_up(settings, {})) == {"unchanged"}
@@ -321,7 +321,7 @@ def test_settings_that_change_are_updated_or_said_to_differ(
     set_up(settings, {})
     others = attrs.evolve(settings, refresh_s=0.5, replicas="0")
     updated = {step.what for step in set_up(others, {}) if step.state == "updated"}
-    assert {f"index template {ENGAGEMENT}", f"settings of {ENGAGEMENT}-000001"} <= updated
+    assert {f"template {ENGAGEMENT}", f"settings of {ENGAGEMENT}-000001"} <= updated
     found = client.indices.get_settings(index=ENGAGEMENT)[f"{ENGAGEMENT}-000001"]["settings"]
     assert found["index"]["refresh_interval"] == "500ms"
     assert (found["index"]["number_of_replicas"], found["index"]["auto_expand_replicas"]) == (

@@ -1,6 +1,7 @@
 """The pipeline on real servers, while its processes are killed and its servers go away."""
 
 import random
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,19 +9,23 @@ from pathlib import Path
 import pytest
 
 from mastostream.core.topics import ENGAGEMENT, HASHTAGS, STREAM
-from mastostream.ports.clock import SystemClock
+from mastostream.ports.clock import ScaledClock, SystemClock
 from mastostream.services import ElasticsearchServer, HdfsServer, KafkaServer
 from mastostream.testing.temporary import temporary_server
 
-from .real_count import has_caught_up, is_settled, read_topic, version_of
+from .real_count import check_windows, has_caught_up, is_settled, read_topic, version_of
 from .real_pipeline import (
     ANALYZE,
+    COUNT,
+    PUNCTUAL,
     QUICKER_SESSIONS,
+    START_MS,
     Feed,
     Scene,
     Servers,
     Worker,
     Workers,
+    clock_settings,
     empty_servers,
     kill_at_random,
     log_settings,
@@ -49,7 +54,8 @@ def test_kill_9_of_any_process_at_random_moments_loses_and_repeats_nothing(
     servers: Servers, tmp_path: Path
 ) -> None:
     settings = {"MASTOSTREAM_ARCHIVE_ROTATE_S": "240"}
-    with pipeline(tmp_path, servers, Scene(speed=60.0, settings=settings)) as running:
+    scene = Scene(speed=60.0, habits=PUNCTUAL, settings=settings)
+    with pipeline(tmp_path, servers, scene) as running:
         running.begin()
         kill_at_random(running.workers, running.workers.all, KILLS, random.Random(7))
         count = running.end()
@@ -57,39 +63,35 @@ def test_kill_9_of_any_process_at_random_moments_loses_and_repeats_nothing(
 
 
 def has_partitions(worker: Worker) -> bool:
-    return any(
-        not line.endswith("[]") for line in worker.told().splitlines() if "has partitions" in line
-    )
+    """Whether it works in its group."""
+    told = [line for line in worker.told().splitlines() if "has partitions" in line]
+    return bool(told) and not told[-1].endswith("[]")
+
+
+def leads(worker: Worker) -> bool:
+    """Whether it has taken the windows over."""
+    return any(line.endswith(": leads") for line in worker.told().splitlines())
 
 
 def test_exactly_once_is_exactly_once(kafka: KafkaServer, tmp_path: Path) -> None:
-    """Engines are killed, sleep for longer than their session, join and leave."""
+    """Engines are killed, sleep for longer than their session lasts, join and leave."""
     settings = log_settings(kafka) | {"MASTOSTREAM_KAFKA_DELIVERY": "exactly-once"}
-    rng = random.Random(3)
     with Workers(tmp_path, settings).told() as workers:
         first = workers.add("first", *ANALYZE).start()
-        second = workers.add("second", *ANALYZE)
         with Feed(kafka, SystemClock().now_ms, posts_per_s=500) as feed:
-
-            def flows() -> None:
-                sent = feed.sent
-                workers.until(lambda: feed.sent > sent + 200)
-
             workers.until(lambda: has_partitions(first))
-            for n in range(4):
-                second.log_path.unlink(missing_ok=True)
-                second.start()
-                workers.until(lambda: has_partitions(second))
-                flows()
+            for number in range(4):
+                second = workers.add(f"second-{number}", *ANALYZE).start()
+                workers.until(lambda worker=second: has_partitions(worker))
+                feed.go_on(500)
                 with first.paused():
-                    sent = feed.sent
-                    until(lambda: feed.sent > sent + 500 * rng.uniform(4, 8))
-                flows()
-                second.kill() if n % 2 else second.end()
-                flows()
+                    feed.go_on(2_500)
+                feed.go_on(500)
+                second.kill() if number % 2 else second.end()
+                feed.go_on(500)
                 first.kill()
                 first.start()
-                flows()
+                feed.go_on(500)
         workers.until(lambda: has_caught_up(kafka.address, {STREAM: 1}))
         until(lambda: is_settled(kafka.address, ENGAGEMENT))
         for worker in workers.all:
@@ -97,4 +99,35 @@ def test_exactly_once_is_exactly_once(kafka: KafkaServer, tmp_path: Path) -> Non
     for topic in (ENGAGEMENT, HASHTAGS):
         times = Counter(version_of(record.value)[:2] for record in read_topic(kafka.address, topic))
         assert len(times) == feed.sent
-        assert [each for each, n in times.items() if n > 1] == []
+        assert [each for each, count in times.items() if count > 1] == []
+
+
+def test_windows_close_once_whoever_leads(kafka: KafkaServer, tmp_path: Path) -> None:
+    """The leader is killed, and another takes over; then all are gone for longer than a stream may
+    be silent, and nothing that came meanwhile is late."""
+    clock = ScaledClock(time.time_ns() // 1_000_000, START_MS, 10.0)
+    settings = log_settings(kafka) | clock_settings(clock)
+    settings |= {"MASTOSTREAM_WINDOWS_DELAY_S": "60", "MASTOSTREAM_WINDOWS_IDLE_TIMEOUT_S": "20"}
+    with Workers(tmp_path, settings).told() as workers:
+        leader = workers.add("count-0", *COUNT).start()
+        with Feed(kafka, clock.now_ms, posts_per_s=200) as feed:
+            workers.until(lambda: leads(leader))
+            for number in range(1, 6):
+                other = workers.add(f"count-{number}", *COUNT).start()
+                feed.go_on(600)
+                leader.kill()
+                workers.until(lambda worker=other: leads(worker))
+                leader = other
+            feed.go_on(600)
+            leader.kill()
+            feed.go_on(4_000)
+            leader.start()
+            feed.go_on(600)
+            with leader.paused():
+                feed.go_on(1_000)
+            feed.go_on(600)
+        leader.end()
+    workers.add("the-rest", *COUNT, "--once", "--close-windows").run_once()
+    new_keys = [record.key for record in read_topic(kafka.address, STREAM)]
+    assert len(new_keys) == feed.sent
+    assert check_windows(kafka.address, new_keys) == 0

@@ -60,7 +60,7 @@ class Services:
 
     def run(self, *arguments: str, code: int = 0) -> list[dict[str, Any]]:
         done = subprocess.run(
-            self.command(*arguments), capture_output=True, text=True, check=False, timeout=400
+            self.command(*arguments), capture_output=True, text=True, check=False, timeout=800
         )
         assert done.returncode == code, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]

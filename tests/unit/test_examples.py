@@ -69,3 +69,15 @@ def test_a_naive_tool_is_shown_what_it_got_wrong(folder: Path) -> None:
 def test_properties_of_ones_own_analysis(folder: Path) -> None:
     done = run(folder, "python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
     assert "1 passed" in done.stdout
+
+
+ON_SERVERS = ("producer", "elasticsearch_consumer", "hdfs_consumer", "kafka_analysis")
+
+
+@pytest.mark.parametrize("name", ON_SERVERS)
+def test_an_example_on_servers_is_short_and_says_how_it_is_run(folder: Path, name: str) -> None:
+    assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) < 60
+    told = run(folder, "python", f"{name}.py", "--help").stdout
+    assert f"python {name}.py" in " ".join(told.split())
+    assert "--kafka" in told
+    assert "--seconds" in told

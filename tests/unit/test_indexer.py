@@ -201,8 +201,8 @@ def test_nothing_is_committed_before_the_index_has_it_and_every_reader_keeps_its
         some.hashtags.asked.clear()
         fails(some)
         assert some.engagement.committed == 3
-    assert some.engagement.asked == [(0, 0.0)]
-    assert some.hashtags.asked == [(0, 0.0)]
+    assert (0, 0.0) in some.engagement.asked
+    assert (0, 0.0) in some.hashtags.asked
     assert some.indexer.step(0.2) == 2
     assert some.ids == ["e0", "e1", "e2", "x0", "x1"]
     assert some.engagement.committed == 5
@@ -217,6 +217,72 @@ def test_what_one_reader_gave_is_kept_while_another_fails() -> None:
     fails(some)
     assert some.indexer.step(0.2) + some.indexer.step(0.2) == 4
     assert sorted(some.ids) == ["e0", "e1", "h0", "h1"]
+
+
+def test_the_next_batch_is_read_while_one_is_written() -> None:
+    some = bench(10, records=4)
+    asked = threading.Event()
+
+    class Slow(FakeIndex):
+        def write(self, documents: Sequence[Document]) -> Sequence[Refusal]:
+            if documents:
+                assert asked.wait(10)
+                asked.clear()
+            return super().write(documents)
+
+    class Watched(FakeReader):
+        def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
+            if self.next == len(some.ids) + 2:  # the batch on its way, not yet written
+                asked.set()
+            return super().read(max_records, timeout_s)
+
+    some = Bench(
+        Watched(ENGAGEMENT, values(10)),
+        FakeReader(HASHTAGS),
+        index=Slow(),
+        batching=Batching(records=4),
+    )
+    while done := some.indexer.step(0.2):
+        assert done == 2
+    assert some.ids == [str(number) for number in range(10)]
+    assert some.engagement.committed == 10
+
+
+def test_readers_keep_their_places_while_a_write_takes_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mastostream.indexer.KEEP_S", 0.01)
+    kept = threading.Event()
+
+    class Slow(FakeIndex):
+        def write(self, documents: Sequence[Document]) -> Sequence[Refusal]:
+            assert not documents or kept.wait(10)
+            return super().write(documents)
+
+    class Watched(FakeReader):
+        def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
+            if max_records == 0:
+                kept.set()
+                raise RetriableError("not now")
+            return super().read(max_records, timeout_s)
+
+    some = Bench(FakeReader(ENGAGEMENT, values(1)), Watched(HASHTAGS), index=Slow())
+    assert some.indexer.step(0.0) == 1
+    assert some.engagement.committed == 1
+
+
+def test_what_was_read_ahead_survives_a_write_that_fails_and_is_not_committed_with_it() -> None:
+    some = bench(4, records=4)
+    some.indexer.step(0.0)
+    some.engagement.failures = 1  # while the second batch is written
+    some.index.failures = 1
+    fails(some)
+    assert some.engagement.committed == 2
+    some.hashtags.values += values(1, "h")
+    assert some.indexer.step(0.2) == 2
+    assert some.engagement.committed == 4
+    assert some.indexer.step(0.2) == 1
+    assert some.ids == ["e0", "e1", "e2", "e3", "h0"]
 
 
 def test_a_commit_that_fails_is_tried_again_without_writing_again() -> None:
@@ -287,7 +353,7 @@ def test_enough_records_wait_for_none_and_without_patience_none_wait(
 ) -> None:
     some = bench(count, enough=5, wait_s=0.5)
     assert some.indexer.step(timeout_s) == count
-    assert [each for _, each in some.hashtags.asked] == [0.0]
+    assert {each for _, each in some.hashtags.asked} == {0.0}
 
 
 def test_all_is_indexed_and_closed() -> None:

@@ -121,7 +121,9 @@ class Analysis:
 
 def engagement_analysis(weights: EngagementWeights = DEFAULT_WEIGHTS) -> Analysis:
     """Score each post: ``mastodon-engagement``."""
-    function = partial(engagement_record, weights=weights)
+    function: Callable[[Post], object] = engagement_record
+    if weights != DEFAULT_WEIGHTS:
+        function = partial(engagement_record, weights=weights)
     return Analysis(name="engagement", topic="mastodon-engagement", function=function)
 
 

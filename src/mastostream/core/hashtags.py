@@ -38,7 +38,8 @@ class HashtagCount:
 HashtagCounts = tuple[HashtagCount, ...]
 
 
-@attrs.frozen(kw_only=True)
+# Without slots for the reason that EngagementRecord has.
+@attrs.frozen(kw_only=True, slots=False)
 class HashtagRecord:
     """The hashtags of one post: a record of ``mastodon-hashtags``.
 
@@ -93,13 +94,13 @@ def normalize_hashtag(name: str) -> str:
     Source: ``app/lib/hashtag_normalizer.rb``, ``app/lib/ascii_folding.rb`` and
     ``HASHTAG_INVALID_CHARS_RE`` of Mastodon 4.
     """
-    if name.isascii() and name.isalnum():
-        return name.lower()
     return _normalize(name)
 
 
 @lru_cache(maxsize=16_384)
 def _normalize(name: str) -> str:
+    if name.isascii() and name.isalnum():
+        return name.lower()
     # A removed character may leave two neighbours that compose: repeat until nothing changes.
     while True:
         folded = unicodedata.normalize("NFKC", name).lower().translate(_FOLDINGS)
@@ -121,6 +122,8 @@ _USE: Final = re.compile(r"(?<![&/\w])[#\uff03](?:<span[^<>]*>)?([^\s<>#&]+)")
 # Either a whole HTML tag, to step over it and what its attributes hold, or such a hashtag. `<` ends
 # both, so that no input makes the search go back.
 _TAGS_OR_USES: Final = re.compile(rf"<[^<>]*>|{_USE.pattern}")
+# Such a hashtag straight behind an HTML tag, where the links that servers make have it.
+_LINKED_USE: Final = re.compile(r"#(?<=>#)(?:<span[^<>]*>)?([^\s<>#&]+)")
 _FULLWIDTH: Final = "\uff03"
 
 
@@ -136,10 +139,10 @@ def hashtag_counts(post: Post) -> HashtagCounts:
 def _uses(post: Post) -> dict[str, int]:
     if not post.tags:
         return {}
-    counts = {normalize_hashtag(tag.name): 0 for tag in post.tags}
+    counts = dict.fromkeys([_normalize(tag.name) for tag in post.tags], 0)
     counts.pop("", None)
     for name in _used(post.content):
-        tag = normalize_hashtag(name)
+        tag = _normalize(name)
         if tag in counts:
             counts[tag] += 1
     if 0 in counts.values():
@@ -150,10 +153,14 @@ def _uses(post: Post) -> dict[str, int]:
 def _used(content: str) -> list[str]:
     """Return the hashtags that an HTML text shows, as they are spelled.
 
-    From sign to sign, which takes a fifth of the time of a search that steps over every tag.
+    Nearly always each sign begins a link's text. Else from sign to sign: both take a fraction of
+    the time of a search that steps over every HTML tag.
     """
     if _FULLWIDTH in content:
         return [name for name in _TAGS_OR_USES.findall(content) if name]
+    found: list[str] = _LINKED_USE.findall(content)
+    if len(found) == content.count("#"):
+        return found
     found = []
     at = content.find("#")
     while at >= 0:

@@ -119,8 +119,9 @@ class LogReader(Protocol):
 
         Each partition's records come in the order of their offsets. The next call goes on after
         them, committed or not. With a time-out of 0 it returns fewer than ``max_records`` only
-        where there was nothing more when it was called. With ``max_records`` of 0 it reads nothing, but keeps the reader's
-        place in its group: to be called while the records at hand cannot be processed.
+        where there was nothing more when it was called. With ``max_records`` of 0 it reads
+        nothing, but keeps the reader's place in its group: to be called while the records at hand
+        cannot be processed.
 
         Raises:
             RetriableError: not now.

@@ -23,6 +23,9 @@ _DISTRIBUTION: Final = f"elasticsearch-{ELASTICSEARCH_VERSION}"
 _WRITING_HOME: Final = ("-Xlog:", "-XX:HeapDumpPath", "-XX:ErrorFile")
 """Options of the distribution that make it write into its own folder, which is read only."""
 
+_USERS_OWN: Final = ("users", "users_roles", "roles.yml", "role_mapping.yml")
+"""Users and roles that were added stay."""
+
 _WATERMARK: Final = "cluster.routing.allocation.disk.watermark"
 
 
@@ -84,6 +87,8 @@ class ElasticsearchServer(Service):
             _unpack(download(ELASTICSEARCH_ZIP, "zip", on_progress), home)
         config = self.folder / "config"
         config.mkdir(exist_ok=True)
+        if user is not None:
+            user.take_back(config)
         self._configure(home, config)
         environment = {
             "ES_HOME": str(home),
@@ -101,8 +106,10 @@ class ElasticsearchServer(Service):
     def _configure(self, home: Path, config: Path) -> None:
         """Write the configuration. Each value is written as JSON, which is YAML, too."""
         for file in (home / "config").iterdir():
-            if file.is_file():
-                shutil.copy(file, config / file.name)
+            own = config / file.name
+            if file.is_file() and not (file.name in _USERS_OWN and own.exists()):
+                own.unlink(missing_ok=True)
+                shutil.copy(file, own)
         logs = self.folder / "logs"
         kept = (home / "config" / "jvm.options").read_text(encoding="utf-8").splitlines()
         options = (

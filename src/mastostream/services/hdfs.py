@@ -123,7 +123,11 @@ class HdfsServer(Service):
         """When the DataNode last told which blocks it has, at the earliest; 0 for never."""
         info = self._bean("datanode-http", "DataNode", "DataNodeInfo") or {}
         actors = json.loads(info.get("BPServiceActorInfo") or "[]")
-        ages_s = [int(a["LastBlockReport"]) for a in actors if a["ActorState"] == "RUNNING"]
+        ages_s = [
+            int(actor.get("LastBlockReport", sys.maxsize))
+            for actor in actors
+            if actor.get("ActorState") == "RUNNING"
+        ]
         return time.time_ns() // 1_000_000 - (ages_s[0] + 1) * 1_000 if ages_s else 0
 
     def _bean(self, port: str, service: str, name: str) -> dict[str, Any] | None:

@@ -25,7 +25,7 @@ __all__ = ["Command", "Process", "run_tool"]
 _PROC: Final = Path("/proc")
 _POLL_S: Final = 0.05
 _PATIENCE_S: Final = 30.0
-"""How long a server may take to end by itself. Elasticsearch and Kafka take 2 to 5 s."""
+"""How long a server may take to end by itself. Each takes less than 1 s on an idle machine."""
 
 _REST_PATIENCE_S: Final = 3.0
 """How long what it started may take after it."""

@@ -21,8 +21,9 @@ __all__ = ["Ports", "Server", "Service", "State", "silent"]
 State = Literal["stopped", "starting", "running", "crashed"]
 
 LEAST_SPACE_BYTES: Final = 10**9
-PATIENCE_S: Final = 180.0
-"""How long a server may take to get ready. On two cores Elasticsearch takes 7 to 15 s."""
+PATIENCE_S: Final = 300.0
+"""How long a server may take to get ready. On two cores Elasticsearch took 8 s; 45 s while others
+were busy there, too."""
 
 _UNFIT: Final = frozenset("':,;$`\\\"*\n\r")
 """In a path: they separate lists in Java's and the servers' settings, or mean something to bash."""

@@ -38,6 +38,11 @@ class User:
                 for name in files:
                     os.chown(Path(root) / name, self.uid, self.gid, follow_symlinks=False)
 
+    @staticmethod
+    def take_back(folder: Path) -> None:
+        """Make a folder root's own, so that no file in it can be exchanged while root writes."""
+        os.chown(folder, 0, 0)
+
     def check_entry(self, *paths: Path) -> None:
         """Make sure that the user can get there.
 

@@ -22,6 +22,7 @@ from mastostream.wiring.logs import (
     kafka_place,
     log_ends,
     log_name,
+    log_reader,
     log_writer,
     topics,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "key_by",
     "log_ends",
     "log_name",
+    "log_reader",
     "log_writer",
     "mastodon_client",
     "places",

@@ -1,4 +1,4 @@
-"""Engagement and hashtags from Kafka to Kafka by hand: the shortest loop that gives the same records.
+"""Engagement and hashtags from Kafka to Kafka by hand: the shortest loop that does it.
 
 python by_hand.py SERVERS INPUT GROUP ENGAGEMENT HASHTAGS
 """

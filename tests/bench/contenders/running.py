@@ -30,6 +30,7 @@ WARM_UP = 400
 DIFFERENT = 20_000
 PATIENCE_S = 120
 LOOK_EVERY_S = 0.05
+NEARLY_ALL = 0.95
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 Command = Sequence[str | Path]
@@ -72,18 +73,40 @@ class Speed:
     """What one run gave.
 
     Attributes:
-        posts_per_s: the slope between a tenth and nineteen twentieths of the posts.
-        cpu_us: microseconds a post, by what they were spent on.
+        posts_per_s: from the moment when the input was there until nineteen twentieths were done.
+        cpu_us: microseconds of the processor a post, by what they were spent on.
         busy: cores in use, of the whole machine.
+        others: cores that somebody else used meanwhile.
     """
 
     posts_per_s: float
     cpu_us: Mapping[str, float]
     busy: float
+    others: float
 
     def __str__(self) -> str:
-        spent = ", ".join(f"{name} {us:.1f}" for name, us in self.cpu_us.items())
-        return f"{self.posts_per_s:.0f} posts/s ({spent} us a post; {self.busy:.2f} cores busy)"
+        spent = " + ".join(f"{name} {us:.1f}" for name, us in self.cpu_us.items())
+        return (
+            f"{self.posts_per_s:.0f} posts/s; us a post: {spent}; cores busy: {self.busy:.2f}, "
+            f"of them {self.others:.2f} by others"
+        )
+
+
+@attrs.frozen
+class Bench:
+    """What all runs have in common.
+
+    Attributes:
+        servers: Kafka's address.
+        broker: its process id.
+        statuses: the input.
+        folder: where contenders run; what they say is in ``contender.log``.
+    """
+
+    servers: str
+    broker: int
+    statuses: "Statuses"
+    folder: Path
 
 
 class Statuses:
@@ -100,32 +123,35 @@ class Statuses:
             yield str(number), b'{"id":"%d",%b' % (number, rest)
 
 
-def run(
-    servers: str, broker: int, statuses: Statuses, contender: Contender, posts: int, folder: Path
-) -> Speed:
-    """Let it process this many posts; its records stay in their topics until the next run."""
-    admin = AdminClient({"bootstrap.servers": servers})
+def run(bench: Bench, contender: Contender, posts: int) -> Speed:
+    """Let it process this many posts; its records stay in their topics until the next run.
+
+    The input is in Kafka before, in a transaction: once all processes are ready, and have done
+    some posts, the commit shows all of it at once.
+    """
+    admin = AdminClient({"bootstrap.servers": bench.servers})
     group = f"bench-{uuid4().hex[:12]}"
-    _make_topics(admin)
+    make_topics(admin)
     producer = Producer(
         {
-            "bootstrap.servers": servers,
+            "bootstrap.servers": bench.servers,
             "compression.type": "lz4",
             "transactional.id": group,
             "transaction.timeout.ms": 5 * PATIENCE_S * 1000,
         }
     )
     producer.init_transactions(PATIENCE_S)
-    _produce(producer, statuses.take(0, WARM_UP))
+    _produce(producer, bench.statuses.take(0, WARM_UP))
     producer.commit_transaction(PATIENCE_S)
-    _produce(producer, statuses.take(WARM_UP, posts))
+    _produce(producer, bench.statuses.take(WARM_UP, posts))
     producer.flush(PATIENCE_S)
-    with _processes(contender, servers, group, folder) as processes:
-        _wait_until_ready(admin, processes, group if contender.grouped else None)
-        pids = [broker, *(each for process in processes for each in _family(process.pid))]
+    with processes_of(contender, bench, group) as processes:
+        wait_until_ready(admin, processes, group if contender.grouped else None)
+        pids = [bench.broker, *(each for process in processes for each in _family(process.pid))]
+        first = Moment(time.monotonic(), 0, _cpu_s(pids))
         producer.commit_transaction(PATIENCE_S)
-        moments = list(_watch(admin, processes, pids, posts))
-    return _speed(moments, posts)
+        last = _watch(admin, processes, pids, posts)
+    return _speed(first, last)
 
 
 def ends(admin: AdminClient, topics: Sequence[str] = (ENGAGEMENT, HASHTAGS)) -> int:
@@ -135,13 +161,23 @@ def ends(admin: AdminClient, topics: Sequence[str] = (ENGAGEMENT, HASHTAGS)) -> 
     return sum(answer.result(PATIENCE_S).offset for answer in answers.values())
 
 
-def _make_topics(admin: AdminClient) -> None:
+def make_topics(admin: AdminClient) -> None:
     there = [topic for topic in admin.list_topics(timeout=PATIENCE_S).topics if topic in TOPICS]
     for future in admin.delete_topics(there).values() if there else ():
         future.result(PATIENCE_S)
     new = [NewTopic(topic, num_partitions=PARTITIONS, replication_factor=1) for topic in TOPICS]
     for future in admin.create_topics(new).values():
         future.result(PATIENCE_S)
+    deadline_s = time.monotonic() + PATIENCE_S
+    while True:  # the broker knows them a moment later
+        try:
+            ends(admin, TOPICS)
+        except KafkaException:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(LOOK_EVERY_S)
+        else:
+            return
 
 
 def _produce(producer: Producer, statuses: Iterator[tuple[str, bytes]]) -> None:
@@ -157,23 +193,23 @@ def _produce(producer: Producer, statuses: Iterator[tuple[str, bytes]]) -> None:
 
 
 @contextmanager
-def _processes(
-    contender: Contender, servers: str, group: str, folder: Path
+def processes_of(
+    contender: Contender, bench: Bench, group: str
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Start them, each in a session of its own, and end them with what they started."""
-    known = {"servers": servers, "group": group}
+    known = {"servers": bench.servers, "group": group}
     environment = os.environ | {
         name: value.format_map(known) for name, value in contender.environment.items()
     }
     with ExitStack() as stack:
         processes = []
         for command in contender.commands:
-            log = stack.enter_context((folder / "contender.log").open("ab"))
+            log = stack.enter_context((bench.folder / "contender.log").open("ab"))
             process = subprocess.Popen(
                 [str(part).format_map(known) for part in command],
                 stdout=log,
                 stderr=log,
-                cwd=folder,
+                cwd=bench.folder,
                 env=environment,
                 start_new_session=True,
             )
@@ -193,12 +229,15 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
-def _wait_until_ready(
-    admin: AdminClient, processes: Sequence[subprocess.Popen[bytes]], group: str | None
+def wait_until_ready(
+    admin: AdminClient,
+    processes: Sequence[subprocess.Popen[bytes]],
+    group: str | None,
+    records: int = 2 * WARM_UP,
 ) -> None:
     """Until the first posts are through, and each process of a group has its share."""
     deadline_s = time.monotonic() + PATIENCE_S
-    while ends(admin) < 2 * WARM_UP or (group and not _shared(admin, group, len(processes))):
+    while ends(admin) < records or (group and not _shared(admin, group, len(processes))):
         _check(processes, deadline_s)
         time.sleep(LOOK_EVERY_S)
 
@@ -227,26 +266,31 @@ def _check(processes: Sequence[subprocess.Popen[bytes]], deadline_s: float) -> N
 
 def _watch(
     admin: AdminClient, processes: Sequence[subprocess.Popen[bytes]], pids: list[int], posts: int
-) -> Iterator[Moment]:
+) -> Moment:
+    """Wait until all is done; return the moment when nineteen twentieths were."""
     deadline_s = time.monotonic() + PATIENCE_S
-    before = 2 * WARM_UP
-    done = 0.0
-    while done < posts:
+    nearly = None
+    while True:
         _check(processes, deadline_s)
-        done = (ends(admin) - before) / 2
-        yield Moment(time.monotonic(), done, _cpu_s(pids))
+        done = ends(admin) / 2 - WARM_UP
+        if nearly is None and done >= NEARLY_ALL * posts:
+            nearly = Moment(time.monotonic(), done, _cpu_s(pids))
+        if nearly is not None and done >= posts:
+            return nearly
         time.sleep(LOOK_EVERY_S)
 
 
-def _speed(moments: Sequence[Moment], posts: int) -> Speed:
-    inside = [each for each in moments if 0.10 * posts <= each.posts <= 0.95 * posts]
-    if len(inside) < 2:
-        raise RuntimeError(f"too few posts to measure: {posts}")
-    first, last = inside[0], inside[-1]
-    done, elapsed_s = last.posts - first.posts, last.at_s - first.at_s
+def _speed(first: Moment, last: Moment) -> Speed:
+    elapsed_s = last.at_s - first.at_s
     spent_s = {name: last.cpu_s[name] - first.cpu_s[name] for name in first.cpu_s}
-    busy = spent_s.pop("all") / elapsed_s
-    return Speed(done / elapsed_s, {name: s / done * 1e6 for name, s in spent_s.items()}, busy)
+    busy_s = spent_s.pop("all")
+    others_s = busy_s - sum(spent_s.values())
+    return Speed(
+        last.posts / elapsed_s,
+        {name: each_s / last.posts * 1e6 for name, each_s in spent_s.items()},
+        busy_s / elapsed_s,
+        others_s / elapsed_s,
+    )
 
 
 def _family(pid: int) -> list[int]:

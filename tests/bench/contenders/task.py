@@ -1,4 +1,4 @@
-"""What every contender has to do: two records of each status, with these settings of Kafka's client.
+"""What every contender has to do: two records of each status, with these settings.
 
 Whoever runs it, the work is the same; what differs is what the framework takes for itself.
 """
@@ -9,7 +9,6 @@ from functools import lru_cache
 
 import attrs
 import msgspec
-
 
 CONSUMER = {"fetch.queue.backoff.ms": 5}
 PRODUCER = {

@@ -3,7 +3,8 @@
 import dataclasses
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
+from typing import Final
 
 import attrs
 import msgspec
@@ -14,7 +15,11 @@ from mastostream.core.models import Post
 from mastostream.core.topics import DEAD_LETTERS
 from mastostream.ports.log import NewRecord, Record
 
-__all__ = ["dead_letter", "each", "explain", "is_one", "to_record"]
+__all__ = ["dead_letter", "each", "explain", "has_key", "is_one", "new_record", "to_record"]
+
+
+new_record: Final = partial(tuple.__new__, NewRecord)
+"""A record of all its members; half the time of ``NewRecord(...)``."""
 
 
 @cache
@@ -26,6 +31,12 @@ def is_one(kind: type) -> bool:
         or issubclass(kind, (dict, str, bytes, int, float, msgspec.Struct))
         or not issubclass(kind, Iterable)
     )
+
+
+@cache
+def has_key(kind: type) -> bool:
+    """Whether a value of this type is one record with a member ``key``, and no post."""
+    return attrs.has(kind) and hasattr(attrs.fields(kind), "key")
 
 
 def each(result: object) -> Sequence[object]:
@@ -58,7 +69,7 @@ def to_record(
     key = item.get("key") if isinstance(item, dict) else getattr(item, "key", None)
     if not isinstance(key, str):
         key = default_key if post is None else post.key
-    return NewRecord(topic, key, encode(item))
+    return new_record((topic, key, encode(item), ()))
 
 
 def explain(error: BaseException) -> str:

@@ -4,8 +4,17 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mastostream.core.analyses import Analysis
+from mastostream.core.codec import encode
 from mastostream.core.models import Deletion, Post, Rejected
-from mastostream.engines.local.outputs import dead_letter, each, explain, is_one, to_record
+from mastostream.engines.local.outputs import (
+    dead_letter,
+    each,
+    explain,
+    has_key,
+    is_one,
+    new_record,
+    to_record,
+)
 from mastostream.ports.log import NewRecord, Progress, Record
 
 __all__ = ["Decoded", "PerPost"]
@@ -34,6 +43,8 @@ class PerPost:
                         continue
                     if topic is None:
                         self.shown.extend(each(result))
+                    elif has_key(type(result)) and type(result.key) is str:  # type: ignore[arg-type]  # mypy: a class is not hashable
+                        outputs.append(new_record((topic, result.key, encode(result), ())))
                     elif is_one(type(result)):  # type: ignore[arg-type]  # mypy: a class is not hashable
                         outputs.append(to_record(topic, result, item, record.value))
                     else:

@@ -13,7 +13,7 @@ __all__ = ["LOGGER"]
 
 EVERY_S: Final = 30.0
 _KNOWN: Final = 1_000
-_VARIES: Final = re.compile(r"\[[^\]]*\]|\d+")
+_VARIES: Final = re.compile(r"\[[^\]]*\]|\d+ms|\d+ identical")
 
 LOGGER: Final = logging.getLogger("mastostream.log.kafka.client")
 

@@ -5,7 +5,7 @@ believes: what retention took is counted, and the end of a partition is known fo
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -112,8 +112,15 @@ class Partitions:
             still = [each for each in here if each.partition in self.positions]
             self.consumer.resume(still)
 
-    def to_the_end(self, max_records: int) -> list[Record]:
+    def to_the_end(
+        self, max_records: int, *, of: Collection[int] | None = None, with_open: bool = False
+    ) -> list[Record]:
         """Return the next records: fewer only where there was nothing more when this was called.
+
+        Args:
+            max_records: at most so many.
+            of: only these partitions have to have come to their ends; others may bring records.
+            with_open: wait also for what transactions that are open hold back.
 
         Raises:
             RetriableError: Kafka does not say within half a minute; nothing was read.
@@ -126,9 +133,10 @@ class Partitions:
                 found += self.poll(max_records - len(found), 0.02 if ends else 0.0)
                 if len(found) >= max_records:
                     return found
-                if missing := set(self.positions) - set(ends):
-                    ends.update(self._offsets.end(self._topic, missing))
-                if all(self._is_at(partition, ends[partition]) for partition in self.positions):
+                wanted = set(self.positions if of is None else of)
+                if missing := wanted - set(ends):
+                    ends.update(self._offsets.end(self._topic, missing, with_open=with_open))
+                if all(self._is_at(partition, ends[partition]) for partition in wanted):
                     return found
         except BaseException:
             self.unread(found)

@@ -1,7 +1,8 @@
 """The log as an engine of per-post analyses uses it: engines share the partitions as a group."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, Literal, Protocol
 from uuid import uuid4
 
@@ -118,7 +119,8 @@ class _Sending:
         self._due_s = 0.0
 
     def commit(self, commit: Commit) -> None:
-        self._sender.send(commit.records)
+        with self._all_or_again():
+            self._sender.send(commit.records)
         self._sent = self._reader.positions
         now_s = time.monotonic()
         if now_s >= self._due_s:
@@ -127,9 +129,22 @@ class _Sending:
 
     def settle(self) -> None:
         if self._sent is not None:
-            self._sender.flush()
+            with self._all_or_again():
+                self._sender.flush()
             self._reader.commit(self._sent)
             self._sent = None
+
+    @contextmanager
+    def _all_or_again(self) -> Iterator[None]:
+        """Where Kafka has refused an output, no position after it may be committed any more."""
+        before = self._sender.refused
+        try:
+            yield
+        except BaseException:
+            if self._sender.refused > before:
+                self._sent = None
+                self._reader.rejoin()
+            raise
 
     def close(self) -> None:
         self._sender.close()

@@ -32,12 +32,12 @@ _WHO: Final = frozenset(
         KafkaError.SASL_AUTHENTICATION_FAILED,
         KafkaError.ILLEGAL_SASL_STATE,
         KafkaError.UNSUPPORTED_SASL_MECHANISM,
+        KafkaError.DELEGATION_TOKEN_EXPIRED,
+        KafkaError.DELEGATION_TOKEN_NOT_FOUND,
     }
 )
 _TLS: Final = frozenset({KafkaError._SSL})
-_AWAY: Final = frozenset(
-    {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE}
-)
+_AWAY: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
 _NOT_ALLOWED: Final = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -59,7 +59,13 @@ _SETTINGS: Final = frozenset(
         KafkaError.INVALID_SESSION_TIMEOUT,
         KafkaError.INVALID_TRANSACTION_TIMEOUT,
         KafkaError.INCONSISTENT_GROUP_PROTOCOL,
+        KafkaError.INVALID_REQUIRED_ACKS,
+        KafkaError.INVALID_GROUP_ID,
+        KafkaError.INVALID_REPLICA_ASSIGNMENT,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.UNRELEASED_INSTANCE_ID,
         KafkaError.POLICY_VIOLATION,
+        KafkaError.TOPIC_EXCEPTION,
     }
 )
 _LATER: Final = frozenset(
@@ -101,6 +107,24 @@ _LATER: Final = frozenset(
         KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError._FENCED,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_ID_MAPPING,
+        KafkaError.TRANSACTION_COORDINATOR_FENCED,
+        # A partition has no leader at this moment: so a question for its offsets ends.
+        KafkaError._NOENT,
+        KafkaError._FAIL,
+        KafkaError._DESTROY_BROKER,
+        KafkaError._UNKNOWN_BROKER,
+        KafkaError.ELIGIBLE_LEADERS_NOT_AVAILABLE,
+        KafkaError.PREFERRED_LEADER_NOT_AVAILABLE,
+        KafkaError.LISTENER_NOT_FOUND,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.FETCH_SESSION_ID_NOT_FOUND,
+        KafkaError.INVALID_FETCH_SESSION_EPOCH,
+        KafkaError.UNKNOWN_TOPIC_ID,
+        KafkaError.STALE_BROKER_EPOCH,
+        KafkaError.STALE_CTRL_EPOCH,
+        KafkaError.REASSIGNMENT_IN_PROGRESS,
     }
 )
 
@@ -127,14 +151,14 @@ def translated(place: KafkaPlace) -> Iterator[None]:
 def explained(error: KafkaError, place: KafkaPlace) -> MastostreamError:
     """Return what to raise for an error that Kafka reports."""
     where = f"Kafka at {place.servers}"
-    what = _without_secrets(_sentence(error.str() or error.name()), place)
+    what = _sentence(_without_secrets(error.str() or error.name(), place))
     code = error.code()
     for codes, kind, text in _MEANINGS:
         if code in codes:
             return kind(text.format(where=where, what=what))
     if code in _LATER or code in LOST_PARTITIONS or error.retriable():
         return RetriableError(f"{where} cannot do it now ({what})")
-    return FatalError(f"{where}: {what}")
+    return FatalError(f"{where}: {what}: its own log may say more")
 
 
 _MEANINGS: Final[tuple[tuple[frozenset[int], type[MastostreamError], str], ...]] = (
@@ -151,8 +175,7 @@ _MEANINGS: Final[tuple[tuple[frozenset[int], type[MastostreamError], str], ...]]
     (
         _AWAY,
         RetriableError,
-        "{where} cannot be reached ({what}): does it run, and are servers and security.protocol "
-        "of [kafka] right?",
+        "{where} cannot be reached ({what}): start it, or check servers and security.protocol",
     ),
     (
         _NOT_ALLOWED,

@@ -7,6 +7,7 @@ partition has shown its next one, or has come to its end.
 
 import time
 from collections import deque
+from collections.abc import Collection
 from typing import Final
 
 from confluent_kafka import TopicPartition
@@ -51,10 +52,12 @@ class MergedPartitions:
             records = self._oldest(max_records)
             if records:
                 return records
-            found = self._partitions.to_the_end(max_records)
+            # Not of all: one of which enough is waiting has been paused.
+            lagging = [each for each in self._all() if self._holds_up(each)] or self._all()
+            found = self._partitions.to_the_end(max_records, of=lagging)
             self._take(found)
             if not found:
-                return self._oldest(max_records, all_ended=True)
+                return self._oldest(max_records, ended=lagging)
 
     def _take(self, records: list[Record]) -> None:
         for record in records:
@@ -73,8 +76,9 @@ class MergedPartitions:
     def _holds_up(self, partition: int) -> bool:
         return not self._waiting.get(partition) and not self._partitions.is_at_end(partition)
 
-    def _oldest(self, max_records: int, *, all_ended: bool = False) -> list[Record]:
-        if not all_ended and any(map(self._holds_up, self._all())):
+    def _oldest(self, max_records: int, *, ended: Collection[int] = ()) -> list[Record]:
+        """Return what can be given; of those partitions that ``ended`` nothing more is awaited."""
+        if any(each not in ended and self._holds_up(each) for each in self._all()):
             return []
         heads = {each: records for each, records in self._waiting.items() if records}
         found: list[Record] = []
@@ -84,7 +88,7 @@ class MergedPartitions:
             found.append(records.popleft())
             if not records:
                 del heads[partition]
-                if not all_ended and self._holds_up(partition):
+                if partition not in ended and self._holds_up(partition):
                     break
         return found
 

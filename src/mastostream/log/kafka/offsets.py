@@ -12,7 +12,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented,
     AdminClient,
     OffsetSpec,
 )
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from mastostream.exceptions import RetriableError
 from mastostream.log.kafka.errors import translated
@@ -38,31 +38,48 @@ class Offsets:
         """
         return self._ask(topic, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
 
-    def end(self, topic: str, partitions: Collection[int]) -> dict[int, int]:
+    def end(
+        self, topic: str, partitions: Collection[int], *, with_open: bool = False
+    ) -> dict[int, int]:
         """Return the offset after the last one that a reader of committed records may see.
+
+        Args:
+            topic: its name.
+            partitions: of it.
+            with_open: also what transactions that are open hold back: all that there is.
 
         Raises:
             RetriableError, ConfigurationError, FatalError: as :func:`errors.translated`.
         """
-        return self._ask(topic, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        level = IsolationLevel.READ_UNCOMMITTED if with_open else IsolationLevel.READ_COMMITTED
+        return self._ask(topic, partitions, latest, level)
 
     @retry(
         retry=retry_if_exception_type(RetriableError),
         stop=stop_after_delay(TIMEOUT_S),
-        wait=wait_random(0.05, 0.2),
+        wait=wait_random_exponential(multiplier=0.1, max=2),
         reraise=True,
     )
-    def _ask(self, topic: str, partitions: Collection[int], spec: OffsetSpec) -> dict[int, int]:
-        """Ask, of a topic that has just been made for a moment: its leaders begin after it."""
+    def _ask(
+        self,
+        topic: str,
+        partitions: Collection[int],
+        spec: OffsetSpec,
+        level: IsolationLevel = IsolationLevel.READ_COMMITTED,
+    ) -> dict[int, int]:
+        """Ask; while leaders change, or begin, for a moment."""
         if not partitions:
             return {}
-        with translated(self._place):
-            if self._admin is None:
-                self._admin = AdminClient(self._place.admin())
-            asked = {TopicPartition(topic, partition): spec for partition in partitions}
-            answers = self._admin.list_offsets(
-                asked,
-                isolation_level=IsolationLevel.READ_COMMITTED,
-                request_timeout=TIMEOUT_S,
-            )
-            return {each.partition: answer.result().offset for each, answer in answers.items()}
+        asked = {TopicPartition(topic, partition): spec for partition in partitions}
+        try:
+            with translated(self._place):
+                if self._admin is None:
+                    self._admin = AdminClient(self._place.admin())
+                answers = self._admin.list_offsets(
+                    asked, isolation_level=level, request_timeout=TIMEOUT_S
+                )
+                return {each.partition: answer.result().offset for each, answer in answers.items()}
+        except RetriableError:
+            self._admin = None  # it would go on asking those that led before, for minutes
+            raise

@@ -25,6 +25,10 @@ class Sender:
 
     What was handed to librdkafka is sent until Kafka confirms it, without a time limit. So a batch
     that is handed over again after a RetriableError goes on where it stopped.
+
+    Attributes:
+        refused: how many records Kafka has refused for good. They may be of earlier batches than
+            the one at hand: nobody sends them again.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class Sender:
             now_ms: the time that records get; Kafka's client's own where it is missing.
             settings: more settings of the producer.
         """
+        self.refused = 0
         self._place = place
         self._now_ms = now_ms
         self._trouble = ""
@@ -122,6 +127,7 @@ class Sender:
     def _raise_failed(self) -> None:
         if self._failed:
             failed, self._failed = self._failed, []
+            self.refused += len(failed)
             self._batch = None
             raise _worst([explained(error, self._place) for error in failed])
 

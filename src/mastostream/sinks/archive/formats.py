@@ -1,7 +1,7 @@
 """How records become a file's bytes."""
 
 import hashlib
-from typing import IO, Any, Protocol, cast
+from typing import IO, Any, Final, Protocol, cast
 
 from mastostream.compression import Compression, compressed
 from mastostream.ports.filesystem import NewFile
@@ -10,6 +10,10 @@ from mastostream.sinks.archive.lines import line_of
 from mastostream.sinks.archive.naming import Format
 
 __all__ = ["Gate", "JsonLines", "RecordWriter", "record_writer"]
+
+
+_PIECE_BYTES: Final = 2**18
+"""Lines are written so much at a time: a call for each would cost more than the line."""
 
 
 class Gate:
@@ -27,7 +31,7 @@ class Gate:
 
     def write(self, data: Any, /) -> int:
         """Write bytes, or whatever else has some."""
-        taken = bytes(data)
+        taken = data if isinstance(data, bytes) else bytes(data)
         if self._file is not None:
             self._file.write(taken)
         if self._hash is not None:
@@ -109,20 +113,33 @@ class JsonLines:
     def __init__(self, file: NewFile, compression: Compression) -> None:
         self._gate = Gate(file, hashing=compression == "none")
         self._stream = compressed(cast("IO[bytes]", self._gate), compression, "wb")
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
 
     def add(self, record: Record) -> int:
-        line = line_of(record.value) + b"\n"
-        self.add_lines(line)
-        return len(line)
+        line = line_of(record.value)
+        self._waiting.append(line)
+        self._waiting_bytes += len(line) + 1
+        if self._waiting_bytes >= _PIECE_BYTES:
+            self._write()
+        return len(line) + 1
 
     def add_lines(self, lines: bytes) -> None:
         """Take lines that are made already, each with its end."""
         self._stream.write(lines)
 
     def finish(self) -> str | None:
+        if self._waiting:
+            self._write()
         self._stream.close()
         return self._gate.digest()
 
     def give_up(self) -> None:
         self._gate.shut()
         self._stream.close()
+
+    def _write(self) -> None:
+        self._waiting.append(b"")
+        self._stream.write(b"\n".join(self._waiting))
+        self._waiting.clear()
+        self._waiting_bytes = 0

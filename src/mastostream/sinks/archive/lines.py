@@ -35,7 +35,8 @@ def is_line(line: bytes) -> bool:
         return False
     try:
         msgspec.json.decode(line, type=msgspec.Raw)
-        line.decode()
+        if not line.isascii():
+            line.decode()
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return False
     return True

@@ -102,7 +102,7 @@ def _template(
     settings: ElasticsearchSettings,
     only_missing: bool,
 ) -> SetupStep:
-    what = f"index template {definition.name}"
+    what = f"template {definition.name}"
     wanted = template(definition, settings)
     try:
         answer = client.indices.get_index_template(name=definition.name)

@@ -115,9 +115,9 @@ class ElasticsearchIndex:
     def _prepare(self) -> None:
         check_version(self._client, self._where)
         for step in ensure(self._client, self._settings, self._where):
-            if step.state == "differs":
+            if step.state == "differs" and not self._was_ready:
                 _logger.warning("Elasticsearch: %s: %s", step.what, step.advice)
-            elif self._was_ready and step.what.startswith("index "):
+            elif step.state == "created" and self._was_ready and step.what.startswith("index "):
                 _logger.warning(
                     "Elasticsearch: %s was missing and was made again: what was in it is gone",
                     step.what,

@@ -75,8 +75,8 @@ def translated_hdfs(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except (FileNotFoundError, FileExistsError):
-        raise
+    except (FileNotFoundError, FileExistsError) as error:
+        raise type(error)(_brief(error)) from error
     except (OSError, RuntimeError, ValueError, NotImplementedError) as error:
         raise _explained(error, where) from error
     except BaseException as error:
@@ -85,8 +85,13 @@ def translated_hdfs(where: str) -> Iterator[None]:
         raise
 
 
+def _brief(error: BaseException) -> str:
+    """What it says, without Java's stack."""
+    return _STACK.sub("", str(error))[:_LONGEST] or type(error).__name__
+
+
 def _explained(error: BaseException, where: str) -> RetriableError | FatalError:
-    text = _STACK.sub("", str(error))[:_LONGEST] or type(error).__name__
+    text = _brief(error)
     if isinstance(error, OSError) and error.errno == errno.EROFS:
         text = "the NameNode is in safe mode"  # as Hadoop's own library in C names it
     fatal = (

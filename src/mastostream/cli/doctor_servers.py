@@ -1,0 +1,102 @@
+"""Whether the servers answer on which the settings put log, index and archive."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Final
+from uuid import uuid4
+
+from mastostream.cli.findings import Finding, found
+from mastostream.config import Settings, load_secrets
+from mastostream.core.indices import INDICES
+from mastostream.exceptions import ConfigurationError, FatalError, RetriableError
+from mastostream.ports.filesystem import FileSystem
+from mastostream.sinks.archive import is_url, open_place
+from mastostream.wiring import TOPICS, kafka_place, places
+
+__all__ = ["check_servers"]
+
+_MADE: Final = "makes what is missing, as does the first process that needs it"
+
+
+def check_servers(settings: Settings) -> Iterator[Finding]:
+    """Ask each of them once; nothing is changed, but a file is written to HDFS and removed."""
+    if settings.log == "kafka":
+        yield from found("kafka", "", partial(_check_kafka, settings))
+    if settings.index == "elasticsearch":
+        yield from found("elasticsearch", "", partial(_check_elasticsearch, settings))
+    if is_url(places(settings).archive):
+        yield from found("archive", "", partial(_check_archive, settings))
+
+
+def _check_kafka(settings: Settings) -> Iterator[Finding]:
+    place = kafka_place(settings)
+    from mastostream.log.kafka import check_topics  # noqa: PLC0415 - an extra
+
+    checks, missing = check_topics(place, TOPICS, create=False)
+    if missing:
+        names = "topics" if not checks else ", ".join(missing)
+        detail = f"{place.servers} answers, but has no {names} yet: 'mastostream topics' {_MADE}"
+        yield Finding(what="kafka", state="warning", detail=detail)
+    different = [
+        f"{each.topic}: {', '.join(each.differences)}" for each in checks if each.differences
+    ]
+    if different:
+        advice = "change the topics with Kafka's own tools, or the settings"
+        detail = f"{place.servers}: {'; '.join(different)}: {advice}"
+        yield Finding(what="kafka", state="warning", detail=detail)
+    if not missing and not different:
+        detail = f"{place.servers}: all {len(checks)} topics are there, as set"
+        yield Finding(what="kafka", state="ok", detail=detail)
+
+
+def _check_elasticsearch(settings: Settings) -> Iterator[Finding]:
+    from mastostream.sinks import elasticsearch as sink  # noqa: PLC0415 - needs an extra
+    from mastostream.sinks.elasticsearch.connection import (  # noqa: PLC0415 - as above
+        check_version,
+        connect,
+    )
+    from mastostream.sinks.elasticsearch.errors import translated  # noqa: PLC0415 - as above
+
+    where = sink.address(settings.elasticsearch)
+    client = connect(settings.elasticsearch, load_secrets(sink.SECRETS))
+    try:
+        version = check_version(client, where)
+        with translated(where):
+            names = [index.name for index in INDICES]
+            missing = [name for name in names if not client.indices.exists(index=name)]
+    finally:
+        client.close()
+    runs = f"{where} runs Elasticsearch {version}"
+    if missing:
+        advice = f"'mastostream index --setup' {_MADE}"
+        detail = f"{runs}, but has no {', '.join(missing)} yet: {advice}"
+        yield Finding(what="elasticsearch", state="warning", detail=detail)
+    else:
+        detail = f"{runs}: {', '.join(names)} are there"
+        yield Finding(what="elasticsearch", state="ok", detail=detail)
+
+
+def _check_archive(settings: Settings) -> Iterator[Finding]:
+    place = places(settings).archive
+    filesystem, folder = open_place(place, settings.hdfs)
+    filesystem.list(folder)
+    filesystem.make_folder(folder)
+    _write(filesystem, f"{folder.rstrip('/')}/_mastostream-doctor-{uuid4().hex}")
+    yield Finding(what="archive", state="ok", detail=f"{place}: a file can be written")
+
+
+def _write(filesystem: FileSystem, path: str) -> None:
+    """Write a file and remove it: only then the servers that hold the bytes have been asked."""
+    try:
+        file = filesystem.create(path)
+        try:
+            file.write(b"mastostream doctor\n")
+            file.seal()
+        finally:
+            file.close()
+    except (RetriableError, ConfigurationError, FatalError, OSError):
+        with suppress(RetriableError, FatalError, OSError):
+            filesystem.remove(path)
+        raise
+    filesystem.remove(path)

@@ -1,0 +1,180 @@
+"""What the doctor says of Kafka, Elasticsearch and HDFS."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import attrs
+import pytest
+from click.testing import CliRunner
+
+from mastostream.cli import doctor_servers as module
+from mastostream.cli.doctor_servers import check_servers
+from mastostream.cli.findings import Finding
+from mastostream.cli.main import cli
+from mastostream.config import ArchiveSettings, ElasticsearchSettings, KafkaSettings, Settings
+from mastostream.exceptions import RetriableError
+from mastostream.log.kafka import TopicCheck
+from mastostream.ports.filesystem import NewFile
+from mastostream.services import free_port
+from mastostream.sinks.archive import LocalFiles
+from mastostream.wiring import TOPICS
+
+KAFKA = Settings(log="kafka", kafka=KafkaSettings(servers="broker.example:9092"))
+CHECK = TopicCheck(
+    topic="",
+    created=False,
+    partitions=4,
+    replication=1,
+    retention_ms=-1,
+    retention_bytes=-1,
+    differences=(),
+)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def the_one(settings: Settings) -> Finding:
+    (finding,) = check_servers(settings)
+    return finding
+
+
+def test_what_the_settings_do_not_name_is_not_asked() -> None:
+    assert not list(check_servers(Settings()))
+
+
+@pytest.mark.parametrize(
+    ("there", "different", "state", "told"),
+    [
+        (TOPICS, (), "ok", "all 8 topics are there"),
+        ((), (), "warning", "has no topics yet: 'mastostream topics' makes"),
+        (TOPICS[1:], (), "warning", "has no Mastodon_stream yet"),
+        (TOPICS, ("partitions 3, settings say 4",), "warning", f"{TOPICS[0]}: partitions 3"),
+    ],
+)
+def test_kafka_that_answers(
+    monkeypatch: pytest.MonkeyPatch,
+    there: tuple[str, ...],
+    different: tuple[str, ...],
+    state: str,
+    told: str,
+) -> None:
+    checks = tuple(attrs.evolve(CHECK, topic=each) for each in there)
+    if different:
+        checks = (attrs.evolve(checks[0], differences=different), *checks[1:])
+    missing = tuple(each for each in TOPICS if each not in there)
+    monkeypatch.setattr("mastostream.log.kafka.check_topics", lambda *_, **__: (checks, missing))
+    finding = the_one(KAFKA)
+    assert (finding.what, finding.state) == ("kafka", state)
+    assert "broker.example:9092" in finding.detail
+    assert told in finding.detail
+
+
+def test_kafka_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mastostream.log.kafka.asking._WAITS_S", (0.5,))
+    servers = f"127.0.0.1:{free_port()}"
+    finding = the_one(Settings(log="kafka", kafka=KafkaSettings(servers=servers)))
+    assert (finding.what, finding.state) == ("kafka", "wrong")
+    assert f"{servers} cannot be reached" in finding.detail
+
+
+def test_kafka_with_a_wrong_setting() -> None:
+    finding = the_one(Settings(log="kafka", kafka=KafkaSettings(settings={"no.such": "1"})))
+    assert finding.state == "wrong"
+    assert '"no.such"' in finding.detail
+
+
+@pytest.fixture
+def elasticsearch() -> Iterator[tuple[str, set[str]]]:
+    """A server that knows its version and these indices: URL, indices."""
+    indices: set[str] = set()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.answer(200 if self.path.strip("/") in indices else 404, b"")
+
+        def do_GET(self) -> None:
+            self.answer(200, b'{"nodes": {"a": {"version": "8.17.4"}}}')
+
+        def answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("X-Elastic-Product", "Elasticsearch")
+            self.send_header("Content-Type", "application/vnd.elasticsearch+json;compatible-with=8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", indices
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_elasticsearch_that_answers(elasticsearch: tuple[str, set[str]]) -> None:
+    url, indices = elasticsearch
+    settings = Settings(index="elasticsearch", elasticsearch=ElasticsearchSettings(hosts=(url,)))
+    indices.add("mastodon-hashtags")
+    finding = the_one(settings)
+    assert finding.state == "warning"
+    assert f"{url} runs Elasticsearch 8.17.4, but has no mastodon-engagement yet" in finding.detail
+    assert "'mastostream index --setup' makes" in finding.detail
+    indices.add("mastodon-engagement")
+    assert the_one(settings).state == "ok"
+
+
+def test_elasticsearch_that_is_not_there() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    settings = Settings(index="elasticsearch", elasticsearch=ElasticsearchSettings(hosts=(url,)))
+    finding = the_one(settings)
+    assert (finding.what, finding.state) == ("elasticsearch", "wrong")
+    assert f"cannot reach Elasticsearch at {url}" in finding.detail
+
+
+class NoDataNodes(LocalFiles):
+    """A file can be begun, and not written."""
+
+    def create(self, path: str) -> NewFile:
+        super().create(path).close()
+        raise RetriableError("no DataNode answers")
+
+
+@pytest.mark.parametrize(
+    ("files", "state", "told"),
+    [
+        (LocalFiles(), "ok", "a file can be written"),
+        (NoDataNodes(), "wrong", "no DataNode answers"),
+    ],
+)
+def test_an_archive_in_hdfs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: LocalFiles, state: str, told: str
+) -> None:
+    folder = tmp_path / "archive"
+    monkeypatch.setattr(module, "open_place", lambda *_: (files, str(folder)))
+    finding = the_one(Settings(archive=ArchiveSettings(folder="hdfs://name.example:9000/x")))
+    assert (finding.what, finding.state) == ("archive", state)
+    assert told in finding.detail
+    assert not list(folder.iterdir()), "it leaves nothing behind"
+
+
+def test_the_command_asks_them_unless_it_is_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASTOSTREAM_LOG", "kafka")
+    monkeypatch.setenv("MASTOSTREAM_KAFKA_SETTINGS", "no.such=1")
+    monkeypatch.setattr("mastostream.cli.doctor.server_facts", None)
+    offline = CliRunner().invoke(cli, ["doctor", "--json", "--offline"])
+    assert offline.exception is None
+    monkeypatch.setattr("mastostream.cli.doctor._check_server", lambda *_: iter(()))
+    done = CliRunner().invoke(cli, ["doctor", "--json"])
+    lines = list(map(json.loads, done.stdout.splitlines()))
+    assert [line["what"] for line in lines if line["state"] == "wrong"] == ["kafka"]
+    assert "no.such" in lines[-1]["detail"]

@@ -1,0 +1,174 @@
+"""Which settings Kafka's clients get, and where their log goes."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer
+
+from mastostream.config import KafkaSettings, RetentionSettings, Settings
+from mastostream.exceptions import ConfigurationError, RetriableError
+from mastostream.log.kafka import KafkaPlace
+from mastostream.log.kafka.asking import topic_map
+from mastostream.log.kafka.client_log import LOGGER
+from mastostream.services import free_port
+from mastostream.wiring import kafka_place
+
+CLIENT_LOG = "mastostream.log.kafka.client"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No .env of this machine is read."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KAFKA_USERNAME", raising=False)
+    monkeypatch.delenv("KAFKA_PASSWORD", raising=False)
+    return tmp_path
+
+
+def all_kinds(place: KafkaPlace) -> list[dict[str, Any]]:
+    return [place.admin(), place.producer(), place.consumer("g")]
+
+
+def test_the_user_s_settings_win() -> None:
+    mine = {
+        "client.id": "mine",
+        "linger.ms": "50",
+        "acks": "1",
+        "compression.type": "gzip",
+        "isolation.level": "read_uncommitted",
+        "session.timeout.ms": "45000",
+        "partitioner": "random",
+    }
+    for config in all_kinds(KafkaPlace(settings=mine)):
+        assert {name: config[name] for name in mine} == mine
+
+
+def test_settings_of_a_transaction_reach_the_producer() -> None:
+    assert KafkaPlace().producer(**{"transactional.id": "x"})["transactional.id"] == "x"
+
+
+def test_without_any_nothing_that_was_acknowledged_is_lost_and_nothing_comes_twice() -> None:
+    producer, consumer = KafkaPlace().producer(), KafkaPlace().consumer("g")
+    assert producer["enable.idempotence"] is True
+    assert producer["acks"] == "all"
+    assert producer["message.timeout.ms"] == 0
+    assert consumer["isolation.level"] == "read_committed"
+    assert consumer["enable.auto.commit"] is False
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "auto.offset.reset",
+        "delivery.timeout.ms",  # another name of message.timeout.ms
+        "enable.auto.commit",
+        "error_cb",
+        "group.id",
+        "group.protocol",
+        "logger",
+        "message.timeout.ms",
+        "transactional.id",
+    ],
+)
+def test_what_promises_depend_on_cannot_be_set(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"\[kafka.settings\] {name}: .*cannot be set"):
+        KafkaPlace(settings={"linger.ms": "5", name: "1"})
+
+
+@pytest.mark.parametrize("name", ["bootstrap.servers", "metadata.broker.list"])
+def test_servers_stand_in_one_place(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"name the servers in \[kafka\] servers"):
+        KafkaPlace(settings={name: "elsewhere:9092"})
+
+
+def test_tls_and_sasl_reach_every_client() -> None:
+    mine = {
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "me",
+        "sasl.password": "hunter2secret",
+        "enable.ssl.certificate.verification": "false",
+    }
+    place = KafkaPlace(settings=mine)
+    for config in all_kinds(place):
+        assert {name: config[name] for name in mine} == mine
+    Producer(place.producer())
+    Consumer(place.consumer("g")).close()
+
+
+def test_who_we_are_comes_from_the_environment_or_env_file(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (elsewhere / ".env").write_text("KAFKA_USERNAME=from-file\nKAFKA_PASSWORD=hunter2secret\n")
+    place = kafka_place(Settings())
+    assert place.settings["sasl.username"] == "from-file"
+    assert place.settings["sasl.password"] == "hunter2secret"
+    assert "hunter2secret" not in repr(place)
+    monkeypatch.setenv("KAFKA_USERNAME", "from-environment")
+    assert kafka_place(Settings()).settings["sasl.username"] == "from-environment"
+    written = Settings(kafka=KafkaSettings(settings={"sasl.username": "from-settings"}))
+    assert kafka_place(written).settings["sasl.username"] == "from-settings"
+    assert kafka_place(written).settings["sasl.password"] == "hunter2secret"
+
+
+def test_without_credentials_none_are_sent() -> None:
+    assert kafka_place(Settings()).settings == {}
+
+
+def test_a_secret_among_the_settings_is_never_printed() -> None:
+    kafka = KafkaSettings(settings={"sasl.password": "hunter2secret"})
+    assert "hunter2secret" not in repr(Settings(kafka=kafka))
+    assert "hunter2secret" not in repr(kafka_place(Settings(kafka=kafka)))
+
+
+def test_retention_is_for_ever_unless_it_is_set() -> None:
+    place = kafka_place(Settings())
+    assert (place.retention_ms, place.retention_bytes) == (-1, -1)
+    kept = RetentionSettings(age_days=0.5, size_bytes=1_000)
+    place = kafka_place(Settings(retention=kept))
+    assert (place.retention_ms, place.retention_bytes) == (43_200_000, 1_000)
+
+
+def test_a_broker_that_is_not_there_is_told_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mastostream.log.kafka.asking._WAITS_S", (0.5,))
+    servers = f"127.0.0.1:{free_port()}"
+    with pytest.raises(RetriableError, match=f"{servers} cannot be reached .*refused.*start it"):
+        topic_map(KafkaPlace(servers=servers))
+
+
+def test_librdkafka_s_log_goes_to_python_s(caplog: pytest.LogCaptureFixture) -> None:
+    port = free_port()
+    producer = Producer(KafkaPlace(servers=f"127.0.0.1:{port}").producer())
+    deadline = time.monotonic() + 30
+    with caplog.at_level(logging.WARNING, CLIENT_LOG):
+        while not (told := [each for each in caplog.records if str(port) in each.getMessage()]):
+            assert time.monotonic() < deadline, "nothing was logged"
+            producer.poll(0.05)
+    assert {each.name for each in told} == {CLIENT_LOG}
+    assert {each.levelname for each in told} == {"WARNING"}, "the stage goes on"
+
+
+def test_what_it_repeats_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    text = "FAIL [%s] [thrd:x]: x: Connect failed: refused (after %dms in state CONNECT)"
+    with caplog.at_level(logging.WARNING, CLIENT_LOG):
+        for number in range(100):
+            LOGGER.error(text, f"mastostream#producer-{number}", number)
+        LOGGER.error("FAIL [a] [b]: y: Connect failed")
+    assert len(caplog.records) == 2
+
+
+def test_what_it_tries_again_and_what_it_does_not_know_warns_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING, CLIENT_LOG):
+        LOGGER.warning("GETPID [a] [b]: Coordinator load in progress: retrying")
+        LOGGER.warning("CONFWARN [a] [b]: Configuration property x is a producer property")
+    assert not caplog.records
+    with caplog.at_level(logging.INFO, CLIENT_LOG):
+        LOGGER.warning("GETPID [a] [b]: Coordinator load in progress: retrying")
+    assert [each.levelname for each in caplog.records] == ["INFO"]
