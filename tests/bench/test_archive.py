@@ -24,7 +24,7 @@ from mastostream.testing.simulator import generate_statuses
 LEAST = 0.8
 BATCH = 1_000
 RECORDS = 10_000
-ROUNDS = 5
+ROUNDS = 15
 
 
 @pytest.fixture(scope="module")

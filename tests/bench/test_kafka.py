@@ -277,5 +277,6 @@ def delays_s(bench: Bench) -> list[float]:
         if message is not None:
             assert message.error() is None, message.error()
             found.append(time.monotonic() - sent_s[message.key()])
+    producer.flush()
     consumer.close()
     return found[RATE_PER_S:]  # without the first second

@@ -3,7 +3,7 @@
 import gzip
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -85,34 +85,36 @@ def is_settled(address: str, topic: str) -> bool:
     return ends[0] == ends[1]
 
 
-def has_caught_up(address: str, readers: Mapping[str, int] = READERS) -> bool:
-    """Whether engine and archive, then the index, have committed the ends of their topics."""
-    admin = AdminClient({"bootstrap.servers": address})
+def ends(address: str, topics: Collection[str] = tuple(READERS)) -> dict[str, int]:
+    """The ends of all partitions of each of these topics, added up."""
     with closing(Consumer({"bootstrap.servers": address, "group.id": "the-count"})) as consumer:
-        for topic, count in readers.items():
-            end = _end(consumer, topic)
-            if sum(_committed(admin, topic)) < count * end or not end:
-                return False
-    return True
+        return {topic: _end(consumer, topic) for topic in topics}
 
 
-def _end(consumer: Consumer, topic: str) -> int:
-    """The ends of all partitions, added up."""
-    there = consumer.list_topics(topic, timeout=60).topics[topic].partitions
-    ends = [
-        consumer.get_watermark_offsets(TopicPartition(topic, each), timeout=60) for each in there
-    ]
-    return sum(end for _, end in ends)
-
-
-def _committed(admin: AdminClient, topic: str) -> Iterator[int]:
-    """What groups have committed; those of windowed analyses keep their positions elsewhere."""
+def has_come_to(address: str, wanted: Mapping[str, int]) -> bool:
+    """Whether all who read these topics have committed that they are so far."""
+    admin = AdminClient({"bootstrap.servers": address})
+    committed: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for group in admin.list_consumer_groups(request_timeout=60).result().valid:
         asked = [ConsumerGroupTopicPartitions(group.group_id)]
         answers = admin.list_consumer_group_offsets(asked, request_timeout=60)
         for place in answers[group.group_id].result().topic_partitions:
-            if place.topic == topic:
-                yield place.offset
+            committed[place.topic][group.group_id] += place.offset
+    return all(
+        sum(offset >= end for offset in committed[topic].values()) == READERS[topic]
+        for topic, end in wanted.items()
+    )
+
+
+def has_caught_up(address: str) -> bool:
+    """Whether engine and archive, and then the index, have done all that there is."""
+    return all(has_come_to(address, ends(address, [topic])) for topic in READERS)
+
+
+def _end(consumer: Consumer, topic: str) -> int:
+    there = consumer.list_topics(topic, timeout=60).topics[topic].partitions
+    places = [TopicPartition(topic, each) for each in there]
+    return sum(consumer.get_watermark_offsets(each, timeout=60)[1] for each in places)
 
 
 class _Head(msgspec.Struct):

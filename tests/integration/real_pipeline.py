@@ -29,14 +29,14 @@ from mastostream.testing.simulator.texts import TAGS
 from mastostream.testing.temporary import temporary_server
 from mastostream.testing.trial import PRODUCT
 
-from .real_count import Count, Servers, count, has_caught_up
+from .real_count import Count, Servers, count, ends, has_caught_up, has_come_to
 
 PATIENCE_S: Final = 240.0
 _AT_ONCE: Final = 20
 OVERLAPS: Final = 16
 """One of so many in a row reaches back by 32 times the time between two: half an hour here."""
 
-HOUR_MS: Final = 3_600_000
+HOUR_S: Final = 3_600.0
 START_MS: Final = 1_750_000_000_000
 INDEX: Final = (ENGAGEMENT, HASHTAGS, "mastostream-tombstones")
 
@@ -273,10 +273,20 @@ class Pipeline:
         self.workers.until(lambda: len(self._remembered("SELECT * FROM cursors")) == wanted)
         self._since_ms = self.clock.now_ms()
 
-    def go_on(self, until_ms: int) -> None:
+    def go_on(self, seconds: float) -> None:
+        """Let so much time pass, simulated."""
+        until_ms = self.clock.now_ms() + seconds * 1_000
         self.workers.until(lambda: self.clock.now_ms() >= until_ms)
 
-    def end(self) -> "Count":
+    def flows(self) -> None:
+        """Wait until what is collected from now on has come to its end."""
+        address = self.servers.kafka.address
+        stream = ends(address)[STREAM]
+        self.workers.until(lambda: ends(address)[STREAM] > stream + 20)
+        now = ends(address)
+        self.workers.until(lambda: has_come_to(address, now))
+
+    def end(self) -> Count:
         """Let the pipeline come to its end, end it, and count."""
         until_ms = self.clock.now_ms()
         before = dict(self._remembered("SELECT timeline, number FROM overlaps"))
@@ -334,8 +344,8 @@ def pipeline(folder: Path, servers: Servers, scene: Scene) -> Iterator[Pipeline]
             "MASTOSTREAM_COLLECT_REQUEST_TIMEOUT_S": "5",
             "MASTOSTREAM_COLLECT_OVERLAP_S": "60",
             # Real time passes between stages, and it passes 100 times as fast here.
-            "MASTOSTREAM_WINDOWS_DELAY_S": "1200",
-            "MASTOSTREAM_WINDOWS_IDLE_TIMEOUT_S": "3600",
+            "MASTOSTREAM_WINDOWS_DELAY_S": "3600",
+            "MASTOSTREAM_WINDOWS_IDLE_TIMEOUT_S": "7200",
             **{
                 f"ACCESS_TOKEN_127_0_0_1_{site.url.rpartition(':')[2]}": tokens[site.host]
                 for site in sites

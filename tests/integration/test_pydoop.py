@@ -27,7 +27,7 @@ class Pydoop:
     python: Path
     environment: Mapping[str, str]
 
-    def run(self, *arguments: str, cwd: Path, **more: str) -> str:
+    def run(self, *arguments: str, cwd: Path, code: int = 0, **more: str) -> str:
         done = subprocess.run(
             [self.python, *arguments],
             check=False,
@@ -37,8 +37,8 @@ class Pydoop:
             env={**self.environment, **more},
             timeout=PATIENCE_S,
         )
-        assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-        return done.stdout
+        assert done.returncode == code, done.stdout[-5000:] + done.stderr[-5000:]
+        return done.stdout if code == 0 else done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -75,19 +75,28 @@ def test_everything_that_the_archive_promises(
     assert "skipped" not in told
 
 
-def test_the_commands(pydoop: Pydoop, hdfs_server: HdfsServer, tmp_path: Path) -> None:
+def test_the_commands_also_after_a_datanode_was_lost(
+    pydoop: Pydoop, hdfs_server: HdfsServer, tmp_path: Path
+) -> None:
+    def run(*arguments: str, code: int = 0) -> str:
+        program = ("-c", "from mastostream.cli import main; main()")
+        backend = {"MASTOSTREAM_HDFS_BACKEND": "pydoop"}
+        return pydoop.run(*program, *arguments, "--json", cwd=tmp_path, code=code, **backend)
+
     lines = b"".join(b'{"id":"%d"}\n' % number for number in range(300))
     (tmp_path / "statuses.jsonl").write_bytes(lines)
     folder = f"{hdfs_server.url}/test-{uuid.uuid4().hex}"
+    run("replay", "statuses.jsonl")
+    hdfs_server.datanode.stop()
+    try:
+        told = run("archive", "--once", "--folder", folder, code=3)
+        assert f"HDFS cannot serve {folder}" in told
+    finally:
+        hdfs_server.datanode.start()
     for arguments, name, count in (
-        (("replay", "statuses.jsonl"), "records", 300),
         (("archive", "--once", "--rotate-records", "70", "--folder", folder), "archive", 300),
         (("archive", "compact", "--folder", folder), "merged", 5),
         (("archive", "verify", "--folder", folder), "problems", 0),
         (("replay", folder, "--data", "again"), "records", 300),
     ):
-        program = ("-c", "from mastostream.cli import main; main()")
-        told = pydoop.run(
-            *program, *arguments, "--json", cwd=tmp_path, MASTOSTREAM_HDFS_BACKEND="pydoop"
-        )
-        assert json.loads(told.splitlines()[-1])[name] == count
+        assert json.loads(run(*arguments).splitlines()[-1])[name] == count

@@ -13,7 +13,7 @@ from mastostream.ports.clock import ScaledClock, SystemClock
 from mastostream.services import ElasticsearchServer, HdfsServer, KafkaServer
 from mastostream.testing.temporary import temporary_server
 
-from .real_count import check_windows, has_caught_up, is_settled, read_topic, version_of
+from .real_count import check_windows, ends, has_come_to, is_settled, read_topic, version_of
 from .real_pipeline import (
     ANALYZE,
     COUNT,
@@ -34,6 +34,7 @@ from .real_pipeline import (
 )
 
 KILLS = 30
+SPEED = 60.0
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_kill_9_of_any_process_at_random_moments_loses_and_repeats_nothing(
     servers: Servers, tmp_path: Path
 ) -> None:
     settings = {"MASTOSTREAM_ARCHIVE_ROTATE_S": "240"}
-    scene = Scene(speed=60.0, habits=PUNCTUAL, settings=settings)
+    scene = Scene(speed=SPEED, habits=PUNCTUAL, settings=settings)
     with pipeline(tmp_path, servers, scene) as running:
         running.begin()
         kill_at_random(running.workers, running.workers.all, KILLS, random.Random(7))
@@ -71,6 +72,36 @@ def has_partitions(worker: Worker) -> bool:
 def leads(worker: Worker) -> bool:
     """Whether it has taken the windows over."""
     return any(line.endswith(": leads") for line in worker.told().splitlines())
+
+
+def test_servers_that_go_away_and_engines_that_come_and_go_lose_and_repeat_nothing(
+    servers: Servers, tmp_path: Path
+) -> None:
+    """No process ends by itself meanwhile."""
+    settings = {"MASTOSTREAM_ARCHIVE_ROTATE_S": "240"}
+    scene = Scene(speed=SPEED, habits=PUNCTUAL, settings=settings)
+    kafka, elasticsearch, hdfs = servers.kafka, servers.elasticsearch, servers.hdfs
+    with pipeline(tmp_path, servers, scene) as running:
+        running.begin()
+        running.flows()
+        for server, off_s in (
+            (kafka, 20.0),
+            (elasticsearch, 10.0),
+            (hdfs.datanode, 10.0),
+            (hdfs.namenode, 3.0),
+        ):
+            server.stop()
+            running.go_on(off_s * SPEED)
+            server.start()
+            running.flows()
+        for number in range(2):
+            other = running.workers.add(f"analyze-{number}", *ANALYZE).start()
+            running.workers.until(lambda worker=other: has_partitions(worker))
+            running.flows()
+            other.kill() if number else other.end()
+            running.flows()
+        count = running.end()
+    assert len(count.new_keys) > 500
 
 
 def test_exactly_once_is_exactly_once(kafka: KafkaServer, tmp_path: Path) -> None:
@@ -92,7 +123,7 @@ def test_exactly_once_is_exactly_once(kafka: KafkaServer, tmp_path: Path) -> Non
                 first.kill()
                 first.start()
                 feed.go_on(500)
-        workers.until(lambda: has_caught_up(kafka.address, {STREAM: 1}))
+        workers.until(lambda: has_come_to(kafka.address, ends(kafka.address, [STREAM])))
         until(lambda: is_settled(kafka.address, ENGAGEMENT))
         for worker in workers.all:
             worker.end()

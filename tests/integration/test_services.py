@@ -46,10 +46,10 @@ def java() -> None:
 
 
 class Services:
-    """The command, with a folder and ports of its own."""
+    """The command, with ports of its own, and a folder whose name asks for trouble."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="mastostream-services-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="mastostream sérvers "))
         self.folder.chmod(0o755)  # Elasticsearch may run as another user
         self.ports: dict[str, int] = {}
         for name in ("kafka", "hdfs", "hdfs-http", "elasticsearch"):

@@ -60,7 +60,11 @@ def test_ctrl_c_ends_it_cleanly() -> None:
         if len(told) == 1:
             signal.pthread_kill(main, signal.SIGINT)
 
-    run([stage], clock=SystemClock(), every_s=0.0, tell=tell)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background: ignored
+    try:
+        run([stage], clock=SystemClock(), every_s=0.0, tell=tell)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert told[-1] == "count stopped, 5 records"
     assert (stage.finished, stage.closed) == (1, 1)
 

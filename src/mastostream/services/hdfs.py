@@ -161,8 +161,8 @@ class HdfsServer(Service):
         site: dict[str, object] = {
             "dfs.namenode.rpc-address": f"{HOST}:{self._ports['hdfs']}",
             "dfs.namenode.http-address": f"{HOST}:{self._ports['hdfs-http']}",
-            "dfs.namenode.name.dir": (self.folder / "namenode").as_uri(),
-            "dfs.datanode.data.dir": (self.folder / "datanode").as_uri(),
+            "dfs.namenode.name.dir": self.folder / "namenode",
+            "dfs.datanode.data.dir": self.folder / "datanode",
             "dfs.datanode.hostname": "localhost",
             "dfs.replication": 1,
             "dfs.permissions.enabled": "false",
@@ -182,7 +182,7 @@ class HdfsServer(Service):
         """Prepare the NameNode's storage: whole, or not at all."""
         part = names.with_name("namenode.part")
         shutil.rmtree(part, ignore_errors=True)
-        place = f"-Ddfs.namenode.name.dir={part.as_uri()}"
+        place = f"-Ddfs.namenode.name.dir={part}"
         tool = [f"{_CLASSES}.namenode.NameNode", place, "-format", "-nonInteractive"]
         run_tool([*java, *tool], "HDFS cannot be formatted")
         part.rename(names)

@@ -101,10 +101,17 @@ class KafkaServer(Service):
         shutil.rmtree(part, ignore_errors=True)
         properties = self.folder / "format.properties"
         self._write(properties, part)
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = ["kafka.tools.StorageTool", "format", "-t", cluster]
+        tool = ["kafka.tools.StorageTool", "format", "-t", new_cluster_id()]
         run_tool([*java, *tool, "-c", str(properties)], "Kafka's storage cannot be formatted")
         part.rename(self.folder / "data")
+
+
+def new_cluster_id() -> str:
+    """Return a random id as Kafka makes them: one that cannot be taken for an option."""
+    while True:
+        found = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not found.startswith("-"):
+            return found
 
 
 def _escaped(value: object) -> str:

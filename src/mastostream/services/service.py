@@ -1,6 +1,7 @@
 """A service: one or several servers that are started, watched and ended together."""
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,8 +26,9 @@ PATIENCE_S: Final = 300.0
 """How long a server may take to get ready. On two cores Elasticsearch took 8 s; 45 s while others
 were busy there, too."""
 
-_UNFIT: Final = frozenset("':,;$`\\\"*\n\r")
-"""In a path: they separate lists in Java's and the servers' settings, or mean something to bash."""
+_UNFIT: Final = re.compile(r"""[':,;$`\\"*?%=<>|{}\[\]\x00-\x1f\x7f]""")
+"""In a path: they separate lists in Java's and the servers' settings, or mean something to bash.
+Of the others tried were letters that are not ASCII, spaces and ``()&#@!~+``."""
 
 _PORT_PATIENCE_S: Final = 2.0
 _POLL_S: Final = 0.1
@@ -312,11 +314,11 @@ class Service:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold the folder, which is made where it is missing."""
-        unfit = next((each for each in str(self.folder) if each in _UNFIT), None)
+        unfit = _UNFIT.search(str(self.folder))
         if unfit is not None:
             raise ConfigurationError(
-                f"the servers cannot work in {self.folder}, as its path holds {unfit!r}: choose "
-                "another --folder"
+                f"the servers cannot work in {str(self.folder)!r}, as its path holds "
+                f"{unfit[0]!r}: choose another --folder"
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

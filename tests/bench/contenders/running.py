@@ -137,6 +137,7 @@ def run(bench: Bench, contender: Contender, posts: int) -> Speed:
             "bootstrap.servers": bench.servers,
             "compression.type": "lz4",
             "transactional.id": group,
+            "log_level": 2,  # that its coordinator has just begun is no news
             "transaction.timeout.ms": 5 * PATIENCE_S * 1000,
         }
     )

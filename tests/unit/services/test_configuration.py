@@ -1,6 +1,7 @@
 """What each server is told: read back as the server would read it."""
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from mastostream.services import (
     open_service,
     unprivileged,
 )
+from mastostream.services.kafka import new_cluster_id
 
 
 def properties(path: Path) -> dict[str, str]:
@@ -107,7 +109,7 @@ def test_hdfs_listens_on_loopback_and_keeps_one_copy(folder: Path) -> None:
     assert {value.partition(":")[0] for value in addresses.values()} == {"127.0.0.1"}
     assert len(addresses) == len(set(addresses.values())) == 5
     assert addresses["dfs.namenode.rpc-address"] == "127.0.0.1:12345"
-    assert found["dfs.namenode.name.dir"] == (folder / "namenode").as_uri()
+    assert found["dfs.namenode.name.dir"] == str(folder / "namenode")
     assert (found["dfs.replication"], found["dfs.permissions.enabled"]) == ("1", "false")
     assert found["dfs.blocksize"] == "1048576"
     assert (server.url, server.webhdfs_url) == ("hdfs://localhost:12345", "http://localhost:12346")
@@ -145,6 +147,13 @@ def test_own_settings_win_and_are_escaped(folder: Path) -> None:
     assert found["listeners"].encode("utf-16", "surrogatepass").decode("utf-16") == own["listeners"]
     assert found["auto.create.topics.enable"] == "true"
     assert path.read_text("ascii").count("listeners=") == 2  # of these one is advertised.listeners
+
+
+def test_a_cluster_id_is_never_taken_for_an_option() -> None:
+    """Of random ids one in 64 would begin with a minus sign."""
+    found = {new_cluster_id() for _ in range(2_000)}
+    assert len(found) == 2_000
+    assert all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{21}", each) for each in found)
 
 
 def test_internal_ports_stay_while_they_are_free(folder: Path) -> None:

@@ -164,7 +164,9 @@ def test_a_full_disk_is_an_error_before_anything_is_done(
     assert service.prepared == 0
 
 
-@pytest.mark.parametrize("name", ["a:b", "a,b", "it's", "a$b", "a\nb"])
+@pytest.mark.parametrize(
+    "name", ["a:b", "a,b", "it's", "a$b", "a%20b", "a=b", "[a]", "a\nb", "a\x1b[2Jb"]
+)
 def test_a_folder_that_the_servers_cannot_use_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigurationError, match="its path holds"):
         Listener(tmp_path / name).start()
@@ -172,7 +174,7 @@ def test_a_folder_that_the_servers_cannot_use_is_refused(tmp_path: Path, name: s
 
 
 def test_a_folder_with_spaces_and_letters_is_fine(tmp_path: Path) -> None:
-    service = Listener(tmp_path / "my sérvers (1)", port=free_port())
+    service = Listener(tmp_path / "my sérvers (1) &#@!~+", port=free_port())
     try:
         assert service.start()
         assert service.state == "running"

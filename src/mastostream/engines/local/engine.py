@@ -192,14 +192,12 @@ class LocalEngine:
     def _process_chunk(self, records: Sequence[Record], now_ms: int) -> None:
         batch: list[Decoded] = [(record, decode(record.value)) for record in records]
         first_host = self._outputs[self._hosts[0].analysis.name]
-        posts = 0
         for record, item in batch:
             if type(item) is Post:
-                posts += 1
+                self.stats.posts += 1
             elif type(item) is Rejected and self._is_new_to_all(record):
                 self.stats.rejected += 1
                 first_host.append(dead_letter(record, "analyze", item.reasons, now_ms))
-        self.stats.posts += posts
         ends = {record.partition: record.offset + 1 for record in records}
         for host in self._hosts:
             self._outputs[host.analysis.name] += host.apply(_after(host.positions, batch), now_ms)

@@ -105,12 +105,13 @@ class Partitions:
         here = [TopicPartition(self._topic, partition) for partition in self.positions]
         with translated(self._place):
             self.consumer.pause(here)
-            message = self.consumer.poll(0)
+            try:
+                message = self.consumer.poll(0)
+            finally:
+                # Also those that have gone meanwhile: they would come back paused.
+                self.consumer.resume(here)
         if message is not None:  # a notice, or a record that was on its way: read it again later
             self._take_back(message)
-        with translated(self._place):
-            still = [each for each in here if each.partition in self.positions]
-            self.consumer.resume(still)
 
     def to_the_end(
         self, max_records: int, *, of: Collection[int] | None = None, with_open: bool = False

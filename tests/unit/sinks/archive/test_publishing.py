@@ -5,9 +5,13 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
+import pytest
+
 from mastostream.exceptions import RetriableError
 from mastostream.ports.clock import SystemClock
 from mastostream.sinks.archive import FileArchive
+from mastostream.sinks.archive.naming import new_writer_name
+from mastostream.sinks.archive.publishing import TakenOverError, publish
 from mastostream.testing.conformance.archive import records_of
 
 from .faulty import Faulty
@@ -96,3 +100,42 @@ def test_never_do_two_files_keep_the_same_records(tmp_path: Path) -> None:
         assert sum(won) == len(found), order
         assert not found or found[0] in (VALUES[:4], VALUES[:5])
     assert outcomes == {(True, False), (False, True), (False, False)}
+
+
+def names_of(*spans: tuple[int, int]) -> list[str]:
+    return [f"t+00000+{first:020}-{last:020}.jsonl" for first, last in spans]
+
+
+@pytest.mark.parametrize(
+    ("there", "works"),
+    [
+        ([(0, 1), (2, 3), (4, 5)], True),
+        ([(2, 3), (4, 5), (6, 6)], True),
+        ([(2, 3), (5, 5)], False),
+        ([(3, 3), (4, 5)], False),
+        ([(2, 3)], False),
+        ([], False),
+        ([(2, 5)], False),
+        ([(0, 3), (4, 5)], False),
+        ([(2, 3), (4, 6)], False),
+        ([(0, 9)], False),
+        ([(2, 3), (2, 4), (4, 5)], False),
+    ],
+)
+def test_what_was_merged_replaces_whole_files_that_are_all_there(
+    tmp_path: Path, there: list[tuple[int, int]], works: bool
+) -> None:
+    place = place_of(tmp_path)
+    folder = tmp_path / "t"
+    folder.mkdir()
+    temporary = folder / new_writer_name("t", 0, 2, compacting=True)
+    (target,) = names_of((2, 5))
+    for name in (*names_of(*there), temporary.name):
+        (folder / name).write_bytes(b"{}\n")
+    if works:
+        publish(place, str(temporary), str(folder / target), compacting=True)
+        assert (folder / target).exists()
+    else:
+        with pytest.raises(TakenOverError):
+            publish(place, str(temporary), str(folder / target), compacting=True)
+        assert temporary.exists()

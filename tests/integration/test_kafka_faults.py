@@ -1,0 +1,220 @@
+"""The log on a real Kafka when something goes wrong in the middle."""
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from mastostream import Account, Analysis, Post, Stamp, encode
+from mastostream.core.windows import WindowState
+from mastostream.engines.local import LocalEngine
+from mastostream.exceptions import FatalError, RetriableError
+from mastostream.log.kafka import (
+    KafkaEngineLog,
+    KafkaLogReader,
+    KafkaLogWriter,
+    KafkaPlace,
+    KafkaSharedReader,
+    KafkaWindowLog,
+    ensure_topics,
+)
+from mastostream.log.kafka.windows import WINDOWS
+from mastostream.ports.clock import SystemClock
+from mastostream.ports.log import Commit, EngineLog, LogReader, NewRecord, Progress, Record
+from mastostream.services import KafkaServer
+from mastostream.testing.conformance.log import new_topic, read_all
+
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
+PATIENCE_S = 120.0
+
+
+@pytest.fixture
+def place(kafka_server: KafkaServer) -> KafkaPlace:
+    return KafkaPlace(servers=kafka_server.address, group=f"test-{uuid.uuid4().hex}", partitions=2)
+
+
+@pytest.fixture
+def topic(place: KafkaPlace) -> Iterator[str]:
+    """The input, with 50 posts."""
+    topic = new_topic()
+    with closing(KafkaLogWriter(place)) as writer:
+        writer.append([NewRecord(topic, f"k{number}", post(number)) for number in range(50)])
+        yield topic
+
+
+def post(number: int) -> bytes:
+    stamp = Stamp(key=f"k{number}", observed_at=NOW)
+    account = Account(acct="someone")
+    return encode(Post(id=str(number), created_at=NOW, account=account, mastostream=stamp))
+
+
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come true"
+
+
+def some(reader: LogReader) -> list[Record]:
+    """Read until something comes."""
+    found: list[Record] = []
+    until(lambda: found.extend(reader.read(100, 0.2)) or found)
+    return found
+
+
+def numbers(place: KafkaPlace, topic: str) -> list[str]:
+    with closing(KafkaLogReader(place, topic=topic, group=new_topic())) as reader:
+        return sorted(str(record.key) for record in read_all(reader))
+
+
+def test_a_topic_that_was_just_made_can_be_used_at_once(place: KafkaPlace) -> None:
+    for _ in range(20):
+        topic = new_topic()
+        assert ensure_topics(place, [topic]) == (topic,)
+        client = AdminClient({"bootstrap.servers": place.servers})
+        there = client.list_topics(timeout=10).topics
+        assert {each.leader for each in there[topic].partitions.values()} == {1}
+
+
+def test_what_was_read_before_an_error_is_read_again(
+    place: KafkaPlace, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(KafkaSharedReader(place, topic=topic, group=new_topic())) as reader:
+        found = [record.value for record in some(reader)]
+        offsets = reader._partitions._offsets  # type: ignore[union-attr]
+
+        def end(*_: object, **__: object) -> dict[int, int]:
+            raise RetriableError("not now")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(offsets, "end", end)
+            with pytest.raises(RetriableError):
+                reader.read(100, 0.0)
+        found += [record.value for record in read_all(reader)]
+    assert sorted(found) == sorted(post(number) for number in range(50))
+
+
+def test_a_reader_whose_partitions_move_while_it_waits_goes_on_afterwards(
+    place: KafkaPlace, topic: str
+) -> None:
+    group = new_topic()
+    with closing(KafkaSharedReader(place, topic=topic, group=group)) as first:
+        some(first)
+        for _ in range(2):
+            generation = first.generation
+            with closing(KafkaSharedReader(place, topic=topic, group=group)) as second:
+                until(lambda: first.read(0, 0.0) or second.read(0, 0.0) or second.positions)
+            until(lambda: first.read(0, 0.0) or len(first.positions) == 2)
+            assert first.generation > generation
+        later = {post(number) for number in range(50, 60)}
+        with closing(KafkaLogWriter(place)) as writer:
+            writer.append(
+                [NewRecord(topic, str(number), value) for number, value in enumerate(later)]
+            )
+        found: set[bytes] = set()
+        until(lambda: found.update(each.value for each in some(first)) or later <= found)
+
+
+def test_outputs_that_kafka_refuses_are_not_counted_as_done(place: KafkaPlace, topic: str) -> None:
+    """The next engine does them again, however the one before ended."""
+    output = new_topic()
+    client = AdminClient({"bootstrap.servers": place.servers})
+    small = NewTopic(output, 1, 1, config={"max.message.bytes": "1000"})
+    client.create_topics([small])[output].result(30)
+
+    def engine() -> EngineLog:
+        return KafkaEngineLog(place, topic=topic, group=output)
+
+    def read(log: EngineLog) -> int:
+        found: list[Record] = []
+        until(lambda: found.extend(log.read({}, 100, 0.2)) or len(found) == 50)
+        return len(found)
+
+    with closing(engine()) as log:
+        read(log)
+        with pytest.raises(FatalError, match=r"raise max\.message\.bytes"):
+            log.commit(Commit(records=[NewRecord(output, "k", os.urandom(5_000))], progress={}))
+    with closing(engine()) as log:
+        assert read(log) == 50
+
+
+def test_an_engine_that_was_too_slow_gives_up_what_another_has_done(
+    place: KafkaPlace, topic: str
+) -> None:
+    """Exactly once: its transaction is refused, and it goes on with the next posts."""
+    output, clock = new_topic(), SystemClock()
+    quick = KafkaPlace(
+        servers=place.servers,
+        group=place.group,
+        partitions=2,
+        settings={"session.timeout.ms": "6000", "max.poll.interval.ms": "6000"},
+    )
+    others: list[LocalEngine] = []
+
+    def engine(function: Callable[[Post], object]) -> LocalEngine:
+        log = KafkaEngineLog(quick, topic=topic, group=output, delivery="exactly-once")
+        return LocalEngine(
+            log, [Analysis(name="keys", topic=output, function=function)], clock=clock
+        )
+
+    def keys(post: Post) -> object:
+        return {"key": post.key}
+
+    def keys_later(post: Post) -> object:
+        if not others:
+            others.append(engine(keys))
+            until(lambda: others[0].step(0.2) >= 0 and others[0].stats.posts >= 50)
+            others[0].close()
+        return keys(post)
+
+    slow = engine(keys_later)
+    refused = 0
+
+    def step() -> int:
+        nonlocal refused
+        try:
+            return slow.step(0.2)
+        except RetriableError:
+            refused += 1
+            return 0
+
+    with closing(slow), closing(KafkaLogWriter(place)) as writer:
+        until(lambda: step() is None or refused)
+        writer.append([NewRecord(topic, f"k{number}", post(number)) for number in range(50, 60)])
+        until(lambda: step() >= 0 and len(numbers(place, output)) >= 60)
+    assert numbers(place, output) == sorted(f"k{number}" for number in range(60))
+    assert refused == 1
+
+
+def test_windows_are_found_again_while_another_analysis_is_in_the_middle_of_its_commit(
+    place: KafkaPlace, topic: str
+) -> None:
+    def leading() -> EngineLog:
+        log = KafkaWindowLog(place, topic=topic, analysis="count")
+        generation = log.generation
+        until(lambda: log.read({}, 1, 0.2) or log.generation > generation)
+        return log
+
+    def commit(log: EngineLog, position: int) -> None:
+        progress = Progress(positions={0: position}, windows=WindowState())
+        log.commit(Commit(records=(), progress={"count": progress}))
+
+    other = Producer({"bootstrap.servers": place.servers, "transactional.id": new_topic()})
+    with closing(leading()) as log:
+        commit(log, 1)
+        other.init_transactions(30)
+        other.begin_transaction()
+        other.produce(WINDOWS, b"{}", "other/clock", partition=0)
+        other.flush(30)
+        commit(log, 2)
+    committing = threading.Timer(2.0, other.commit_transaction)
+    committing.start()
+    with closing(leading()) as log:
+        assert log.restore(["count"])["count"].positions == {0: 2}
+    committing.join()
