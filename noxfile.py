@@ -63,7 +63,7 @@ def tests(session: nox.Session, versions: str) -> None:
 @nox.session
 def integration(session: nox.Session) -> None:
     """The whole pipeline, against servers that were not written here, and killed at random."""
-    sync(session, "integration", extras=CLIENTS)
+    sync(session, "integration", extras=(*CLIENTS, "flink"))  # flink: below Python 3.13
     session.run("pytest", "tests/integration", "--timeout=900", *session.posargs)
 
 

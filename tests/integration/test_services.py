@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,6 +93,7 @@ def all_three() -> Iterator[Services]:
     yield found
     found.run("down")
     assert found.pids() == []
+    shutil.rmtree(found.folder)
 
 
 @pytest.fixture
@@ -100,6 +102,7 @@ def services() -> Iterator[Services]:
     yield found
     found.run("down")
     assert found.pids() == []
+    shutil.rmtree(found.folder)
 
 
 def wait_until(holds: Callable[[], object]) -> None:

@@ -65,6 +65,10 @@ class FileSystem(Protocol):
     def address(self) -> str:
         """What stands before a path in messages: ``hdfs://host:port``, empty for this machine."""
 
+    @property
+    def notices_damage(self) -> bool:
+        """Whether reading fails where bytes are not what was written: it keeps checksums."""
+
     def list(self, folder: str) -> "Sequence[FileFacts]":
         """Return what is directly in a folder, in any order; nothing where there is no folder."""
 

@@ -177,7 +177,7 @@ def _combine_lines(
     filesystem: FileSystem, listing: Listing, group: Sequence[ArchiveFile], file: NewFile
 ) -> tuple[str | None, str]:
     """Write all lines; return the checksum that has to be kept, and what the content is."""
-    writer = JsonLines(file, group[0].compression)
+    writer = JsonLines(file, group[0].compression, hashing=not filesystem.notices_damage)
     content = hashlib.sha256()
     try:
         for each in group:
@@ -215,7 +215,7 @@ def _combine_tables(
         joined,
     )
 
-    writer = ParquetTables(file, compression)
+    writer = ParquetTables(file, compression, hashing=not filesystem.notices_damage)
     content = hashlib.sha256()
     waiting: list[Any] = []
     try:

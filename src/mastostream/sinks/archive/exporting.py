@@ -55,7 +55,7 @@ def export_lines(
     target.make_folder(parent or "/")
     temporary = f"{parent}/_{name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
     raw = target.create(temporary)
-    writer = JsonLines(raw, compression_of(name))
+    writer = JsonLines(raw, compression_of(name), hashing=False)
     count = 0
     try:
         for file in files:

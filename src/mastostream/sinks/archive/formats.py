@@ -81,16 +81,24 @@ class RecordWriter(Protocol):
     def finish(self) -> str | None:
         """Write what is left. The file stays open.
 
-        Returns the SHA-256 of the file's bytes, in hexadecimal, where the format itself would not
-        notice that they have changed.
+        Returns the SHA-256 of the file's bytes, in hexadecimal, where nothing else would notice
+        that they have changed.
         """
 
     def give_up(self) -> None:
         """Forget what is left: the file is not wanted any more. Never raises."""
 
 
-def record_writer(form: Format, compression: Compression, file: NewFile) -> RecordWriter:
+def record_writer(
+    form: Format, compression: Compression, file: NewFile, *, hashing: bool
+) -> RecordWriter:
     """Return what writes records into a file.
+
+    Args:
+        form: of the file.
+        compression: of lines, or of pages.
+        file: left open.
+        hashing: whether nobody else would notice that the file's bytes have changed.
 
     Raises:
         MissingExtraError: Parquet needs an extra that is not installed.
@@ -100,8 +108,8 @@ def record_writer(form: Format, compression: Compression, file: NewFile) -> Reco
             ParquetRecords,
         )
 
-        return ParquetRecords(file, compression)
-    return JsonLines(file, compression)
+        return ParquetRecords(file, compression, hashing=hashing)
+    return JsonLines(file, compression, hashing=hashing)
 
 
 class JsonLines:
@@ -110,8 +118,8 @@ class JsonLines:
     gzip and zstd keep a checksum of what they hold; plain lines get one beside them.
     """
 
-    def __init__(self, file: NewFile, compression: Compression) -> None:
-        self._gate = Gate(file, hashing=compression == "none")
+    def __init__(self, file: NewFile, compression: Compression, *, hashing: bool) -> None:
+        self._gate = Gate(file, hashing=hashing and compression == "none")
         self._stream = compressed(cast("IO[bytes]", self._gate), compression, "wb")
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0

@@ -108,8 +108,8 @@ def _columns(post: Post) -> dict[str, object]:
 class ParquetTables:
     """Writes tables of :data:`SCHEMA` into one file, with a checksum of each page."""
 
-    def __init__(self, file: NewFile, compression: Compression) -> None:
-        self._gate = Gate(file, hashing=True)
+    def __init__(self, file: NewFile, compression: Compression, *, hashing: bool) -> None:
+        self._gate = Gate(file, hashing=hashing)
         self._writer = pq.ParquetWriter(
             pa.PythonFile(self._gate, mode="w"),
             SCHEMA,
@@ -122,7 +122,7 @@ class ParquetTables:
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
 
     def finish(self) -> str | None:
-        """Write what makes the file readable; return its SHA-256. The file stays open."""
+        """Write what makes the file readable; return its checksum. The file stays open."""
         self._writer.close()
         return self._gate.digest()
 
@@ -135,8 +135,8 @@ class ParquetTables:
 class ParquetRecords:
     """A :class:`formats.RecordWriter`."""
 
-    def __init__(self, file: NewFile, compression: Compression) -> None:
-        self._tables = ParquetTables(file, compression)
+    def __init__(self, file: NewFile, compression: Compression, *, hashing: bool) -> None:
+        self._tables = ParquetTables(file, compression, hashing=hashing)
         self._rows: list[dict[str, object]] = []
         self._size_bytes = 0
 

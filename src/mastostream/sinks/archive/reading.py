@@ -51,7 +51,7 @@ def opened(filesystem: FileSystem, file: ArchiveFile) -> Counted:
 def check_bytes(filesystem: FileSystem, listing: Listing, file: ArchiveFile) -> None:
     """Compare a file with the checksum beside it, where there is one.
 
-    gzip and zstd have checksums of their own: files of lines get one only where they are plain.
+    gzip and zstd have checksums of their own, and so has HDFS: the others get one.
 
     Raises:
         DamagedError: the file is not what it was.

@@ -186,7 +186,8 @@ class FileArchive:
         temporary = f"{self._root}/{name}"
         raw = self._fs.create(temporary)
         try:
-            writer = record_writer(self._form, self._compression, raw)
+            hashing = not self._fs.notices_damage
+            writer = record_writer(self._form, self._compression, raw, hashing=hashing)
         except BaseException:
             abandon(self._fs, raw, temporary)
             raise

@@ -16,6 +16,7 @@ class Faulty:
     """Folders of this machine, with a say before and after each step that changes something."""
 
     address = ""
+    notices_damage = False
 
     def __init__(self, watch: Watch) -> None:
         self._inner: FileSystem = LocalFiles()

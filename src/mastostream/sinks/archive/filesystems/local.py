@@ -24,6 +24,7 @@ class LocalFiles:
     """
 
     address = ""
+    notices_damage = False
 
     def __init__(self) -> None:
         self._fs = LocalFileSystem(skip_instance_cache=True)

@@ -27,6 +27,8 @@ class NativeHdfs:
     that the file is complete.
     """
 
+    notices_damage = True
+
     def __init__(
         self,
         host: str,

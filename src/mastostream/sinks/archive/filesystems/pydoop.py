@@ -32,6 +32,8 @@ class PydoopHdfs:
     processes must not choose the same one.
     """
 
+    notices_damage = True
+
     def __init__(self, host: str, port: int | None, *, user: str = "") -> None:
         """Start Java; the NameNode is asked at the first call.
 

@@ -33,6 +33,8 @@ class WebHdfs:
     no way to make them write through to their disks.
     """
 
+    notices_damage = True
+
     def __init__(self, url: str, *, user: str = "") -> None:
         """Connect at the first call.
 
