@@ -23,7 +23,7 @@ from elasticsearch.helpers import scan
 from hdfs_native.fsspec import HdfsFileSystem
 
 from mastostream.core.topics import COUNTS, DEAD_LETTERS, ENGAGEMENT, HASHTAGS, LATE, STREAM
-from mastostream.services import ElasticsearchServer, HdfsServer, KafkaServer
+from mastostream.services import ElasticsearchServer, HdfsServer, Service
 from mastostream.testing.simulator import HeldPost
 
 ARCHIVED: Final = re.compile(STREAM + r"\+(\d{5})\+(\d{20})-(\d{20})\.jsonl\.gz")
@@ -35,7 +35,7 @@ READERS: Final = {STREAM: 2, ENGAGEMENT: 1, HASHTAGS: 1}
 class Servers:
     """What a pipeline runs on."""
 
-    kafka: KafkaServer
+    kafka: Service
     elasticsearch: ElasticsearchServer
     hdfs: HdfsServer
 
@@ -91,7 +91,9 @@ def ends(address: str, topics: Collection[str] = tuple(READERS)) -> dict[str, in
         return {topic: _end(consumer, topic) for topic in topics}
 
 
-def has_come_to(address: str, wanted: Mapping[str, int]) -> bool:
+def has_come_to(
+    address: str, wanted: Mapping[str, int], readers: Mapping[str, int] = READERS
+) -> bool:
     """Whether all who read these topics have committed that they are so far."""
     admin = AdminClient({"bootstrap.servers": address})
     committed: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -101,7 +103,7 @@ def has_come_to(address: str, wanted: Mapping[str, int]) -> bool:
         for place in answers[group.group_id].result().topic_partitions:
             committed[place.topic][group.group_id] += place.offset
     return all(
-        sum(offset >= end for offset in committed[topic].values()) == READERS[topic]
+        sum(offset >= end for offset in committed[topic].values()) == readers[topic]
         for topic, end in wanted.items()
     )
 

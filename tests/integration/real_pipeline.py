@@ -23,10 +23,9 @@ from mastostream.core.topics import ENGAGEMENT, HASHTAGS, STREAM
 from mastostream.log.kafka import KafkaLogWriter, KafkaPlace
 from mastostream.ports.clock import ScaledClock
 from mastostream.ports.log import NewRecord
-from mastostream.services import ElasticsearchServer, HdfsServer, KafkaServer
+from mastostream.services import ElasticsearchServer, KafkaServer, Service
 from mastostream.testing.simulator import Fediverse, Habits, Reading, compare, serving
 from mastostream.testing.simulator.texts import TAGS
-from mastostream.testing.temporary import temporary_server
 from mastostream.testing.trial import PRODUCT
 
 from .real_count import Count, Servers, count, ends, has_caught_up, has_come_to
@@ -67,16 +66,8 @@ def until(holds: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
         time.sleep(0.1)
 
 
-@contextmanager
-def empty_servers(elasticsearch: ElasticsearchServer, hdfs: HdfsServer) -> Iterator[Servers]:
-    """A Kafka of their own with the servers of this session, from which old documents go."""
-    with temporary_server(KafkaServer, settings=QUICKER_SESSIONS) as kafka:
-        clear(elasticsearch)
-        yield Servers(kafka=kafka, elasticsearch=elasticsearch, hdfs=hdfs)
-        clear(elasticsearch)
-
-
 def clear(server: ElasticsearchServer) -> None:
+    """Remove the documents of earlier pipelines: their indices have the same names."""
     with closing(Elasticsearch(server.url, request_timeout=60)) as client:
         for name in INDEX:
             for index in client.indices.get(index=f"{name}*", expand_wildcards="all"):
@@ -201,14 +192,12 @@ class Workers:
                 worker.let_go()
 
 
-def kill_at_random(
-    workers: Workers, victims: Sequence[Worker], each: int, rng: random.Random
-) -> None:
-    """Kill each of these so many times: a random one each time, back at once or a little later."""
-    order = [victim for victim in victims for _ in range(each)]
+def kill_at_random(workers: Workers, times: Mapping[Worker, int], rng: random.Random) -> None:
+    """Kill each so many times: a random one each time, back at once or a little later."""
+    order = [worker for worker, count in times.items() for _ in range(count)]
     rng.shuffle(order)
     for victim in order:
-        time.sleep(rng.uniform(0.1, 1.3))
+        time.sleep(rng.uniform(0.1, 1.5))
         workers.look()
         victim.kill()
         time.sleep(rng.choice((0.0, rng.uniform(0.0, 1.0))))
@@ -354,6 +343,8 @@ def pipeline(folder: Path, servers: Servers, scene: Scene) -> Iterator[Pipeline]
         }
         following = [part for site in sites for part in ("--server", site.url)]
         following += [part for tag in TAGS[: scene.tags] for part in ("--tag", tag)]
+        clear(servers.elasticsearch)
+        stack.callback(clear, servers.elasticsearch)
         workers = stack.enter_context(Workers(folder, environment).told())
         yield Pipeline(scene, servers, fediverse, clock, workers, following)
 
@@ -369,7 +360,7 @@ def settings_for(servers: Servers) -> dict[str, str]:
     }
 
 
-def log_settings(kafka: KafkaServer) -> dict[str, str]:
+def log_settings(kafka: Service) -> dict[str, str]:
     """What the commands need to use this broker."""
     return {
         "MASTOSTREAM_DATA": "data",

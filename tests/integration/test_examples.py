@@ -146,8 +146,9 @@ def test_from_mastodon_through_kafka_to_elasticsearch_and_hdfs(pipeline: Pipelin
             running[1:],
         )
     finally:
-        for process in running[1:]:
-            process.send_signal(signal.SIGINT)
+        for process in running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
     for process in running[1:]:
         told, errors = process.communicate(timeout=30)
         assert process.returncode == 0, errors

@@ -23,8 +23,10 @@ from mastostream.log.kafka import (
     KafkaPlace,
     KafkaSharedReader,
     KafkaWindowLog,
+    consuming,
     ensure_topics,
 )
+from mastostream.log.kafka.offsets import Offsets
 from mastostream.log.kafka.windows import WINDOWS
 from mastostream.ports.clock import SystemClock
 from mastostream.ports.log import Commit, EngineLog, LogReader, NewRecord, Progress, Record
@@ -85,17 +87,14 @@ def test_a_topic_that_was_just_made_can_be_used_at_once(place: KafkaPlace) -> No
 def test_what_was_read_before_an_error_is_read_again(
     place: KafkaPlace, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Such as an end that does not come."""
     with closing(KafkaSharedReader(place, topic=topic, group=new_topic())) as reader:
-        found = [record.value for record in some(reader)]
-        offsets = reader._partitions._offsets  # type: ignore[union-attr]
-
-        def end(*_: object, **__: object) -> dict[int, int]:
-            raise RetriableError("not now")
-
+        found = [record.value for record in reader.read(10, 5.0)]
         with monkeypatch.context() as patch:
-            patch.setattr(offsets, "end", end)
-            with pytest.raises(RetriableError):
-                reader.read(100, 0.0)
+            patch.setattr(consuming, "_AT_END_S", 3.0)
+            patch.setattr(Offsets, "end", lambda *_, **__: {0: 1_000, 1: 1_000})
+            with pytest.raises(RetriableError, match="has not given the end"):
+                until(lambda: reader.read(100, 0.0) and False)
         found += [record.value for record in read_all(reader)]
     assert sorted(found) == sorted(post(number) for number in range(50))
 

@@ -123,7 +123,7 @@ def test_records_go_both_ways_and_no_log_shows_the_password(
 
 
 @pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "SASL_SSL"])
-def test_a_wrong_password_is_told_at_once(
+def test_a_wrong_password_is_told(
     secured: Secured, protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KAFKA_PASSWORD", "another-secret")

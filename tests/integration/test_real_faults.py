@@ -26,7 +26,6 @@ from .real_pipeline import (
     Worker,
     Workers,
     clock_settings,
-    empty_servers,
     kill_at_random,
     log_settings,
     pipeline,
@@ -35,30 +34,35 @@ from .real_pipeline import (
 
 KILLS = 30
 SPEED = 60.0
-
-
-@pytest.fixture
-def servers(
-    elasticsearch_server: ElasticsearchServer, hdfs_server: HdfsServer
-) -> Iterator[Servers]:
-    with empty_servers(elasticsearch_server, hdfs_server) as servers:
-        yield servers
+SCENE = Scene(
+    speed=SPEED,
+    habits=PUNCTUAL,
+    # Files that stay open for some seconds, so that there is something to lose.
+    settings={"MASTOSTREAM_ARCHIVE_ROTATE_S": "240"},
+)
 
 
 @pytest.fixture
 def kafka() -> Iterator[KafkaServer]:
+    """A broker without topics."""
     with temporary_server(KafkaServer, settings=QUICKER_SESSIONS) as kafka:
         yield kafka
+
+
+@pytest.fixture
+def servers(
+    elasticsearch_server: ElasticsearchServer, hdfs_server: HdfsServer, kafka: KafkaServer
+) -> Servers:
+    return Servers(kafka=kafka, elasticsearch=elasticsearch_server, hdfs=hdfs_server)
 
 
 def test_kill_9_of_any_process_at_random_moments_loses_and_repeats_nothing(
     servers: Servers, tmp_path: Path
 ) -> None:
-    settings = {"MASTOSTREAM_ARCHIVE_ROTATE_S": "240"}
-    scene = Scene(speed=SPEED, habits=PUNCTUAL, settings=settings)
-    with pipeline(tmp_path, servers, scene) as running:
+    with pipeline(tmp_path, servers, SCENE) as running:
         running.begin()
-        kill_at_random(running.workers, running.workers.all, KILLS, random.Random(7))
+        times = dict.fromkeys(running.workers.all, KILLS) | {running.counter: KILLS // 3}
+        kill_at_random(running.workers, times, random.Random(7))
         count = running.end()
     assert len(count.new_keys) > 500
 
@@ -78,28 +82,26 @@ def test_servers_that_go_away_and_engines_that_come_and_go_lose_and_repeat_nothi
     servers: Servers, tmp_path: Path
 ) -> None:
     """No process ends by itself meanwhile."""
-    settings = {"MASTOSTREAM_ARCHIVE_ROTATE_S": "240"}
-    scene = Scene(speed=SPEED, habits=PUNCTUAL, settings=settings)
     kafka, elasticsearch, hdfs = servers.kafka, servers.elasticsearch, servers.hdfs
-    with pipeline(tmp_path, servers, scene) as running:
+    with pipeline(tmp_path, servers, SCENE) as running:
         running.begin()
-        running.flows()
-        for server, off_s in (
-            (kafka, 20.0),
-            (elasticsearch, 10.0),
-            (hdfs.datanode, 10.0),
-            (hdfs.namenode, 3.0),
+        for away, off_s in (
+            ([kafka], 20.0),
+            ([elasticsearch, hdfs.datanode], 8.0),
+            ([hdfs.namenode], 2.0),
         ):
-            server.stop()
+            for server in away:
+                server.stop()
             running.go_on(off_s * SPEED)
-            server.start()
+            for server in reversed(away):
+                server.start()
             running.flows()
         for number in range(2):
             other = running.workers.add(f"analyze-{number}", *ANALYZE).start()
             running.workers.until(lambda worker=other: has_partitions(worker))
-            running.flows()
+            running.go_on(3.0 * SPEED)
             other.kill() if number else other.end()
-            running.flows()
+            running.go_on(3.0 * SPEED)
         count = running.end()
     assert len(count.new_keys) > 500
 
@@ -123,7 +125,9 @@ def test_exactly_once_is_exactly_once(kafka: KafkaServer, tmp_path: Path) -> Non
                 first.kill()
                 first.start()
                 feed.go_on(500)
-        workers.until(lambda: has_come_to(kafka.address, ends(kafka.address, [STREAM])))
+        workers.until(
+            lambda: has_come_to(kafka.address, ends(kafka.address, [STREAM]), {STREAM: 1})
+        )
         until(lambda: is_settled(kafka.address, ENGAGEMENT))
         for worker in workers.all:
             worker.end()
@@ -143,7 +147,7 @@ def test_windows_close_once_whoever_leads(kafka: KafkaServer, tmp_path: Path) ->
         leader = workers.add("count-0", *COUNT).start()
         with Feed(kafka, clock.now_ms, posts_per_s=200) as feed:
             workers.until(lambda: leads(leader))
-            for number in range(1, 6):
+            for number in range(1, 4):
                 other = workers.add(f"count-{number}", *COUNT).start()
                 feed.go_on(600)
                 leader.kill()
@@ -151,7 +155,7 @@ def test_windows_close_once_whoever_leads(kafka: KafkaServer, tmp_path: Path) ->
                 leader = other
             feed.go_on(600)
             leader.kill()
-            feed.go_on(4_000)
+            feed.go_on(2_400)
             leader.start()
             feed.go_on(600)
             with leader.paused():
