@@ -15,12 +15,14 @@ from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
     KafkaError,
+    KafkaException,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
 from elasticsearch import Elasticsearch
 from elasticsearch.helpers import scan
 from hdfs_native.fsspec import HdfsFileSystem
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from mastostream.core.topics import COUNTS, DEAD_LETTERS, ENGAGEMENT, HASHTAGS, LATE, STREAM
 from mastostream.services import ElasticsearchServer, HdfsServer, Service
@@ -85,12 +87,23 @@ def is_settled(address: str, topic: str) -> bool:
     return ends[0] == ends[1]
 
 
+_patient: Final = retry(
+    retry=retry_if_exception_type(KafkaException),
+    stop=stop_after_delay(60),
+    wait=wait_fixed(0.2),
+    reraise=True,
+)
+"""A broker that has just begun does not know everything yet."""
+
+
+@_patient
 def ends(address: str, topics: Collection[str] = tuple(READERS)) -> dict[str, int]:
     """The ends of all partitions of each of these topics, added up."""
     with closing(Consumer({"bootstrap.servers": address, "group.id": "the-count"})) as consumer:
         return {topic: _end(consumer, topic) for topic in topics}
 
 
+@_patient
 def has_come_to(
     address: str, wanted: Mapping[str, int], readers: Mapping[str, int] = READERS
 ) -> bool:
