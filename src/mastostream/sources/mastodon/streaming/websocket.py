@@ -77,7 +77,7 @@ async def listen(line: Line) -> Never:
                         await _hold(socket, line)
                     line.put(event)
         finally:
-            await socket.close()
+            await _close(socket)
 
 
 async def _open(line: Line) -> _Socket:
@@ -95,9 +95,16 @@ async def _open(line: Line) -> _Socket:
             for tag in line.tags:
                 await socket.send_str(msgspec.json.encode(_Subscribe(tag=tag)).decode())
         except BaseException:
-            await socket.close()
+            await _close(socket)
             raise
     return socket
+
+
+async def _close(socket: _Socket) -> None:
+    """Say goodbye. A server that goes on sending is not listened to for an answer for ever."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_S):  # aiohttp waits that long after each message anew
+            await socket.close()
 
 
 async def _next_message(socket: _Socket, line: Line) -> _Received:
