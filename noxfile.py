@@ -66,7 +66,7 @@ def tests(session: nox.Session, versions: str) -> None:
     else:
         package = f".[{','.join(CLIENTS)}]"
         session.install("--resolution=lowest-direct", "--group=test", "-e", package)
-    session.run("pytest", "--numprocesses=2", *session.posargs)
+    session.run("pytest", "--numprocesses=3", "--dist=worksteal", *session.posargs)
 
 
 @nox.session

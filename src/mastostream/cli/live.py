@@ -17,7 +17,6 @@ from rich.live import Live
 from mastostream.cli.options import Output, tell
 from mastostream.config import Settings
 from mastostream.core.analyses import Analysis
-from mastostream.dashboards.metrics import MetricsServer
 from mastostream.dashboards.terminal import ViewState, render, window_table
 from mastostream.exceptions import RetriableError
 from mastostream.ports.index import Summary
@@ -97,6 +96,10 @@ def drive(stages: Sequence[Stage], settings: Settings, output: Output, watch: Wa
     hint = f"data: {settings.data}   Ctrl-C stops, the data is kept"
     with stopping(runner.stop), ExitStack() as stack:
         if watch.metrics_port is not None:
+            from mastostream.dashboards.metrics import (  # noqa: PLC0415 - 0.1 s to import
+                MetricsServer,
+            )
+
             server = MetricsServer(watch.metrics_port, health, lambda: counters(stages))
             stack.enter_context(server)
             tell(output, f"metrics: {server.url}/metrics   health: {server.url}/health")

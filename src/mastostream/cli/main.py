@@ -4,23 +4,13 @@ Exit codes: 0 done; 1 a defect of this program; 2 the command or the configurati
 now, try again later; 4 something cannot go on; 5 a record cannot be processed.
 """
 
+import importlib
 import sys
 from io import TextIOWrapper
 from typing import Final
 
 import click
 
-from mastostream.cli.archiving import archive, replay
-from mastostream.cli.data import dead_letters
-from mastostream.cli.doctor import doctor
-from mastostream.cli.indexing import index
-from mastostream.cli.kibana import kibana
-from mastostream.cli.login import login
-from mastostream.cli.pipeline import analyze, collect, demo, run
-from mastostream.cli.services import services
-from mastostream.cli.setup import completion, init
-from mastostream.cli.simulate import simulate
-from mastostream.cli.topics import topics
 from mastostream.exceptions import (
     ConfigurationError,
     FatalError,
@@ -38,8 +28,45 @@ EXIT_CODES: Final[dict[type[MastostreamError], int]] = {
     RecordError: 5,
 }
 
+_COMMANDS: Final = {
+    "analyze": "pipeline",
+    "archive": "archiving",
+    "collect": "pipeline",
+    "completion": "setup",
+    "dead-letters": "data",
+    "demo": "pipeline",
+    "doctor": "doctor",
+    "index": "indexing",
+    "init": "setup",
+    "kibana": "kibana",
+    "login": "login",
+    "replay": "archiving",
+    "run": "pipeline",
+    "services": "services",
+    "simulate": "simulate",
+    "topics": "topics",
+}
+"""The module of each command."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _LazyGroup(click.Group):
+    """Imports only the command that runs: all of them together take a second."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - Click's
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"mastostream.cli.{_COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="mastostream")
 def cli() -> None:
     """Live analytics on Mastodon.
@@ -47,27 +74,6 @@ def cli() -> None:
     Begin with 'mastostream demo': it needs no server and no network. Then
     'mastostream run --tag news --server mastodon.social' does the same for real.
     """
-
-
-for _command in (
-    init,
-    login,
-    doctor,
-    demo,
-    simulate,
-    run,
-    collect,
-    analyze,
-    index,
-    archive,
-    replay,
-    dead_letters,
-    topics,
-    services,
-    kibana,
-    completion,
-):
-    cli.add_command(_command)
 
 
 def main() -> None:

@@ -17,7 +17,6 @@ from mastostream.core.analyses import SQL_ANALYSES, STREAM_ANALYSES
 from mastostream.engines.local import LocalEngine
 from mastostream.ports.stage import Stage
 from mastostream.runner import run_until_idle
-from mastostream.testing.simulator import SimulatedServer
 from mastostream.wiring import (
     CredentialsFor,
     analyses,
@@ -116,6 +115,10 @@ def demo(
     if chosen.data == Settings().data:
         folder = tempfile.mkdtemp(prefix="mastostream-demo-")
         chosen = attrs.evolve(chosen, data=folder)
+    from mastostream.testing.simulator import (  # noqa: PLC0415 - brings a server
+        SimulatedServer,
+    )
+
     with SimulatedServer(
         posts_per_s=rate, seed=seed, backlog_s=600, rate_limit=None, growth_s=30.0
     ) as server:

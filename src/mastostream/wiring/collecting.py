@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
 from mastostream.collector import Collector, CollectorMemory, KeyBy, Rhythm, Target
@@ -17,14 +17,12 @@ from mastostream.exceptions import ConfigurationError, FatalError
 from mastostream.ports.clock import Clock
 from mastostream.ports.source import About
 from mastostream.ports.stream import Feed, Put, Streams
-from mastostream.sources.mastodon import (
-    MastodonClient,
-    server_url,
-    streaming_url,
-    user_agent,
-)
+from mastostream.sources.mastodon import server_url, streaming_url, user_agent
 from mastostream.wiring.logs import log_ends, log_name, log_reader, log_writer
 from mastostream.wiring.places import places
+
+if TYPE_CHECKING:
+    from mastostream.sources.mastodon.client import MastodonClient
 
 __all__ = ["CredentialsFor", "collector", "followed_servers", "key_by", "mastodon_client"]
 
@@ -70,8 +68,12 @@ def followed_servers(settings: Settings) -> tuple[ServerSettings, ...]:
     return tuple(found.values())
 
 
-def mastodon_client(settings: Settings, server: str, token: str | None) -> MastodonClient:
+def mastodon_client(settings: Settings, server: str, token: str | None) -> "MastodonClient":
     """Return a client for a server."""
+    from mastostream.sources.mastodon.client import (  # noqa: PLC0415 - 0.15 s to import
+        MastodonClient,
+    )
+
     timeout_s = settings.collect.request_timeout_s
     return MastodonClient(server, token=token, contact=settings.contact, timeout_s=timeout_s)
 

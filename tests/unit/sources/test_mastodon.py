@@ -18,8 +18,9 @@ from mastostream.exceptions import (
     MastostreamError,
     RetriableError,
 )
-from mastostream.sources.mastodon import MastodonClient, server_url, streaming_url
+from mastostream.sources.mastodon import server_url, streaming_url
 from mastostream.sources.mastodon.about import about_of
+from mastostream.sources.mastodon.client import MastodonClient
 from mastostream.sources.mastodon.errors import reset_after_s, translate
 from mastostream.testing.simulator import Fault, SimulatedServer
 from mastostream.wiring import collector, system_clock
