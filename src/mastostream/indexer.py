@@ -22,8 +22,9 @@ from mastostream.ports.log import LogReader, LogWriter, NewRecord, Record
 
 __all__ = ["Batching", "Indexer", "IndexerStats", "document_of"]
 
-READ: Final = 1_000
-"""Records that are read at once."""
+READ: Final = 500
+"""Records that are read at once of one topic. The results of a post then stand near each other, so
+that an index that asks something of each post asks once."""
 
 KEEP_S: Final = 5.0
 """How often readers keep their places while a write takes its time."""
@@ -215,20 +216,21 @@ class Indexer:
             self._read_all(self._clock.real_s(left_s))
 
     def _read_all(self, timeout_s: float) -> None:
-        """Read into the next batch until it is full or there is no more."""
+        """Read into the next batch, in turn, until it is full or there is no more."""
+        batch = self._next
         share = max(1, self._batching.records // len(self._readers))
         share_bytes = self._batching.size_bytes // len(self._readers)
-        batch = self._next
-        for name, reader in self._readers.items():
-            wait_s = timeout_s / len(self._readers)
-            while (room := min(READ, share - batch.counts[name])) > 0:
-                if batch.sizes[name] >= share_bytes:
-                    break
-                records = reader.read(room, wait_s)
-                if not records:
-                    break
-                batch.add(name, records)
-                wait_s = 0.0
+        wait_s = timeout_s / len(self._readers)
+        going = dict(self._readers)
+        while going:
+            for name, reader in tuple(going.items()):
+                room = share - batch.counts[name] if batch.sizes[name] < share_bytes else 0
+                records = reader.read(min(READ, room), wait_s) if room > 0 else ()
+                if records:
+                    batch.add(name, records)
+                else:
+                    del going[name]
+            wait_s = 0.0
 
     def _note_lost(self) -> None:
         lost = sum(reader.lost for reader in self._readers.values())
