@@ -239,7 +239,7 @@ def test_beside_another_framework(bench: Bench, other: Callable[[int], Contender
 
 def test_the_delay_from_produce_to_the_output(bench: Bench) -> None:
     group = f"bench-{uuid4().hex[:12]}"
-    admin = AdminClient({"bootstrap.servers": bench.servers})
+    admin = AdminClient({"bootstrap.servers": bench.servers, "log_level": 2})
     make_topics(admin)
     with processes_of(ours(1), bench, group) as processes:
         wait_until_ready(admin, processes, group, records=0)

@@ -1,10 +1,6 @@
 """The pipeline on real servers: its processes, what is done to them, and the count at the end."""
 
-import os
-import random
-import signal
 import sqlite3
-import subprocess
 import threading
 import time
 import uuid
@@ -26,14 +22,14 @@ from mastostream.ports.log import NewRecord
 from mastostream.services import ElasticsearchServer, KafkaServer, Service
 from mastostream.testing.simulator import Fediverse, Habits, Reading, compare, serving
 from mastostream.testing.simulator.texts import TAGS
-from mastostream.testing.trial import PRODUCT
 
 from .real_count import Count, Servers, count, ends, has_caught_up, has_come_to
+from .real_processes import Workers, until
 
-PATIENCE_S: Final = 240.0
 _AT_ONCE: Final = 20
-OVERLAPS: Final = 16
-"""One of so many in a row reaches back by 32 times the time between two: half an hour here."""
+OVERLAPS: Final = 4
+"""One of so many in a row reaches back by 8 times the time between two: 40 minutes here, which is
+much longer than a post may be late."""
 
 HOUR_S: Final = 3_600.0
 START_MS: Final = 1_750_000_000_000
@@ -58,150 +54,12 @@ ANALYZE: Final = ("analyze", "--analysis", "full")
 COUNT: Final = ("analyze", "--mode", "sql", "--analysis", "count")
 
 
-def until(holds: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + patience_s
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.1)
-
-
 def clear(server: ElasticsearchServer) -> None:
     """Remove the documents of earlier pipelines: their indices have the same names."""
     with closing(Elasticsearch(server.url, request_timeout=60)) as client:
         for name in INDEX:
             for index in client.indices.get(index=f"{name}*", expand_wildcards="all"):
                 client.indices.delete(index=index)
-
-
-class Worker:
-    """One process of the pipeline, with its log in a file."""
-
-    def __init__(
-        self, name: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
-    ) -> None:
-        self.name = name
-        self.log_path = folder / f"{name}.log"
-        self.kills = 0
-        self._command = [*PRODUCT, *arguments, "-vv"]
-        self._folder = folder
-        self._environment = os.environ | dict(environment)
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int | None:
-        return None if self._process is None else self._process.pid
-
-    def start(self) -> "Worker":
-        with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                cwd=self._folder,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        return self
-
-    def told(self) -> str:
-        """What it has logged."""
-        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
-
-    def look(self) -> None:
-        """Make sure that it has not ended by itself."""
-        assert self._process is None or self._process.poll() is None, f"{self.name} has ended"
-
-    def kill(self) -> None:
-        """End it as a crash would, also one that is paused."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-        self._process = None
-        self.kills += 1
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Let it sleep as if its machine did."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        yield
-        self._process.send_signal(signal.SIGCONT)
-
-    def end(self) -> None:
-        """End it as a user would."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                assert process.wait(60) == 0, f"{self.name} ended with {process.returncode}"
-            finally:
-                process.kill()
-                process.wait()
-
-    def run_once(self) -> None:
-        """Run it to its end."""
-        self.start()
-        assert self._process is not None
-        code = self._process.wait(PATIENCE_S)
-        self._process = None
-        assert code == 0, f"{self.name} ended with {code}"
-
-    def let_go(self) -> None:
-        if self._process is not None:
-            self.kill()
-
-
-class Workers:
-    """Processes that share settings. None is left in the end; their logs are shown on failure."""
-
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
-        self.folder = folder
-        self.environment = dict(environment)
-        self.all: list[Worker] = []
-
-    def add(self, name: str, *arguments: str, **environment: str) -> Worker:
-        worker = Worker(name, arguments, self.folder, self.environment | environment)
-        self.all.append(worker)
-        return worker
-
-    def look(self) -> None:
-        for worker in self.all:
-            worker.look()
-
-    def until(self, holds: Callable[[], object]) -> None:
-        """Wait for a condition while all processes live."""
-
-        def alive_and_true() -> object:
-            self.look()
-            return holds()
-
-        until(alive_and_true)
-
-    @contextmanager
-    def told(self) -> Iterator["Workers"]:
-        try:
-            yield self
-        except BaseException as error:
-            for worker in self.all:
-                told = "\n  ".join(line[:300] for line in worker.told().splitlines()[-25:])
-                error.add_note(f"{worker.log_path} ends with:\n  {told}")
-            raise
-        finally:
-            for worker in self.all:
-                worker.let_go()
-
-
-def kill_at_random(workers: Workers, times: Mapping[Worker, int], rng: random.Random) -> None:
-    """Kill each so many times: a random one each time, back at once or a little later."""
-    order = [worker for worker, count in times.items() for _ in range(count)]
-    rng.shuffle(order)
-    for victim in order:
-        time.sleep(rng.uniform(0.1, 1.5))
-        workers.look()
-        victim.kill()
-        time.sleep(rng.choice((0.0, rng.uniform(0.0, 1.0))))
-        victim.start()
 
 
 @attrs.frozen(kw_only=True)
@@ -331,7 +189,7 @@ def pipeline(folder: Path, servers: Servers, scene: Scene) -> Iterator[Pipeline]
             "MASTOSTREAM_COLLECT_REFRESH_AFTER_S": ",".join(map(str, scene.refresh_after_s)),
             "MASTOSTREAM_COLLECT_HEARTBEAT_TIMEOUT_S": "2",
             "MASTOSTREAM_COLLECT_REQUEST_TIMEOUT_S": "5",
-            "MASTOSTREAM_COLLECT_OVERLAP_S": "60",
+            "MASTOSTREAM_COLLECT_OVERLAP_S": "300",
             # Real time passes between stages, and it passes 100 times as fast here.
             "MASTOSTREAM_WINDOWS_DELAY_S": "3600",
             "MASTOSTREAM_WINDOWS_IDLE_TIMEOUT_S": "7200",
@@ -361,12 +219,17 @@ def settings_for(servers: Servers) -> dict[str, str]:
 
 
 def log_settings(kafka: Service) -> dict[str, str]:
-    """What the commands need to use this broker."""
+    """What the commands need to use this broker.
+
+    What they send waits in the process for half a second, unless they wait for its confirmation: so
+    who commits too early is found out more often.
+    """
+    settings = {"session.timeout.ms": 3_000, "heartbeat.interval.ms": 500, "linger.ms": 500}
     return {
         "MASTOSTREAM_DATA": "data",
         "MASTOSTREAM_LOG": "kafka",
         "MASTOSTREAM_KAFKA_SERVERS": kafka.address,
-        "MASTOSTREAM_KAFKA_SETTINGS": "session.timeout.ms=3000,heartbeat.interval.ms=500",
+        "MASTOSTREAM_KAFKA_SETTINGS": ",".join(f"{name}={n}" for name, n in settings.items()),
     }
 
 

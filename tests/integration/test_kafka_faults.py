@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 
+import attrs
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -76,11 +77,12 @@ def numbers(place: KafkaPlace, topic: str) -> list[str]:
 
 
 def test_a_topic_that_was_just_made_can_be_used_at_once(place: KafkaPlace) -> None:
-    for _ in range(20):
+    for _ in range(3):
         topic = new_topic()
-        assert ensure_topics(place, [topic]) == (topic,)
+        assert ensure_topics(attrs.evolve(place, partitions=100), [topic]) == (topic,)
         client = AdminClient({"bootstrap.servers": place.servers})
         there = client.list_topics(timeout=10).topics
+        assert topic in there
         assert {each.leader for each in there[topic].partitions.values()} == {1}
 
 
@@ -148,12 +150,8 @@ def test_an_engine_that_was_too_slow_gives_up_what_another_has_done(
 ) -> None:
     """Exactly once: its transaction is refused, and it goes on with the next posts."""
     output, clock = new_topic(), SystemClock()
-    quick = KafkaPlace(
-        servers=place.servers,
-        group=place.group,
-        partitions=2,
-        settings={"session.timeout.ms": "6000", "max.poll.interval.ms": "6000"},
-    )
+    sessions = {"session.timeout.ms": "6000", "max.poll.interval.ms": "6000"}
+    quick = attrs.evolve(place, settings=sessions)
     others: list[LocalEngine] = []
 
     def engine(function: Callable[[Post], object]) -> LocalEngine:
@@ -191,21 +189,40 @@ def test_an_engine_that_was_too_slow_gives_up_what_another_has_done(
     assert refused == 1
 
 
+def leading(place: KafkaPlace, topic: str) -> EngineLog:
+    """Windows, as soon as no other process has them."""
+    log = KafkaWindowLog(place, topic=topic, analysis="count")
+    generation = log.generation
+    until(lambda: log.read({}, 1, 0.2) or log.generation > generation)
+    return log
+
+
+def commit(log: EngineLog, position: int) -> None:
+    progress = Progress(positions={0: position}, windows=WindowState())
+    log.commit(Commit(records=(), progress={"count": progress}))
+
+
+def test_a_leader_that_was_too_slow_cannot_store_windows_any_more(
+    place: KafkaPlace, topic: str
+) -> None:
+    sessions = {"session.timeout.ms": "6000", "max.poll.interval.ms": "6000"}
+    with closing(leading(attrs.evolve(place, settings=sessions), topic)) as slow:
+        commit(slow, 1)
+        with closing(leading(place, topic)) as other:
+            assert other.restore(["count"])["count"].positions == {0: 1}
+            with pytest.raises(RetriableError, match="did not take the transaction"):
+                commit(slow, 2)
+            assert slow.restore(["count"]) == {}
+            commit(other, 3)
+    with closing(leading(place, topic)) as log:
+        assert log.restore(["count"])["count"].positions == {0: 3}
+
+
 def test_windows_are_found_again_while_another_analysis_is_in_the_middle_of_its_commit(
     place: KafkaPlace, topic: str
 ) -> None:
-    def leading() -> EngineLog:
-        log = KafkaWindowLog(place, topic=topic, analysis="count")
-        generation = log.generation
-        until(lambda: log.read({}, 1, 0.2) or log.generation > generation)
-        return log
-
-    def commit(log: EngineLog, position: int) -> None:
-        progress = Progress(positions={0: position}, windows=WindowState())
-        log.commit(Commit(records=(), progress={"count": progress}))
-
     other = Producer({"bootstrap.servers": place.servers, "transactional.id": new_topic()})
-    with closing(leading()) as log:
+    with closing(leading(place, topic)) as log:
         commit(log, 1)
         other.init_transactions(30)
         other.begin_transaction()
@@ -214,6 +231,7 @@ def test_windows_are_found_again_while_another_analysis_is_in_the_middle_of_its_
         commit(log, 2)
     committing = threading.Timer(2.0, other.commit_transaction)
     committing.start()
-    with closing(leading()) as log:
-        assert log.restore(["count"])["count"].positions == {0: 2}
+    with closing(leading(place, topic)) as log:
+        found = log.restore(["count"])["count"].positions
     committing.join()
+    assert found == {0: 2}

@@ -23,22 +23,19 @@ from .real_pipeline import (
     Feed,
     Scene,
     Servers,
-    Worker,
-    Workers,
     clock_settings,
-    kill_at_random,
     log_settings,
     pipeline,
-    until,
 )
+from .real_processes import Worker, Workers, kill_at_random, until
 
 KILLS = 30
-SPEED = 60.0
+SPEED = 100.0
 SCENE = Scene(
     speed=SPEED,
     habits=PUNCTUAL,
     # Files that stay open for some seconds, so that there is something to lose.
-    settings={"MASTOSTREAM_ARCHIVE_ROTATE_S": "240"},
+    settings={"MASTOSTREAM_ARCHIVE_ROTATE_S": "400"},
 )
 
 
@@ -78,7 +75,7 @@ def leads(worker: Worker) -> bool:
     return any(line.endswith(": leads") for line in worker.told().splitlines())
 
 
-def test_servers_that_go_away_and_engines_that_come_and_go_lose_and_repeat_nothing(
+def test_servers_that_go_away_and_processes_that_come_and_go_lose_and_repeat_nothing(
     servers: Servers, tmp_path: Path
 ) -> None:
     """No process ends by itself meanwhile."""
@@ -97,10 +94,14 @@ def test_servers_that_go_away_and_engines_that_come_and_go_lose_and_repeat_nothi
                 server.start()
             running.flows()
         for number in range(2):
-            other = running.workers.add(f"analyze-{number}", *ANALYZE).start()
-            running.workers.until(lambda worker=other: has_partitions(worker))
+            others = [
+                running.workers.add(f"{command[0]}-{number}", *command).start()
+                for command in (ANALYZE, ("index",), ("archive",))
+            ]
+            running.workers.until(lambda these=others: all(map(has_partitions, these)))
             running.go_on(3.0 * SPEED)
-            other.kill() if number else other.end()
+            for other in others:
+                other.kill() if number else other.end()
             running.go_on(3.0 * SPEED)
         count = running.end()
     assert len(count.new_keys) > 500
@@ -138,8 +139,9 @@ def test_exactly_once_is_exactly_once(kafka: KafkaServer, tmp_path: Path) -> Non
 
 
 def test_windows_close_once_whoever_leads(kafka: KafkaServer, tmp_path: Path) -> None:
-    """The leader is killed, and another takes over; then all are gone for longer than a stream may
-    be silent, and nothing that came meanwhile is late."""
+    """The leader is killed or sleeps, and another takes over; then all are gone for longer than a
+    stream may be silent, and nothing that came meanwhile is late.
+    """
     clock = ScaledClock(time.time_ns() // 1_000_000, START_MS, 10.0)
     settings = log_settings(kafka) | clock_settings(clock)
     settings |= {"MASTOSTREAM_WINDOWS_DELAY_S": "60", "MASTOSTREAM_WINDOWS_IDLE_TIMEOUT_S": "20"}
@@ -147,19 +149,20 @@ def test_windows_close_once_whoever_leads(kafka: KafkaServer, tmp_path: Path) ->
         leader = workers.add("count-0", *COUNT).start()
         with Feed(kafka, clock.now_ms, posts_per_s=200) as feed:
             workers.until(lambda: leads(leader))
-            for number in range(1, 4):
+            for number in range(1, 5):
                 other = workers.add(f"count-{number}", *COUNT).start()
                 feed.go_on(600)
-                leader.kill()
-                workers.until(lambda worker=other: leads(worker))
+                with leader.paused():
+                    if number % 2:
+                        leader.kill()
+                    workers.until(lambda worker=other: leads(worker))
+                    feed.go_on(300)
+                feed.go_on(300)
+                leader.let_go()
                 leader = other
-            feed.go_on(600)
             leader.kill()
             feed.go_on(2_400)
             leader.start()
-            feed.go_on(600)
-            with leader.paused():
-                feed.go_on(1_000)
             feed.go_on(600)
         leader.end()
     workers.add("the-rest", *COUNT, "--once", "--close-windows").run_once()

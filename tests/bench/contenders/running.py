@@ -31,6 +31,7 @@ DIFFERENT = 20_000
 PATIENCE_S = 120
 LOOK_EVERY_S = 0.05
 NEARLY_ALL = 0.95
+QUIET_CORES, QUIET_PATIENCE_S = 0.25, 60
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 Command = Sequence[str | Path]
@@ -127,9 +128,9 @@ def run(bench: Bench, contender: Contender, posts: int) -> Speed:
     """Let it process this many posts; its records stay in their topics until the next run.
 
     The input is in Kafka before, in a transaction: once all processes are ready, and have done
-    some posts, the commit shows all of it at once.
+    some posts, and the machine is quiet, the commit shows all of it at once.
     """
-    admin = AdminClient({"bootstrap.servers": bench.servers})
+    admin = AdminClient({"bootstrap.servers": bench.servers, "log_level": 2})
     group = f"bench-{uuid4().hex[:12]}"
     make_topics(admin)
     producer = Producer(
@@ -149,6 +150,7 @@ def run(bench: Bench, contender: Contender, posts: int) -> Speed:
     with processes_of(contender, bench, group) as processes:
         wait_until_ready(admin, processes, group if contender.grouped else None)
         pids = [bench.broker, *(each for process in processes for each in _family(process.pid))]
+        _wait_until_quiet()
         first = Moment(time.monotonic(), 0, _cpu_s(pids))
         producer.commit_transaction(PATIENCE_S)
         last = _watch(admin, processes, pids, posts)
@@ -309,10 +311,24 @@ def _cpu_s(pids: Sequence[int]) -> dict[str, float]:
         for task in Path(f"/proc/{pid}/task").iterdir():
             name = (task / "comm").read_text()
             spent["client" if name.startswith("rdk:") else "python"] += _ticks(task) / TICKS_PER_S
+    spent["all"] = _all_cpu_s()
+    return spent
+
+
+def _all_cpu_s() -> float:
+    """What the whole machine has done."""
     whole = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     user, nice, system, _, _, irq, softirq, _ = map(int, whole)
-    spent["all"] = (user + nice + system + irq + softirq) / TICKS_PER_S
-    return spent
+    return (user + nice + system + irq + softirq) / TICKS_PER_S
+
+
+def _wait_until_quiet() -> None:
+    """Until the machine does nearly nothing for a second, but not for ever."""
+    for _ in range(QUIET_PATIENCE_S):
+        before_s = _all_cpu_s()
+        time.sleep(1)
+        if _all_cpu_s() - before_s < QUIET_CORES:
+            return
 
 
 def _ticks(of: Path) -> int:
