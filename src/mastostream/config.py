@@ -526,6 +526,8 @@ def _table(value: object, _: Any) -> dict[str, str]:
         raise TypeError("expected a table of names and texts")
     found = {}
     for name, each in value.items():
+        if isinstance(each, dict):  # TOML makes tables of dots
+            raise TypeError(f"{name}: expected text; a name with dots stands in quotes")
         if not isinstance(each, (str, int, float)):
             raise TypeError(f"{name}: expected text")
         found[name] = str(each).lower() if isinstance(each, bool) else str(each)

@@ -36,6 +36,7 @@ def test_without_anything_there_are_defaults(
         ("partitions = 0", "partitions"),
         ("archive = 5", "archive"),
         ("[archive]\ncompression = 'rar'", "archive.compression"),
+        ("[kafka.settings]\nlinger.ms = 5", "a name with dots stands in quotes"),
     ],
 )
 def test_a_wrong_file_is_told_in_one_line(tmp_path: Path, text: str, message: str) -> None:

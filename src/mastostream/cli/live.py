@@ -22,7 +22,7 @@ from mastostream.exceptions import RetriableError
 from mastostream.ports.index import Summary
 from mastostream.ports.stage import Stage, StageHealth
 from mastostream.runner import Runner
-from mastostream.wiring import counters, details, index_reader, system_clock
+from mastostream.wiring import counters, data_place, details, index_reader, system_clock
 
 __all__ = ["Results", "Watch", "drive", "stopping"]
 
@@ -93,7 +93,7 @@ def drive(stages: Sequence[Stage], settings: Settings, output: Output, watch: Wa
         )
 
     began_s = time.monotonic()
-    hint = f"data: {settings.data}   Ctrl-C stops, the data is kept"
+    hint = f"data: {data_place(settings)}   Ctrl-C stops, the data is kept"
     with stopping(runner.stop), ExitStack() as stack:
         if watch.metrics_port is not None:
             from mastostream.dashboards.metrics import (  # noqa: PLC0415 - 0.1 s to import
@@ -121,7 +121,7 @@ def drive(stages: Sequence[Stage], settings: Settings, output: Output, watch: Wa
     if not output.json:
         done = ", ".join(f"{stage.name} {stage.processed}" for stage in runner.health())
         tell(output, f"stopped after {time.monotonic() - began_s:.0f} s. Records: {done}.")
-        tell(output, f"The data is in {settings.data}")
+        tell(output, f"The data is in {data_place(settings)}")
     failure = runner.failure()
     if failure is not None:
         raise failure

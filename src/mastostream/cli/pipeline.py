@@ -22,6 +22,7 @@ from mastostream.wiring import (
     analyses,
     archiver,
     collector,
+    data_place,
     engines,
     followed_servers,
     held,
@@ -311,4 +312,4 @@ def run_stage(
     done = run_until_idle([stage])
     output.emit("done", **done)
     if not output.json:
-        tell(output, f"done: {done[stage.name]} records. The data is in {settings.data}")
+        tell(output, f"done: {done[stage.name]} records. The data is in {data_place(settings)}")

@@ -18,6 +18,7 @@ from mastostream.wiring.collecting import (
 from mastostream.wiring.indexing import index_place, index_reader, indexer, set_up_index
 from mastostream.wiring.logs import (
     TOPICS,
+    data_place,
     dead_letter_reader,
     kafka_place,
     log_ends,
@@ -40,6 +41,7 @@ __all__ = [
     "collector",
     "compact",
     "counters",
+    "data_place",
     "dead_letter_reader",
     "details",
     "engines",

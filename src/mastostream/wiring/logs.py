@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TOPICS",
+    "data_place",
     "dead_letter_reader",
     "kafka_place",
     "log_ends",
@@ -82,6 +83,13 @@ def log_name(settings: Settings) -> str:
     if settings.log == "kafka":
         return f"Kafka at {settings.kafka.servers}"
     return str(places(settings).log)
+
+
+def data_place(settings: Settings) -> str:
+    """Return where the data is, for a person: the log, and the folder of all else."""
+    if settings.log == "kafka":
+        return f"{log_name(settings)} and {settings.data}"
+    return settings.data
 
 
 def log_writer(settings: Settings, clock: Clock | None = None) -> LogWriter:
