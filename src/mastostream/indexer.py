@@ -87,6 +87,8 @@ class _Batch:
         ends: topic to the positions that hold once all is written.
         counts: topic to how many records it is.
         sizes: and how many bytes.
+        letters: the dead letters, once the index has the rest: handed over as the same list again,
+            the log knows which of them it has.
     """
 
     documents: list[Document] = attrs.field(factory=list)
@@ -95,6 +97,7 @@ class _Batch:
     ends: dict[str, dict[int, int]] = attrs.field(factory=dict)
     counts: Counter[str] = attrs.field(factory=Counter)
     sizes: Counter[str] = attrs.field(factory=Counter)
+    letters: list[NewRecord] | None = None
 
     def __len__(self) -> int:
         return len(self.documents) + len(self.refused)
@@ -243,8 +246,18 @@ class Indexer:
             self.stats.lost = lost
 
     def _write(self) -> None:
-        """Write the batch; while it is on its way, read the next one."""
+        """Write the batch, then what was refused into the log."""
         batch = self._batch
+        if batch.letters is None:
+            refused = self._index_documents(batch)
+            batch.letters = [self._dead_letter(*pair) for pair in refused]
+            self.stats.documents += len(batch) - len(refused)
+            self.stats.refused += len(refused)
+        if batch.letters:
+            self._dead_letters.append(batch.letters)
+
+    def _index_documents(self, batch: "_Batch") -> list[tuple[Record, str]]:
+        """Index; while it is on its way, read the next batch. Return what was refused, and why."""
         writing = self._writer.submit(self._index.write, batch.documents)
         try:
             with suppress(RetriableError):  # the next step meets it again
@@ -254,12 +267,8 @@ class Indexer:
                     self._keep_places()
         finally:
             wait((writing,))
-        refused = [*batch.refused]
-        refused += [(batch.sources[position], reason) for position, reason in writing.result()]
-        if refused:
-            self._dead_letters.append([self._dead_letter(*pair) for pair in refused])
-        self.stats.documents += len(batch) - len(refused)
-        self.stats.refused += len(refused)
+        positions = writing.result()
+        return [*batch.refused, *((batch.sources[each], reason) for each, reason in positions)]
 
     def _dead_letter(self, record: Record, reason: str) -> NewRecord:
         letter = DeadLetter(

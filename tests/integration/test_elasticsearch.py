@@ -385,6 +385,7 @@ def test_an_index_that_somebody_deletes_is_made_again(
         (ENGAGEMENT, [document("a", 1)]),
         (TOMBSTONES, [document("a", 1)]),
         (TOMBSTONES, [Document(ENGAGEMENT, "a", 2, None)]),
+        (ENGAGEMENT, [Document(ENGAGEMENT, "a", 3, None)]),
     ):
         index.write([])
         client.indices.delete(index=f"{name}-000001")

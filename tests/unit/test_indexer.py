@@ -91,9 +91,11 @@ class FakeIndex(Flaky):
 class FakeWriter(Flaky):
     def __init__(self) -> None:
         self.appended: list[NewRecord] = []
+        self.lists: list[Sequence[NewRecord]] = []
         self.closed = False
 
     def append(self, records: Sequence[NewRecord]) -> None:
+        self.lists.append(records)
         self.try_it()
         self.appended.extend(records)
 
@@ -321,6 +323,20 @@ def test_dead_letters_that_cannot_be_written_hold_the_batch_back() -> None:
     assert some.indexer.step(0.2) == 2
     assert len(some.letters.appended) == 1
     assert some.indexer.stats.documents == 1
+
+
+def test_dead_letters_that_are_on_their_way_are_not_written_once_more() -> None:
+    """A log that has taken them before it failed knows the same list again."""
+    some = bench(2)
+    some.index.refused = {"e1": "too strange"}
+    some.letters.failures = 2
+    fails(some)
+    fails(some)
+    some.indexer.step(0.2)
+    assert len(some.letters.lists) == 3
+    assert all(each is some.letters.lists[0] for each in some.letters.lists)
+    assert len(some.index.written) == 2
+    assert (some.indexer.stats.documents, some.indexer.stats.refused) == (1, 1)
 
 
 def test_a_deletion_is_one() -> None:

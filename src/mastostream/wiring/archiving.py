@@ -1,5 +1,6 @@
 """The archive, what writes it, and what reads it."""
 
+import logging
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -42,6 +43,8 @@ _DAY: Final = re.compile(r"/date=[0-9-]+$")
 _LOOKS: Final = 3
 """A listing that was overtaken by compaction is made again; a gap that stays is as it is."""
 
+_logger = logging.getLogger(__name__)
+
 
 def archiver(settings: Settings, clock: Clock, topic: str = STREAM) -> Archiver:
     """Archive a topic, by default the collected posts. Nothing is looked at before the first step.
@@ -77,9 +80,10 @@ def archiver(settings: Settings, clock: Clock, topic: str = STREAM) -> Archiver:
                     "choose another folder for it"
                 )
 
-    # A group for each folder: another folder's archive begins with the oldest record there is.
+    # A group for each folder. What an archive has nothing of begins with the oldest record there
+    # is, also where it once had more: its files alone say how far it is.
     group = f"archive-{zlib.crc32(f'{filesystem.address}{folder}'.encode()):08x}"
-    return Archiver(log_reader(settings, topic, group), sink, check=check)
+    return Archiver(log_reader(settings, topic, group, resume=False), sink, check=check)
 
 
 def verify(settings: Settings, topic: str, on_progress: Callable[[int], None]) -> Verified:
@@ -121,7 +125,8 @@ def replay_inputs(settings: Settings, place: str) -> tuple[ReplayFile, ...]:
     """Return what a place holds for a replay: a file of statuses, or all those of a folder.
 
     The files of an archive come by topic, partition and offset, without those that compaction has
-    merged; others come before them, by name.
+    merged. Others beside them are left out, since an exported file holds the same statuses once
+    more; where there is no archive, files come by name.
 
     Raises:
         ConfigurationError: there is nothing to read.
@@ -143,11 +148,12 @@ def replay_inputs(settings: Settings, place: str) -> tuple[ReplayFile, ...]:
             break
     if not others and not kept:
         raise ConfigurationError(f"{place} holds no archive: expected files *.jsonl")
-    text = [
-        _text(filesystem, entry.path, entry.size_bytes)
-        for entry in sorted(others, key=lambda each: each.path)
-    ]
-    return (*text, *(_replayed(filesystem, file) for file in kept))
+    if not kept:
+        paths = sorted(others, key=lambda each: each.path)
+        return tuple(_text(filesystem, entry.path, entry.size_bytes) for entry in paths)
+    for entry in others:
+        _logger.warning("%s stands beside an archive: left out, name it to send it", entry.path)
+    return tuple(_replayed(filesystem, file) for file in kept)
 
 
 @attrs.frozen(kw_only=True)

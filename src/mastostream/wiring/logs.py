@@ -103,7 +103,9 @@ def log_writer(settings: Settings, clock: Clock | None = None) -> LogWriter:
     return SqliteLogWriter(places(settings).log, partitions=settings.partitions, now_ms=now_ms)
 
 
-def log_reader(settings: Settings, topic: str, group: str, *, shared: bool = True) -> LogReader:
+def log_reader(
+    settings: Settings, topic: str, group: str, *, shared: bool = True, resume: bool = True
+) -> LogReader:
     """Return a reader of the log.
 
     Args:
@@ -111,6 +113,8 @@ def log_reader(settings: Settings, topic: str, group: str, *, shared: bool = Tru
         topic: what is read.
         group: whose commits it goes on from.
         shared: whether the readers of the group share the partitions, where the log can do that.
+        resume: of one that shares: whether it begins at the group's commits; else at the oldest
+            record.
     """
     if settings.log == "kafka":
         place = kafka_place(settings)
@@ -121,9 +125,9 @@ def log_reader(settings: Settings, topic: str, group: str, *, shared: bool = Tru
 
         name = f"{place.group}-{group}-{topic}"
         if shared:
-            return KafkaSharedReader(place, topic=topic, group=name)
+            return KafkaSharedReader(place, topic=topic, group=name, resume=resume)
         return KafkaLogReader(place, topic=topic, group=name)
-    return SqliteLogReader(places(settings).log, topic=topic, group=group)
+    return SqliteLogReader(places(settings).log, topic=topic, group=group, resume=resume)
 
 
 def dead_letter_reader(settings: Settings, group: str) -> LogReader:

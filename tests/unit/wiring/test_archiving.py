@@ -1,7 +1,9 @@
 """What writes and reads the archive."""
 
+import shutil
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,9 @@ def test_what_compaction_left_is_not_sent_twice(tmp_path: Path) -> None:
     assert contents(replay_inputs(Settings(), str(folder))) == [*VALUES, *VALUES]
 
 
-def test_one_file_of_any_kind_and_files_beside_an_archive(tmp_path: Path) -> None:
+def test_one_file_of_any_kind_and_files_beside_an_archive(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = filled(tmp_path / "archive", form="parquet")
     (folder / "b.ndjson").write_text(STATUS)
     (folder / "a.jsonl").write_text(STATUS)
@@ -70,11 +74,15 @@ def test_one_file_of_any_kind_and_files_beside_an_archive(tmp_path: Path) -> Non
     (folder / "_temporary").mkdir()
     (folder / "_temporary" / "c.jsonl").write_text(STATUS)
     (folder / "notes.txt").write_text(STATUS)
-    found = contents(replay_inputs(Settings(), str(folder)))
-    assert found == [STATUS.strip().encode()] * 2 + [*VALUES, *VALUES]
+    assert contents(replay_inputs(Settings(), str(folder))) == [*VALUES, *VALUES]
+    left_out = [record.getMessage().partition(" stands")[0] for record in caplog.records]
+    assert sorted(left_out) == [str(folder / name) for name in ("a.jsonl", "b.ndjson")]
     assert contents(replay_inputs(Settings(), str(folder / "notes.txt"))) == [b'{"id":"s"}']
-    (one, *_) = sorted(folder.rglob("*.parquet"))
+    (one, *others) = sorted(folder.rglob("*.parquet"))
     assert contents(replay_inputs(Settings(), str(one))) == VALUES[:4]
+    for path in (one, *others):
+        path.unlink()
+    assert contents(replay_inputs(Settings(), str(folder))) == [STATUS.strip().encode()] * 2
 
 
 def test_nothing_to_replay_is_told(tmp_path: Path) -> None:
@@ -102,6 +110,16 @@ def test_a_replayed_archive_gives_the_same_archive(tmp_path: Path) -> None:
         *VALUES,
         *VALUES,
     ]
+
+
+def test_an_archive_that_was_removed_is_made_again_from_the_oldest_record(tmp_path: Path) -> None:
+    settings, folder = settings_of(tmp_path), tmp_path / "archive"
+    with closing(SqliteLogWriter(tmp_path / "mastostream.sqlite3")) as writer:
+        writer.append([NewRecord("t", None, value) for value in VALUES])
+    for _ in range(2):
+        run_until_idle([archiver(settings, SystemClock(), "t")])
+        assert contents(replay_inputs(settings, str(folder))) == VALUES
+        shutil.rmtree(folder)
 
 
 def test_another_folder_begins_with_the_oldest_record_there_is(tmp_path: Path) -> None:

@@ -27,7 +27,18 @@ _AT_END_S: Final = 30.0
 class Partitions:
     """Some partitions of one topic, read by one consumer."""
 
-    def __init__(self, place: KafkaPlace, topic: str, group: str, **settings: Any) -> None:
+    def __init__(
+        self, place: KafkaPlace, topic: str, group: str, *, resume: bool = True, **settings: Any
+    ) -> None:
+        """Connect; no request is made yet.
+
+        Args:
+            place: where.
+            topic: its only one.
+            group: of the consumer.
+            resume: whether to begin at what the group has committed; else at the oldest record.
+            settings: more settings of the consumer.
+        """
         self.consumer: Consumer
         with translated(place):
             self.consumer = Consumer(place.consumer(group, **settings))
@@ -35,6 +46,7 @@ class Partitions:
         self.positions: dict[int, int] = {}
         self._place = place
         self._topic = topic
+        self._resume = resume
         self._ended: dict[int, int] = {}
         self._offsets = Offsets(place)
 
@@ -43,13 +55,14 @@ class Partitions:
 
         Args:
             partitions: that came.
-            starts: where to go on; the group's commit where one is missing, else the oldest.
+            starts: where to go on; where one is missing the group's commit, if that counts, else
+                the oldest record.
 
         Raises:
             RetriableError: not now.
         """
         wanted = [TopicPartition(self._topic, partition) for partition in partitions]
-        committed = self._committed(wanted)
+        committed = self._committed(wanted) if self._resume else {}
         kept = self._offsets.first(self._topic, [each.partition for each in wanted])
         for each in wanted:
             first = kept[each.partition]
@@ -228,7 +241,7 @@ class Partitions:
         position = self.positions[partition]
         if position < first:
             self.lost += first - position
-        self.positions[partition] = min(max(position, first), end)
+        self.positions[partition] = first if position > end else max(position, first)
         self._ended.pop(partition, None)
         here = TopicPartition(self._topic, partition, self.positions[partition])
         with translated(self._place):  # a partition whose offset was refused takes no seek

@@ -100,12 +100,26 @@ class KafkaSharedReader:
         *,
         topic: str,
         group: str,
+        resume: bool = True,
         on_revoke: Callable[[], None] = _nothing,
     ) -> None:
-        """Join the group at the first read. Errors as :func:`errors.translated`."""
+        """Join the group at the first read.
+
+        Args:
+            place: where.
+            topic: what is read.
+            group: with whom the partitions are shared.
+            resume: whether a partition that comes begins at the group's commit; else at the oldest
+                record.
+            on_revoke: called before partitions go in peace.
+
+        Raises:
+            ConfigurationError and others: as :func:`errors.translated`.
+        """
         self._place = place
         self._topic = topic
         self._group = group
+        self._resume = resume
         self._on_revoke = on_revoke
         self._partitions: Partitions | None = None
         self._generation = 0
@@ -182,7 +196,7 @@ class KafkaSharedReader:
     def _join(self) -> Partitions:
         self._leave()
         ensure_topics(self._place, [self._topic])
-        partitions = Partitions(self._place, self._topic, self._group)
+        partitions = Partitions(self._place, self._topic, self._group, resume=self._resume)
         with translated(self._place):
             partitions.consumer.subscribe(
                 [self._topic],

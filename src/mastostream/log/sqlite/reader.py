@@ -36,8 +36,14 @@ class SqliteLogReader:
     share the work: each reads all partitions.
     """
 
-    def __init__(self, path: Path, *, topic: str, group: str) -> None:
+    def __init__(self, path: Path, *, topic: str, group: str, resume: bool = True) -> None:
         """Open the file.
+
+        Args:
+            path: of the log.
+            topic: what is read.
+            group: whose commits these are.
+            resume: whether to begin at what the group has committed; else at the oldest record.
 
         Raises:
             DamagedError, FatalError, RetriableError: as :func:`mastostream.database.connect`.
@@ -48,7 +54,7 @@ class SqliteLogReader:
         self._lost = 0
         self._connection = open_log(path)
         with translated(path):
-            self._positions = committed(self._connection, topic, group)
+            self._positions = committed(self._connection, topic, group) if resume else {}
 
     @property
     def lost(self) -> int:

@@ -122,7 +122,8 @@ def _tidy(filesystem: FileSystem, listing: Listing, clock: Clock) -> int:
     useless = [
         each.facts.path
         for each in listing.temporaries
-        if each.name.is_dead() or now_ms - each.facts.modified_ms > STALE_MS
+        if each.name.is_dead()
+        or (each.name.compacting and now_ms - each.facts.modified_ms > STALE_MS)
     ]
     for file in listing.replaced:
         useless += _paths(listing, file)

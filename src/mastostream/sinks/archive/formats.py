@@ -1,6 +1,7 @@
 """How records become a file's bytes."""
 
 import hashlib
+from contextlib import suppress
 from typing import IO, Any, Final, Protocol, cast
 
 from mastostream.compression import Compression, compressed
@@ -144,7 +145,8 @@ class JsonLines:
 
     def give_up(self) -> None:
         self._gate.shut()
-        self._stream.close()
+        with suppress(Exception):  # whatever the write that failed has left
+            self._stream.close()
 
     def _write(self) -> None:
         self._waiting.append(b"")

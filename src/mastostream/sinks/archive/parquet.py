@@ -1,6 +1,7 @@
 """Records as Parquet: the columns of a post, and the record's bytes as they were."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO, Final
 
@@ -129,7 +130,8 @@ class ParquetTables:
     def give_up(self) -> None:
         """Forget what is left."""
         self._gate.shut()
-        self._writer.close()
+        with suppress(Exception):  # a row group may have been cut in the middle
+            self._writer.close()
 
 
 class ParquetRecords:

@@ -102,10 +102,15 @@ def dynamic_settings(settings: ElasticsearchSettings) -> dict[str, str]:
 
 
 def template(definition: Definition, settings: ElasticsearchSettings) -> dict[str, Any]:
-    """Return the index template: it covers indices that are made later beside the first."""
+    """Return the index template: it covers indices that are made later beside the first.
+
+    It also forbids an index of the alias's name: a bulk request of deletions alone would make one
+    where the alias is missing, whatever ``require_alias`` says.
+    """
     index = {**static_settings(definition, settings), **dynamic_settings(settings)}
     return {
-        "index_patterns": [f"{definition.name}-*"],
+        "index_patterns": [definition.name, f"{definition.name}-*"],
+        "allow_auto_create": False,
         "priority": PRIORITY,
         "template": {"settings": {"index": index}, "mappings": mapping(definition)},
     }

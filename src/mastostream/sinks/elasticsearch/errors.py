@@ -65,15 +65,13 @@ def said(error: ErrorBody | str | None) -> str:
     return ": ".join(str(each) for each in dict.fromkeys(told) if each)[:MOST_CHARACTERS]
 
 
-def of_answer(
-    status: int, body: ErrorBody | str | None, where: str, retry_after_s: float | None = None
-) -> MastostreamError:
+def of_answer(status: int, body: ErrorBody | str | None, where: str) -> MastostreamError:
     """Return what an answer with an error means, be it to a request or to a part of it."""
     kind = body.get("type") if isinstance(body, dict) else None
     why = said(body)
     server = f"Elasticsearch at {where}"
     if later := _later(status, kind, why):
-        return RetriableError(f"{server} {later}", retry_after_s)
+        return RetriableError(f"{server} {later}")
     if wrong := _wrong(status, why):
         return ConfigurationError(f"{server} {wrong}")
     return FatalError(f"{server} refuses the request ({status}: {why})")
@@ -125,9 +123,7 @@ def _of_api(error: ApiError, where: str) -> MastostreamError:
             f"what answers at {where} is not Elasticsearch: check elasticsearch.hosts"
         )
     body = error.body.get("error") if isinstance(error.body, dict) else error.body
-    wait = error.meta.headers.get("retry-after")
-    retry_after_s = float(wait) if wait is not None and wait.isdecimal() else None
-    return of_answer(error.meta.status, body, where, retry_after_s)
+    return of_answer(error.meta.status, body, where)
 
 
 def _of_transport(error: TransportError, where: str) -> MastostreamError:

@@ -79,12 +79,14 @@ class ElasticsearchIndexReader:
                 sort=[{"engagement_score": "desc"}, {"key": "asc"}],
                 source_includes=_SOURCE,
                 track_total_hits=True,
+                allow_partial_search_results=False,
                 aggregations=_aggregations(interval_s),
             )
             tags = self._client.search(
                 index=HASHTAGS,
                 query=in_span,
                 size=0,
+                allow_partial_search_results=False,
                 aggregations={"hashtags": _terms("hashtags", most)},
             )
         counts = posts["aggregations"]

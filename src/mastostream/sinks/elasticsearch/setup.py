@@ -24,6 +24,9 @@ __all__ = ["SetupStep", "ensure", "set_up"]
 
 State = Literal["created", "updated", "unchanged", "differs", "wrong"]
 _EXISTS: Final = "resource_already_exists_exception"
+_COPY: Final = (
+    "stop 'mastostream index', copy the documents with _reindex and 'version_type': 'external'"
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -129,8 +132,8 @@ def _index(
     alias = {"is_write_index": True, "is_hidden": definition.hidden}
     if client.indices.exists(index=definition.name):
         advice = (
-            f"an index of this name is in its place: copy it with _reindex into {index} if its "
-            "documents are needed, delete it, and run this again"
+            f"an index of this name is in its place: if its documents are needed, {_COPY} into "
+            f"{index}; delete it, and run this again"
         )
         return None, [SetupStep(what=what, state="wrong", advice=advice)]
     if client.indices.exists(index=index):
@@ -173,7 +176,7 @@ def _written(
         return chosen[0], [*steps, SetupStep(what=what, state="unchanged")]
     advice = (
         f"it stands for {len(holders)} indices, and only {chosen[0]} is written: a post of another "
-        "one is there twice once it changes; copy all into one index with _reindex"
+        f"one is there twice once it changes; {_COPY} into one index"
     )
     return chosen[0], [*steps, SetupStep(what=what, state="differs", advice=advice)]
 
@@ -193,8 +196,8 @@ def _mapping(
     ]
     if wrong:
         advice = (
-            f"{', '.join(sorted(wrong))}: make a new index beside it, copy the documents with "
-            "_reindex and let the alias point there, or delete it and run this again"
+            f"{', '.join(sorted(wrong))}: make a new index beside it, {_COPY} and let the "
+            "alias point there, or delete it and run this again"
         )
         return SetupStep(what=what, state="differs", advice=advice)
     changed = {
@@ -229,7 +232,7 @@ def _settings(
     if not wrong:
         return SetupStep(what=what, state=state)
     advice = (
-        f"{', '.join(wrong)}: that cannot be changed in place; make a new index beside it, copy "
-        "the documents with _reindex and let the alias point there"
+        f"{', '.join(wrong)}: that cannot be changed in place; make a new index beside it, "
+        f"{_COPY} and let the alias point there"
     )
     return SetupStep(what=what, state="differs", advice=advice)

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 from elasticsearch import Elasticsearch
 
-from mastostream.exceptions import RetriableError
+from mastostream.exceptions import ConfigurationError, RetriableError
 from mastostream.sinks.elasticsearch.definitions import TOMBSTONES
 from mastostream.sinks.elasticsearch.errors import said
 from mastostream.sinks.elasticsearch.operations import refusal
@@ -31,6 +31,7 @@ def bury(client: Elasticsearch, versions: Mapping[str, int], where: str) -> None
 
     Raises:
         RetriableError: not now; call again.
+        ConfigurationError: the index of the deletions is not as it should be.
         vendor errors: translate them.
     """
     pairs = list(versions.items())
@@ -45,7 +46,10 @@ def bury(client: Elasticsearch, versions: Mapping[str, int], where: str) -> None
         for item in answer["items"]:
             reason = refusal(item, where)
             if reason is not None:
-                raise RetriableError(f"a deletion cannot be remembered: {reason}")
+                raise ConfigurationError(
+                    f"Elasticsearch at {where}: {TOMBSTONES} cannot take a deletion ({reason}): "
+                    "'mastostream index --setup' says what differs"
+                )
 
 
 def buried(client: Elasticsearch, ids: Sequence[str], where: str) -> dict[str, int]:

@@ -209,10 +209,12 @@ def test_leftovers_go_when_nobody_can_need_them(tmp_path: Path) -> None:
     mine = new_writer_name("t", 0, 7, compacting=True)
     dead = mine.replace(f"+{os.getpid()}+", f"+{2**22 + 1}+")
     orphan = "_t+00000+00000000000000000007-00000000000000000008.jsonl.sha256"
-    for name in (mine, dead, orphan, "_SUCCESS"):
+    an_archivers = new_writer_name("t", 0, 7)
+    for name in (mine, an_archivers, dead, orphan, "_SUCCESS"):
         (folder / name).touch()
     assert compact(tmp_path).removed == 1
     assert {mine, orphan, "_SUCCESS"} < set(names(tmp_path))
     assert compact(tmp_path, clock=LaterClock()).removed == 2
     assert mine not in names(tmp_path)
+    assert an_archivers in names(tmp_path)
     assert isinstance(archive(tmp_path), FileArchive)

@@ -71,6 +71,14 @@ def test_a_place_that_is_none_is_told(place: str, message: str) -> None:
         open_place(place, HdfsSettings())
 
 
+def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
+    settings = HdfsSettings(backend="webhdfs", webhdfs_url="http://me:hunter2@host:9870")
+    for place in ("hdfs://me:hunter2@host:9000/a", "hdfs://host:9000/a"):
+        with pytest.raises(ConfigurationError, match=r"hdfs\.user") as told:
+            open_place(place, settings)
+        assert "hunter2" not in str(told.value)
+
+
 @pytest.mark.parametrize(
     "url", ["https://host:9871", "host:9870", "http://host/webhdfs", "http://h:x"]
 )

@@ -29,11 +29,11 @@ ROOTS = (elastic_transport.ApiError, elastic_transport.TransportError)
 KINDS = sorted({kind for root in ROOTS for kind in kinds(root)}, key=lambda kind: kind.__name__)
 
 
-def answer(status: int, error: object = None, **headers: str) -> elasticsearch.ApiError:
+def answer(status: int, error: object = None) -> elasticsearch.ApiError:
     meta = ApiResponseMeta(
         status=status,
         http_version="1.1",
-        headers=HttpHeaders({name.replace("_", "-"): value for name, value in headers.items()}),
+        headers=HttpHeaders(),
         duration=0.0,
         node=NodeConfig("http", "localhost", 9200),
     )
@@ -95,12 +95,6 @@ def test_what_an_answer_means(
     ours = become(answer(status, error))
     assert type(ours) is kind
     assert told in str(ours)
-
-
-def test_a_server_that_says_when_to_come_again_is_heard() -> None:
-    ours = become(answer(429, None, retry_after="7"))
-    assert isinstance(ours, RetriableError)
-    assert ours.retry_after_s == 7
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,11 @@ def open_place(place: str, hdfs: HdfsSettings) -> tuple[FileSystem, str]:
     """
     if not is_url(place):
         return LocalFiles(), str(Path(place).absolute())
+    if "@" in place.partition("//")[2].partition("/")[0]:  # a password: it is not shown
+        raise ConfigurationError(
+            "an archive's address has no user: expected hdfs://host:port/path; whose files are "
+            "written is the setting hdfs.user"
+        )
     try:
         url = urlsplit(place)
         host, port = url.hostname, url.port
@@ -39,11 +44,8 @@ def open_place(place: str, hdfs: HdfsSettings) -> tuple[FileSystem, str]:
         return LocalFiles(), path
     if url.scheme != "hdfs":
         raise ConfigurationError(f"{place}: expected a folder, or hdfs://host:port/path")
-    if not host or url.query or url.fragment or url.username is not None:
-        raise ConfigurationError(
-            f"{place}: expected hdfs://host:port/path; whose files are written is the setting "
-            "hdfs.user"
-        )
+    if not host or url.query or url.fragment:
+        raise ConfigurationError(f"{place}: expected hdfs://host:port/path")
     return _hdfs(host, port, hdfs), path
 
 

@@ -46,6 +46,11 @@ class WebHdfs:
         Raises:
             ConfigurationError: the address is none.
         """
+        if "@" in url:
+            raise ConfigurationError(
+                "hdfs.webhdfs_url: expected http://host:port without a user; whose files are "
+                "written is the setting hdfs.user"
+            )
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
