@@ -164,7 +164,7 @@ class Appending:
 
     def _run(self) -> None:
         writer = SqliteLogWriter(self._path)
-        while not self._stop.wait(0.005):
+        while not self._stop.wait(0.05):
             writer.append([NewRecord("t", None, b"%d" % (self.count + n)) for n in range(5)])
             self.count += 5
         writer.close()
@@ -309,7 +309,7 @@ def test_the_commands_from_a_log_to_hdfs_and_back(
     assert told(run("archive", "verify", *options))["problems"] == 0
     single = ("--single", f"{folder}/tweets_data.json")
     assert told(run("archive", "compact", *single, *options))["records"] == 502
-    assert told(run("replay", folder, "--data", "again", "--json"))["records"] == 2 * 502
+    assert told(run("replay", folder, "--data", "again", "--json"))["records"] == 502
     assert (
         told(run("replay", f"{folder}/tweets_data.json", "--data", "one", "--json"))["records"]
         == 502

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from typing import Literal
 
 import attrs
 import pytest
@@ -101,6 +102,23 @@ def test_what_was_read_before_an_error_is_read_again(
     assert sorted(found) == sorted(post(number) for number in range(50))
 
 
+@pytest.mark.parametrize("timeout_s", [0.0, 0.2])
+def test_a_topic_that_was_made_anew_is_read_from_its_beginning(
+    place: KafkaPlace, topic: str, timeout_s: float
+) -> None:
+    """What its group has committed was of the one before."""
+    group = new_topic()
+    with closing(KafkaSharedReader(place, topic=topic, group=group)) as reader:
+        until(lambda: reader.read(0, 0.0) or reader.positions)
+        reader.commit({0: 1_000, 1: 1_000})
+    with closing(KafkaSharedReader(place, topic=topic, group=group)) as reader:
+        until(lambda: reader.read(0, 0.0) or reader.positions)
+        generation = reader.generation
+        found: list[Record] = []
+        until(lambda: found.extend(reader.read(100, timeout_s)) or len(found) == 50)
+        assert reader.generation == generation + 2, "each partition is told"
+
+
 def test_a_reader_whose_partitions_move_while_it_waits_goes_on_afterwards(
     place: KafkaPlace, topic: str
 ) -> None:
@@ -122,15 +140,24 @@ def test_a_reader_whose_partitions_move_while_it_waits_goes_on_afterwards(
         until(lambda: found.update(each.value for each in some(first)) or later <= found)
 
 
-def test_outputs_that_kafka_refuses_are_not_counted_as_done(place: KafkaPlace, topic: str) -> None:
-    """The next engine does them again, however the one before ended."""
-    output = new_topic()
+@pytest.fixture
+def small(place: KafkaPlace) -> str:
+    """A topic that takes small records only."""
+    topic = new_topic()
     client = AdminClient({"bootstrap.servers": place.servers})
-    small = NewTopic(output, 1, 1, config={"max.message.bytes": "1000"})
-    client.create_topics([small])[output].result(30)
+    wanted = NewTopic(topic, 1, 1, config={"max.message.bytes": "1000"})
+    client.create_topics([wanted])[topic].result(30)
+    return topic
+
+
+@pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
+def test_outputs_that_kafka_refuses_are_not_counted_as_done(
+    place: KafkaPlace, topic: str, small: str, delivery: Literal["at-least-once", "exactly-once"]
+) -> None:
+    """The next engine does them again, however the one before ended."""
 
     def engine() -> EngineLog:
-        return KafkaEngineLog(place, topic=topic, group=output)
+        return KafkaEngineLog(place, topic=topic, group=small, delivery=delivery)
 
     def read(log: EngineLog) -> int:
         found: list[Record] = []
@@ -140,7 +167,7 @@ def test_outputs_that_kafka_refuses_are_not_counted_as_done(place: KafkaPlace, t
     with closing(engine()) as log:
         read(log)
         with pytest.raises(FatalError, match=r"raise max\.message\.bytes"):
-            log.commit(Commit(records=[NewRecord(output, "k", os.urandom(5_000))], progress={}))
+            log.commit(Commit(records=[NewRecord(small, "k", os.urandom(5_000))], progress={}))
     with closing(engine()) as log:
         assert read(log) == 50
 
@@ -216,6 +243,42 @@ def test_a_leader_that_was_too_slow_cannot_store_windows_any_more(
             commit(other, 3)
     with closing(leading(place, topic)) as log:
         assert log.restore(["count"])["count"].positions == {0: 3}
+
+
+def test_results_of_windows_that_kafka_refuses_are_told(
+    place: KafkaPlace, topic: str, small: str
+) -> None:
+    with closing(leading(place, topic)) as log:
+        commit(log, 1)
+        with pytest.raises(FatalError, match=r"raise max\.message\.bytes"):
+            log.commit(Commit(records=[NewRecord(small, "k", os.urandom(5_000))], progress={}))
+    with closing(leading(place, topic)) as log:
+        assert log.restore(["count"])["count"].positions == {0: 1}
+
+
+def test_who_stands_by_ends_at_once(place: KafkaPlace, topic: str) -> None:
+    with (
+        closing(leading(place, topic)) as log,
+        closing(KafkaWindowLog(place, topic=topic, analysis="count")) as other,
+    ):
+        until(lambda: [log.read({}, 1, 0.2), other.read({}, 1, 0.2)] and standing_by(other))
+        began_s = time.monotonic()
+        with pytest.raises(RetriableError, match="stands by"):
+            other.read({}, 1, 0.0)
+        assert time.monotonic() - began_s < 5
+
+
+def standing_by(log: KafkaWindowLog) -> bool:
+    return log._leadership.stands_by
+
+
+def test_windows_of_a_topic_that_was_made_anew_are_not_filled(
+    place: KafkaPlace, topic: str
+) -> None:
+    with closing(leading(place, topic)) as log:
+        commit(log, 1_000)
+        with pytest.raises(FatalError, match="another topic's"):
+            log.read({0: 1_000}, 100, 0.0)
 
 
 def test_windows_are_found_again_while_another_analysis_is_in_the_middle_of_its_commit(

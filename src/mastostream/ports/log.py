@@ -178,7 +178,7 @@ class EngineLog(Protocol):
 
     @property
     def generation(self) -> int:
-        """Rises when partitions have come or gone, or a commit can't be made any more.
+        """Rises when partitions come or go, the topic is another one, or a commit fails for good.
 
         The engine then forgets what it has not committed, and restores.
         """
@@ -192,6 +192,8 @@ class EngineLog(Protocol):
 
     def read(self, positions: Positions, max_records: int, timeout_s: float) -> Sequence[Record]:
         """Return records from these positions on, as :meth:`LogReader.read` does.
+
+        Where the generation has risen meanwhile there may be more than it returns.
 
         Raises:
             RetriableError: not now.

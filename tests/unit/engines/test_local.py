@@ -1,7 +1,7 @@
 """The local engine."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from pathlib import Path
@@ -24,7 +24,7 @@ from mastostream.log.sqlite import (
     apply_retention,
 )
 from mastostream.ports.clock import SystemClock
-from mastostream.ports.log import Commit, NewRecord, Record
+from mastostream.ports.log import Commit, NewRecord, Positions, Progress, Record
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 ALL = (*built_in("stream", "full"), *built_in("sql", "count"), *built_in("sql", "dashboard"))
@@ -268,6 +268,43 @@ def test_a_commit_that_fails_is_made_again(tmp_path: Path) -> None:
     assert [record.key for record in topic(path, "mastodon-engagement")] == [
         f"k{n}" for n in range(50)
     ]
+
+
+class Moving(SqliteEngineLog):
+    """Keeps the positions itself; partitions move in its first two reads; one commit fails."""
+
+    generation = 0
+    fails = True
+
+    def restore(self, analyses: Sequence[str]) -> Mapping[str, Progress]:
+        return {}
+
+    def read(self, positions: Positions, max_records: int, timeout_s: float) -> Sequence[Record]:
+        self.generation = min(self.generation + 1, 2)
+        if self.generation == 1:
+            self.at: dict[int, int] = {}
+            return ()
+        records = super().read(self.at, max_records, timeout_s)
+        self.at.update({record.partition: record.offset + 1 for record in records})
+        return records
+
+    def commit(self, commit: Commit) -> None:
+        if self.fails:
+            self.fails = False
+            raise RetriableError("not now")
+        super().commit(commit)
+
+
+def test_a_commit_is_made_again_also_where_partitions_moved_twice_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "log.sqlite3"
+    append(path, [post(number) for number in range(20)])
+    log = Moving(path, topic="Mastodon_stream")
+    some = LocalEngine(log, built_in("stream", "engagement"), clock=SystemClock())
+    with pytest.raises(RetriableError):
+        some.step(0.0)
+    some.step(0.0)
+    some.close()
+    assert len(topic(path, "mastodon-engagement")) == 20
 
 
 def test_two_analyses_of_one_name_are_refused(tmp_path: Path) -> None:

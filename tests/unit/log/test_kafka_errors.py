@@ -135,6 +135,14 @@ def test_a_secret_is_never_shown(name: str) -> None:
         assert name in str(ours)
 
 
+def test_what_is_no_secret_stays_readable() -> None:
+    """Where keys are kept is none, and a short value stands in any sentence."""
+    settings = {"ssl.key.location": "/etc/key.pem", "sasl.password": "a", "ssl.key.password": ""}
+    text = "a file /etc/key.pem is not there"
+    told = str(explained(KafkaError(KafkaError._SSL, text), KafkaPlace(settings=settings)))
+    assert text in told
+
+
 def test_a_secret_of_several_lines_is_not_shown_either() -> None:
     key = "-----BEGIN\nhunter2\nsecret\n-----END"
     place = KafkaPlace(settings={"ssl.key.pem": key})

@@ -70,6 +70,7 @@ def test_without_any_nothing_that_was_acknowledged_is_lost_and_nothing_comes_twi
         "group.protocol",
         "logger",
         "message.timeout.ms",
+        "partition.assignment.strategy",
         "transactional.id",
     ],
 )

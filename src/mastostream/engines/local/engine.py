@@ -1,7 +1,9 @@
 """The loop: read, decode once, give to every analysis, commit as one.
 
-Delivery: with a log whose commits are atomic, exactly once. Each analysis has a position of its
-own, so one that is added later reads the topic from its beginning, and the others do not repeat.
+Delivery: with a log whose commits are atomic, exactly once. Where the log gives each analysis a
+position of its own, one that is added later reads the topic from its beginning, and the others do
+not repeat. On Kafka the analyses that work post by post are one group: with one more they are
+another group, and all of them read from the oldest record again.
 """
 
 import logging
@@ -148,7 +150,7 @@ class LocalEngine:
         if self._pending is not None and self._log.generation == self._generation:
             self._commit(self._pending)
         records = self._log.read(self._positions(), self._batch, timeout_s)
-        if self._log.generation != self._generation:
+        while self._log.generation != self._generation:
             self._begin()
             records = records or self._log.read(self._positions(), self._batch, timeout_s)
         if records:

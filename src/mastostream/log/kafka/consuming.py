@@ -9,13 +9,14 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
 
-from mastostream.exceptions import RetriableError
+from mastostream.exceptions import MastostreamError, RetriableError
 from mastostream.log.kafka.errors import GONE, explained, translated
 from mastostream.log.kafka.offsets import TIMEOUT_S, Offsets
 from mastostream.log.kafka.place import KafkaPlace
+from mastostream.log.kafka.topics import partitions_of
 from mastostream.ports.log import Positions, Record
 
 __all__ = ["Partitions"]
@@ -25,7 +26,13 @@ _AT_END_S: Final = 30.0
 
 
 class Partitions:
-    """Some partitions of one topic, read by one consumer."""
+    """Some partitions of one topic, read by one consumer.
+
+    Attributes:
+        lost: how many records retention took before they were read.
+        made_anew: how often a partition ended before the position in it: the topic is another one.
+        positions: of the partitions at hand, the next record to read.
+    """
 
     def __init__(
         self, place: KafkaPlace, topic: str, group: str, *, resume: bool = True, **settings: Any
@@ -43,11 +50,13 @@ class Partitions:
         with translated(place):
             self.consumer = Consumer(place.consumer(group, **settings))
         self.lost = 0
+        self.made_anew = 0
         self.positions: dict[int, int] = {}
         self._place = place
         self._topic = topic
         self._resume = resume
         self._ended: dict[int, int] = {}
+        self._counted: dict[int, int] = {}
         self._offsets = Offsets(place)
 
     def begin(self, partitions: Iterable[int], starts: Positions) -> list[TopicPartition]:
@@ -67,8 +76,8 @@ class Partitions:
         for each in wanted:
             first = kept[each.partition]
             start = starts.get(each.partition, committed.get(each.partition))
-            if start is not None and start < first:
-                self.lost += first - start
+            if start is not None:
+                self._count_lost(each.partition, start, first)
             each.offset = first if start is None else max(start, first)
             self.positions[each.partition] = each.offset
             self._ended.pop(each.partition, None)
@@ -86,6 +95,23 @@ class Partitions:
             found = self.consumer.committed(wanted, timeout=TIMEOUT_S)
         return {each.partition: each.offset for each in found if each.offset >= 0}
 
+    def take_new(self, starts: Positions) -> None:
+        """Take the topic's partitions that are not at hand yet; for a consumer that has all.
+
+        Args:
+            starts: as for :meth:`begin`.
+
+        Raises:
+            RetriableError: not now.
+        """
+        there = partitions_of(self._place, self._topic)
+        new = [each for each in there if each not in self.positions]
+        if new:
+            here = [TopicPartition(self._topic, each, at) for each, at in self.positions.items()]
+            begun = self.begin(new, starts)
+            with translated(self._place):
+                self.consumer.assign(here + begun)
+
     def end(self, partitions: Iterable[int]) -> None:
         """Let these partitions go."""
         for partition in partitions:
@@ -96,11 +122,17 @@ class Partitions:
         """Read on from here, in the partitions at hand.
 
         Raises:
-            RetriableError: not now.
+            RetriableError: not now, for one of them; the others were sought.
         """
+        failures: list[MastostreamError] = []
         for partition, offset in positions.items():
             if partition in self.positions and self.positions[partition] != offset:
-                self._seek(partition, offset)
+                try:
+                    self._seek(partition, offset)
+                except MastostreamError as error:
+                    failures.append(error)
+        if failures:
+            raise failures[0]
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """Return what has come, waiting for the first; each partition's in order."""
@@ -150,6 +182,9 @@ class Partitions:
                 wanted = set(self.positions if of is None else of)
                 if missing := wanted - set(ends):
                     ends.update(self._offsets.end(self._topic, missing, with_open=with_open))
+                    for partition in missing:
+                        if self.positions[partition] > ends[partition]:
+                            self._go_to_what_is_kept(partition)
                 if all(self._is_at(partition, ends[partition]) for partition in wanted):
                     return found
         except BaseException:
@@ -184,19 +219,30 @@ class Partitions:
         return position >= end or self._ended.get(partition, -1) >= end
 
     def _records(self, messages: Iterable[Any]) -> list[Record]:
+        """Return the records of a batch: all of them, or none where an error is among them."""
         records: list[Record] = []
+        failures: list[MastostreamError] = []
         try:
-            self._add(records, messages)
+            self._add(records, failures, messages)
         except BaseException:
-            self.unread(records)  # an error came behind them
+            self.unread(records)
             raise
+        if failures:
+            self.unread(records)
+            raise failures[0]
         return records
 
-    def _add(self, records: list[Record], messages: Iterable[Any]) -> None:
+    def _add(
+        self, records: list[Record], failures: list[MastostreamError], messages: Iterable[Any]
+    ) -> None:
+        """Go through all messages, also those behind an error: nobody gives them again."""
         add, new, positions, topic = records.append, tuple.__new__, self.positions, self._topic
         for message in messages:
             if message.error() is not None:
-                self._notice(message)
+                try:
+                    self._notice(message)
+                except MastostreamError as error:
+                    failures.append(error)
                 continue
             partition, offset = message.partition(), message.offset()
             if offset < positions.get(partition, offset + 1):
@@ -236,21 +282,41 @@ class Partitions:
 
     def _go_to_what_is_kept(self, partition: int) -> None:
         """Retention was faster than this reader, or the topic was made anew."""
-        first = self._offsets.first(self._topic, [partition])[partition]
-        end = self._offsets.end(self._topic, [partition])[partition]
-        position = self.positions[partition]
-        if position < first:
-            self.lost += first - position
-        self.positions[partition] = first if position > end else max(position, first)
-        self._ended.pop(partition, None)
-        here = TopicPartition(self._topic, partition, self.positions[partition])
-        with translated(self._place):  # a partition whose offset was refused takes no seek
-            self.consumer.incremental_unassign([here])
-            self.consumer.incremental_assign([here])
+        position = to = self.positions[partition]
+        try:
+            first = self._offsets.first(self._topic, [partition])[partition]
+            end = self._offsets.end(self._topic, [partition], with_open=True)[partition]
+            if position > end:
+                self.made_anew += 1
+                self._counted.pop(partition, None)
+                to = first
+            else:
+                to = max(position, first)
+                self._count_lost(partition, position, first)
+        finally:  # where Kafka did not say, it refuses the offset once more, and is asked again
+            self._take_up(partition, to)
+
+    def _count_lost(self, partition: int, start: int, first: int) -> None:
+        """Count what retention took before it was read, once."""
+        lost = first - max(start, self._counted.get(partition, 0))
+        if lost > 0:
+            self.lost += lost
+            self._counted[partition] = first
 
     def _seek(self, partition: int, offset: int) -> None:
-        with translated(self._place):
+        try:
             self.consumer.seek(TopicPartition(self._topic, partition, offset))
+        except KafkaException:  # such as in a partition whose offset was refused
+            self._take_up(partition, offset)
+        self.positions[partition] = offset
+        self._ended.pop(partition, None)
+
+    def _take_up(self, partition: int, offset: int) -> None:
+        """Let a partition go and have it anew, from here on."""
+        here = TopicPartition(self._topic, partition, offset)
+        with translated(self._place):
+            self.consumer.incremental_unassign([here])
+            self.consumer.incremental_assign([here])
         self.positions[partition] = offset
         self._ended.pop(partition, None)
 

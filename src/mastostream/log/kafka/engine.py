@@ -3,13 +3,13 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 from uuid import uuid4
 
 from confluent_kafka import KafkaException, TopicPartition
 
 from mastostream.exceptions import RetriableError
-from mastostream.log.kafka.errors import LOST_PARTITIONS, explained
+from mastostream.log.kafka.errors import explained
 from mastostream.log.kafka.place import KafkaPlace
 from mastostream.log.kafka.producing import PATIENCE_S, Sender
 from mastostream.log.kafka.reader import KafkaSharedReader
@@ -77,7 +77,12 @@ class KafkaEngineLog:
         return {}
 
     def read(self, positions: Positions, max_records: int, timeout_s: float) -> Sequence[Record]:  # noqa: ARG002 - as above
+        generation = self._reader.generation
         records = self._reader.read(max_records, timeout_s)
+        if records and self._reader.generation != generation:
+            # Some may be of a partition that has gone: their positions are another engine's.
+            self._reader.unread(records)
+            records = ()
         if not records:
             self._outputs.settle()
         return records
@@ -115,13 +120,15 @@ class _Sending:
     ) -> None:
         self._reader = reader
         self._sender = Sender(place, now_ms=now_ms)
+        self._taken: Commit | None = None
         self._sent: Positions | None = None
         self._due_s = 0.0
 
     def commit(self, commit: Commit) -> None:
-        with self._all_or_again():
-            self._sender.send(commit.records)
-        self._sent = self._reader.positions
+        if commit is not self._taken:  # else only its positions could not be committed
+            with self._all_or_again():
+                self._sender.send(commit.records)
+            self._taken, self._sent = commit, self._reader.positions
         now_s = time.monotonic()
         if now_s >= self._due_s:
             self._due_s = now_s + COMMIT_EVERY_S
@@ -131,8 +138,8 @@ class _Sending:
         if self._sent is not None:
             with self._all_or_again():
                 self._sender.flush()
-            self._reader.commit(self._sent)
-            self._sent = None
+            if self._reader.try_commit(self._sent):
+                self._sent = None
 
     @contextmanager
     def _all_or_again(self) -> Iterator[None]:
@@ -142,11 +149,12 @@ class _Sending:
             yield
         except BaseException:
             if self._sender.refused > before:
-                self._sent = None
+                self._taken = self._sent = None
                 self._reader.rejoin()
             raise
 
     def close(self) -> None:
+        self._sent = None
         self._sender.close()
 
 
@@ -184,10 +192,11 @@ class _Transactions:
             )
             _commit_transaction(sender)
         except KafkaException as error:
-            raise self._given_up(sender, error) from error
+            problem = sender.why_given_up(error)
+            self._give_up(sender)
+            raise problem from error
         except BaseException:
-            self._abandon(sender)
-            self._reader.rejoin()
+            self._give_up(sender)
             raise
 
     def settle(self) -> None:
@@ -216,19 +225,9 @@ class _Transactions:
         self._sender = sender
         return sender
 
-    def _given_up(self, sender: Sender, error: KafkaException) -> Exception:
+    def _give_up(self, sender: Sender) -> None:
         """Abort; what was read is read again, by whoever has the partitions then."""
-        self._abandon(sender)
         self._reader.rejoin()
-        problem: Any = error.args[0]
-        if problem.code() in LOST_PARTITIONS or problem.txn_requires_abort() or problem.fatal():
-            return RetriableError(
-                f"Kafka at {self._place.servers} did not take the transaction "
-                f"({problem.str()}): its posts are read again"
-            )
-        return explained(problem, self._place)
-
-    def _abandon(self, sender: Sender) -> None:
         try:
             sender.producer.abort_transaction(PATIENCE_S)
         except KafkaException:

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 from mastostream.exceptions import ConfigurationError, FatalError, MastostreamError, RetriableError
 from mastostream.log.kafka.place import KafkaPlace
 
-__all__ = ["GONE", "LOST_PARTITIONS", "explained", "translated"]
+__all__ = ["GONE", "LOST_PARTITIONS", "TOO_LARGE", "explained", "said", "translated"]
 
 LOST_PARTITIONS: Final = frozenset(
     {
@@ -47,7 +47,7 @@ _NOT_ALLOWED: Final = frozenset(
         KafkaError.DELEGATION_TOKEN_AUTHORIZATION_FAILED,
     }
 )
-_TOO_LARGE: Final = frozenset(
+TOO_LARGE: Final = frozenset(
     {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE, KafkaError.RECORD_LIST_TOO_LARGE}
 )
 _SETTINGS: Final = frozenset(
@@ -151,7 +151,7 @@ def translated(place: KafkaPlace) -> Iterator[None]:
 def explained(error: KafkaError, place: KafkaPlace) -> MastostreamError:
     """Return what to raise for an error that Kafka reports."""
     where = f"Kafka at {place.servers}"
-    what = _sentence(_without_secrets(error.str() or error.name(), place))
+    what = said(error, place)
     code = error.code()
     for codes, kind, text in _MEANINGS:
         if code in codes:
@@ -159,6 +159,11 @@ def explained(error: KafkaError, place: KafkaPlace) -> MastostreamError:
     if code in _LATER or code in LOST_PARTITIONS or error.retriable():
         return RetriableError(f"{where} cannot do it now ({what})")
     return FatalError(f"{where}: {what}: its own log may say more")
+
+
+def said(error: KafkaError, place: KafkaPlace) -> str:
+    """Return what an error says, in one line and without secrets."""
+    return _sentence(_without_secrets(error.str() or error.name(), place))
 
 
 _MEANINGS: Final[tuple[tuple[frozenset[int], type[MastostreamError], str], ...]] = (
@@ -188,7 +193,7 @@ _MEANINGS: Final[tuple[tuple[frozenset[int], type[MastostreamError], str], ...]]
         "{where} has no such topic ({what}): 'mastostream topics' creates those that are missing",
     ),
     (
-        _TOO_LARGE,
+        TOO_LARGE,
         FatalError,
         "{where} refuses a record for its size ({what}): raise max.message.bytes of the topic",
     ),
@@ -203,8 +208,15 @@ def _sentence(text: str) -> str:
     return " ".join(text.split())
 
 
+_SECRET: Final = ("password", "secret", "key", "oauth", "jaas")
+_SECRET_LENGTH: Final = 6
+"""What is shorter may stand anywhere in a text: to hide it there would only show what it is."""
+
+
 def _without_secrets(text: str, place: KafkaPlace) -> str:
     for name, value in place.settings.items():
-        if value and any(word in name for word in ("password", "secret", "key", "oauth", "jaas")):
+        if name.endswith(".location") or len(value) < _SECRET_LENGTH:
+            continue
+        if any(word in name for word in _SECRET):
             text = text.replace(value, "***")
     return text

@@ -4,15 +4,21 @@ import logging
 from contextlib import suppress
 from typing import Final
 
-from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
-from mastostream.log.kafka.errors import GONE, explained, translated
+from mastostream.exceptions import RetriableError
+from mastostream.log.kafka.errors import explained, translated
 from mastostream.log.kafka.place import KafkaPlace
 from mastostream.log.kafka.topics import ensure_topics
 
 __all__ = ["Leadership"]
 
 _PARTITION: Final = 0
+_OF_THE_PARTITION: Final = frozenset(
+    {KafkaError._PARTITION_EOF, KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
+)
+"""What concerns only those who read it."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -20,6 +26,10 @@ class Leadership:
     """Membership in a group that shares a topic of one partition: who has it, leads.
 
     When the leader goes, another member has the partition within the session time-out.
+
+    Attributes:
+        leads: whether this member has the partition.
+        stands_by: whether the group has told this member that another one has it.
     """
 
     def __init__(self, place: KafkaPlace, topic: str, group: str) -> None:
@@ -30,7 +40,7 @@ class Leadership:
             topic: has one partition; made where it is missing.
             group: of those who compete.
         """
-        self.leads = False
+        self.leads = self.stands_by = False
         self._place = place
         self._topic = topic
         self._group = group
@@ -46,9 +56,11 @@ class Leadership:
         with translated(self._place):
             message = consumer.poll(timeout_s)
         error = None if message is None else message.error()
-        if error is not None and (error.fatal() or error.code() in GONE):
-            self.leave()
-            raise explained(error, self._place)
+        if error is not None and error.code() not in _OF_THE_PARTITION:
+            problem = explained(error, self._place)
+            if error.fatal() or not isinstance(problem, RetriableError):
+                self.leave()
+                raise problem
         return self.leads
 
     def leave(self) -> None:
@@ -57,7 +69,7 @@ class Leadership:
             with suppress(KafkaException, RuntimeError):
                 self._consumer.close()
         self._consumer = None
-        self.leads = False
+        self.leads = self.stands_by = False
 
     def _join(self) -> Consumer:
         ensure_topics(self._place, [self._topic], compacted=True)
@@ -75,6 +87,7 @@ class Leadership:
         consumer.incremental_assign(partitions)
         consumer.pause(partitions)  # it is only a token here
         self.leads = self.leads or any(each.partition == _PARTITION for each in partitions)
+        self.stands_by = not self.leads
         _logger.info("%s: %s", self._group, "leads" if self.leads else "stands by")
 
     def _went(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

@@ -29,6 +29,7 @@ _PROMISED: Final = frozenset(
         "group.id",
         "group.protocol",
         "message.timeout.ms",
+        "partition.assignment.strategy",
         "transactional.id",
     }
 )

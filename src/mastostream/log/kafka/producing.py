@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from mastostream.exceptions import MastostreamError, RetriableError
-from mastostream.log.kafka.errors import explained, translated
+from mastostream.exceptions import ConfigurationError, MastostreamError, RetriableError
+from mastostream.log.kafka.errors import LOST_PARTITIONS, TOO_LARGE, explained, said, translated
 from mastostream.log.kafka.place import KafkaPlace
 from mastostream.log.kafka.topics import ensure_topics
 from mastostream.ports.log import NewRecord
@@ -44,15 +44,11 @@ class Sender:
         self.refused = 0
         self._place = place
         self._now_ms = now_ms
-        self._trouble = ""
-        self._failed: list[KafkaError] = []
+        self._settings = settings
         self._known: set[str] = set()
         self._batch: Sequence[NewRecord] | None = None
         self._sent = 0
-        with translated(place):
-            self.producer = Producer(
-                place.producer(**settings, error_cb=self._on_error, on_delivery=self._on_delivery)
-            )
+        self._open()
 
     def send(self, records: Sequence[NewRecord]) -> None:
         """Hand over all of these; :meth:`flush` confirms them.
@@ -61,6 +57,8 @@ class Sender:
             RetriableError: Kafka does not take them fast enough; call again with the same list.
             FatalError, ConfigurationError: some cannot be sent at all.
         """
+        if self._reports.dead:
+            self._open()
         if self._batch is not records:
             self._batch, self._sent = records, 0
         self._make_topics(records)
@@ -81,6 +79,8 @@ class Sender:
                     self._wait(deadline_s)
                 except KafkaException as error:
                     self._batch = None
+                    self.producer.poll(0)
+                    self._raise_failed()  # a transaction takes no more after a refusal
                     raise explained(error.args[0], self._place) from error
         self._sent = len(records)
         self.producer.poll(0)
@@ -96,18 +96,39 @@ class Sender:
         left = self.producer.flush(timeout_s)
         self._raise_failed()
         if left:
-            raise RetriableError(
-                f"Kafka at {self._place.servers} has not confirmed {left} records"
-                + (f" ({self._trouble})" if self._trouble else "")
-            )
-        self._trouble = ""
+            raise self._not_now(f"has not confirmed {left} records")
+        self._reports.trouble = ""
         self._batch = None
+
+    def why_given_up(self, error: KafkaException) -> MastostreamError:
+        """Return why a transaction ended: the cause that no retry would change, if there is one."""
+        self.producer.poll(0)
+        problem: Any = error.args[0]
+        for each in (problem, *self._reports.failed):
+            cause = explained(each, self._place)
+            if isinstance(cause, ConfigurationError) or each.code() in TOO_LARGE:
+                return cause
+        if problem.code() in LOST_PARTITIONS or problem.txn_requires_abort() or problem.fatal():
+            return RetriableError(
+                f"Kafka at {self._place.servers} did not take the transaction "
+                f"({said(problem, self._place)}): its posts are read again"
+            )
+        return explained(problem, self._place)
 
     def close(self) -> None:
         """Let go of what Kafka does not confirm at once: nobody was told that it is kept."""
-        self.producer.flush(CLOSE_S)
-        self.producer.purge()
-        self.producer.flush(0)
+        if hasattr(self, "producer"):
+            self.producer.flush(CLOSE_S)
+            self.producer.purge()
+            self.producer.flush(0)
+            del self.producer  # and with it its threads and connections
+
+    def _open(self) -> None:
+        self._reports = _Reports(self._place)
+        with translated(self._place):
+            self.producer = Producer(
+                self._place.producer(**self._settings, **self._reports.callbacks())
+            )
 
     def _make_topics(self, records: Sequence[NewRecord]) -> None:
         unknown = {record[0] for record in records} - self._known
@@ -119,27 +140,51 @@ class Sender:
         self.producer.poll(0.1)
         self._raise_failed()
         if time.monotonic() > deadline_s:
-            raise RetriableError(
-                f"Kafka at {self._place.servers} does not take records"
-                + (f" ({self._trouble})" if self._trouble else "")
-            )
+            raise self._not_now("does not take records")
+
+    def _not_now(self, what: str) -> RetriableError:
+        trouble = self._reports.trouble
+        return RetriableError(
+            f"Kafka at {self._place.servers} {what}" + (f" ({trouble})" if trouble else "")
+        )
 
     def _raise_failed(self) -> None:
-        if self._failed:
-            failed, self._failed = self._failed, []
+        failed = self._reports.failed
+        if failed:
+            self._reports.failed = []
             self.refused += len(failed)
             self._batch = None
             raise _worst([explained(error, self._place) for error in failed])
 
+
+class _Reports:
+    """What a producer reports aside. Apart from the sender, which the producer would keep alive.
+
+    Attributes:
+        dead: whether the producer takes nothing any more: another one has to go on.
+        failed: of records that could not be sent, and what a producer died of.
+        trouble: what was told last.
+    """
+
+    def __init__(self, place: KafkaPlace) -> None:
+        self.dead = False
+        self.failed: list[KafkaError] = []
+        self.trouble = ""
+        self._place = place
+
+    def callbacks(self) -> dict[str, Callable[..., None]]:
+        """Settings of the producer."""
+        return {"error_cb": self._on_error, "on_delivery": self._on_delivery}
+
     def _on_delivery(self, error: KafkaError | None, _: Message) -> None:
-        """Note a record that could not be sent."""
         if error is not None:
-            self._failed.append(error)
+            self.failed.append(error)
 
     def _on_error(self, error: KafkaError) -> None:
-        self._trouble = error.str()
+        self.trouble = said(error, self._place)
         if error.fatal():
-            self._failed.append(error)
+            self.dead = True
+            self.failed.append(error)
 
 
 def _worst(errors: Sequence[MastostreamError]) -> MastostreamError:

@@ -11,7 +11,7 @@ from mastostream.exceptions import RetriableError
 from mastostream.log.kafka.consuming import Partitions
 from mastostream.log.kafka.errors import LOST_PARTITIONS, explained, translated
 from mastostream.log.kafka.place import KafkaPlace
-from mastostream.log.kafka.topics import ensure_topics, partitions_of
+from mastostream.log.kafka.topics import ensure_topics
 from mastostream.ports.log import Positions, Record
 
 __all__ = ["KafkaLogReader", "KafkaSharedReader"]
@@ -49,11 +49,12 @@ class KafkaLogReader:
 
     @property
     def generation(self) -> int:
-        return 0
+        return self._partitions.made_anew
 
     def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
         if time.monotonic() >= self._look_s:
-            self._look()
+            self._partitions.take_new(self._starts)
+            self._look_s = time.monotonic() + LOOK_EVERY_S
         if not max_records:
             return ()
         if not self._partitions.positions:
@@ -73,17 +74,6 @@ class KafkaLogReader:
 
     def close(self) -> None:
         self._partitions.close()
-
-    def _look(self) -> None:
-        """Take the partitions that are there, also those that came since."""
-        there = partitions_of(self._place, self._topic)
-        known = self._partitions.positions
-        new = [partition for partition in there if partition not in known]
-        if new:
-            here = [TopicPartition(self._topic, each, at) for each, at in known.items()]
-            with translated(self._place):
-                self._partitions.consumer.assign(here + self._partitions.begin(new, self._starts))
-        self._look_s = time.monotonic() + LOOK_EVERY_S
 
 
 class KafkaSharedReader:
@@ -133,7 +123,7 @@ class KafkaSharedReader:
 
     @property
     def generation(self) -> int:
-        return self._generation
+        return self._generation + (self._partitions.made_anew if self._partitions else 0)
 
     @property
     def positions(self) -> Positions:
@@ -175,11 +165,25 @@ class KafkaSharedReader:
         if self._partitions is not None:
             self._partitions.seek(positions)
 
-    def commit(self, positions: Positions) -> None:
+    def unread(self, records: Sequence[Record]) -> None:
+        """Read these again, those of partitions that are still at hand."""
         if self._partitions is not None:
-            mine = self._partitions.positions
-            held = {each: at for each, at in positions.items() if each in mine}
-            commit_positions(self._partitions.consumer, self._place, self._topic, held)
+            self._partitions.unread(records)
+
+    def commit(self, positions: Positions) -> None:
+        self.try_commit(positions)
+
+    def try_commit(self, positions: Positions) -> bool:
+        """Commit; return whether nothing is left to commit.
+
+        Something is left where the group is about to share the partitions anew: those that stay
+        have to be committed once more.
+        """
+        if self._partitions is None:
+            return True
+        mine = self._partitions.positions
+        held = {each: at for each, at in positions.items() if each in mine}
+        return commit_positions(self._partitions.consumer, self._place, self._topic, held)
 
     def rejoin(self) -> None:
         """Read on from what the group has committed, with the next read.
@@ -212,8 +216,8 @@ class KafkaSharedReader:
             self._lost += self._partitions.lost
             self._partitions.end(list(self._partitions.positions))
             self._partitions.close()
+            self._generation += 1 + self._partitions.made_anew
             self._partitions = None
-            self._generation += 1
         self._assigned = self._broken = False
 
     def _came(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

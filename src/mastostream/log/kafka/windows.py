@@ -12,14 +12,15 @@ from itertools import islice
 from typing import Any, Final
 
 import msgspec
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 
 from mastostream.core.windows import PartitionClock, WindowState
-from mastostream.exceptions import RetriableError
+from mastostream.exceptions import FatalError, RetriableError
 from mastostream.log.kafka.consuming import Partitions
 from mastostream.log.kafka.errors import explained, translated
 from mastostream.log.kafka.leadership import Leadership
 from mastostream.log.kafka.merging import MergedPartitions
+from mastostream.log.kafka.offsets import Offsets
 from mastostream.log.kafka.place import KafkaPlace
 from mastostream.log.kafka.producing import PATIENCE_S, Sender
 from mastostream.log.kafka.reader import JOIN_S, LOOK_EVERY_S
@@ -31,8 +32,8 @@ __all__ = ["WINDOWS", "KafkaWindowLog"]
 WINDOWS: Final = "mastostream-windows"
 """The topic of the state of all windowed analyses."""
 
-PIECE: Final = 2_000
-"""Posts a record of state: about 1 MB of the largest values that come with the package."""
+PIECE_BYTES: Final = 2**20
+"""Of a record of state: far below the 8 MiB that the topic takes, whatever the values are."""
 
 _TRANSACTION_MS: Final = 20_000
 """How long the transaction of a process that was killed may hold up readers, and other analyses
@@ -119,7 +120,10 @@ class KafkaWindowLog:
         assert self._merged is not None  # noqa: S101 - as above
         records = self._merged.read(max_records, timeout_s) if timeout_s > 0 else ()
         # Nothing lets the engine close windows by the wall clock: Kafka has to say so.
-        return records or self._merged.to_the_end(max_records)
+        records = records or self._merged.to_the_end(max_records)
+        if self._input.made_anew:
+            raise self._anothers()
+        return records
 
     def commit(self, commit: Commit) -> None:
         sender = self._sender
@@ -133,12 +137,9 @@ class KafkaWindowLog:
             sender.producer.commit_transaction(PATIENCE_S)
         except KafkaException as error:
             # Whether it was committed is read from the topic, by whoever leads then.
+            problem = sender.why_given_up(error)
             self._step_down()
-            problem = error.args[0]
-            raise RetriableError(
-                f"Kafka at {self._place.servers} did not take the transaction of "
-                f"{self._analysis} ({problem.str()}): its posts are read again"
-            ) from error
+            raise problem from error
         except BaseException:
             self._step_down()
             raise
@@ -149,12 +150,13 @@ class KafkaWindowLog:
         self._leadership.leave()
 
     def _competes(self, timeout_s: float) -> bool:
-        """Wait to lead; a read that must not miss anything waits for longer."""
+        """Wait to lead; a read that must not miss anything waits until it is known who does."""
         if timeout_s > 0:
             return self._leadership.look(timeout_s)
+        stood_by = self._leadership.stands_by
         deadline_s = time.monotonic() + JOIN_S
         while not self._leadership.look(0.1):
-            if time.monotonic() > deadline_s:
+            if stood_by or time.monotonic() > deadline_s:
                 raise RetriableError(
                     f"another process runs the analysis {self._analysis}: this one stands by"
                 )
@@ -169,6 +171,7 @@ class KafkaWindowLog:
         if self._sender is not None:
             self._sender.close()
             self._sender = None
+        self._look_s = 0.0
         self._progress = None
         self._written = {}
         self._generation += 1
@@ -213,23 +216,27 @@ class KafkaWindowLog:
 
     def _look(self, positions: Positions) -> None:
         """Take the input's partitions, also those that came since."""
-        partitions = self._input
-        if partitions is None:
-            partitions = Partitions(self._place, self._topic, f"{self._group}-input")
-            self._input = partitions
-            self._merged = MergedPartitions(self._place, self._topic, partitions)
-        new = [
-            partition
-            for partition in partitions_of(self._place, self._topic)
-            if partition not in partitions.positions
-        ]
-        if new:
-            here = [
-                TopicPartition(self._topic, each, at) for each, at in partitions.positions.items()
-            ]
-            with translated(self._place):
-                partitions.consumer.assign(here + partitions.begin(new, positions))
+        if self._input is None:
+            self._check(positions)
+            self._input = Partitions(self._place, self._topic, f"{self._group}-input")
+            self._merged = MergedPartitions(self._place, self._topic, self._input)
+        self._input.take_new(positions)
         self._look_s = time.monotonic() + LOOK_EVERY_S
+
+    def _check(self, positions: Positions) -> None:
+        """See that the windows can be those of the topic that is there."""
+        there = partitions_of(self._place, self._topic)
+        known = [partition for partition in positions if partition in there]
+        ends = Offsets(self._place).end(self._topic, known, with_open=True)
+        if any(positions[partition] > end for partition, end in ends.items()):
+            raise self._anothers()
+
+    def _anothers(self) -> FatalError:
+        return FatalError(
+            f"the windows of {self._analysis} go beyond the end of {self._topic} in Kafka at "
+            f"{self._place.servers}: they are another topic's; name another group in [kafka], or "
+            f"delete the topic {WINDOWS}, and they begin anew"
+        )
 
     def _write(self, sender: Sender, progress: Progress) -> dict[int, tuple[int, int]]:
         """Send what is new of the state; return how much of each window is written then."""
@@ -238,7 +245,7 @@ class KafkaWindowLog:
         for start_ms, posts in windows.windows.items():
             done, pieces = written.get(start_ms, (0, 0))
             for piece in _pieces(posts, done):
-                self._put(sender, f"{start_ms}/{pieces}", msgspec.json.encode(piece))
+                self._put(sender, f"{start_ms}/{pieces}", piece)
                 pieces += 1
             written[start_ms] = (len(posts), pieces)
         for start_ms in set(written) - set(windows.windows):
@@ -269,11 +276,22 @@ class KafkaWindowLog:
 _CLOCK: Final = "clock"
 
 
-def _pieces(posts: Mapping[str, Any], done: int) -> Iterable[list[tuple[str, Any]]]:
+def _pieces(posts: Mapping[str, Any], done: int) -> Iterable[bytes]:
     """Return the posts after the first ``done``, some at a time: a window only ever grows."""
-    rest = islice(posts.items(), done, None)
-    while piece := list(islice(rest, PIECE)):
-        yield piece
+    piece: list[bytes] = []
+    size = 0
+    for post in map(msgspec.json.encode, islice(posts.items(), done, None)):
+        if piece and size + len(post) > PIECE_BYTES:
+            yield _array(piece)
+            piece, size = [], 0
+        piece.append(post)
+        size += len(post)
+    if piece:
+        yield _array(piece)
+
+
+def _array(items: Sequence[bytes]) -> bytes:
+    return b"[" + b",".join(items) + b"]"
 
 
 def _restored(state: Mapping[str, bytes]) -> tuple[Progress | None, dict[int, tuple[int, int]]]:

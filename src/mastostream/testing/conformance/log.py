@@ -192,7 +192,7 @@ class LogConformance:
         with closing(log.writer()) as writer:
             writer.append([NewRecord(topic, "k", _post(1, 1))])
         first = WindowState(
-            windows={0: {f"k{n}": n for n in range(5_000)}, 60_000: {"x": [1, "\u2028"]}},
+            windows={0: {f"k{n}": "x" * 500 for n in range(5_000)}, 60_000: {"x": [1, "\u2028"]}},
             partitions={0: PartitionClock(max_event_ms=5, active_ms=7)},
             watermark_ms=-3,
         )

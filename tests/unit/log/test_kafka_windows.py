@@ -1,0 +1,171 @@
+"""The log of a windowed analysis: who leads, and what of the windows is written."""
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+
+import pytest
+from confluent_kafka import KafkaError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mastostream.exceptions import ConfigurationError, FatalError, MastostreamError, RetriableError
+from mastostream.log.kafka import KafkaPlace, KafkaWindowLog, windows
+from mastostream.log.kafka.leadership import Leadership
+from mastostream.log.kafka.offsets import Offsets
+
+from .kafka_consumer import FakeKafka, error
+
+PLACE = KafkaPlace(servers="none.example:1")
+
+
+class FakeSender:
+    """Is there."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.producer = self
+
+    def init_transactions(self, _: float) -> None:
+        """Nobody else has the name."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.fixture
+def kafka(monkeypatch: pytest.MonkeyPatch) -> FakeKafka:
+    monkeypatch.setattr(windows, "Sender", FakeSender)
+    return FakeKafka({0: 0}).put_in_place(monkeypatch)
+
+
+@pytest.fixture
+def log(kafka: FakeKafka) -> KafkaWindowLog:
+    return KafkaWindowLog(PLACE, topic="t", analysis="count")
+
+
+def tell(kafka: FakeKafka, *partitions: int) -> None:
+    """Say with the next look who has the partition."""
+    kafka.script.append(lambda: kafka.consumers[0].come(*partitions))
+
+
+def take_over(kafka: FakeKafka, log: KafkaWindowLog) -> None:
+    generation = log.generation
+    tell(kafka, 0)
+    assert not log.read({}, 1, 0.1)
+    assert log.generation > generation
+
+
+def test_who_stands_by_says_so_at_once_when_it_has_to_end(
+    kafka: FakeKafka, log: KafkaWindowLog
+) -> None:
+    tell(kafka)
+    log.read({}, 1, 0.1)
+    began_s = time.monotonic()
+    with closing(log), pytest.raises(RetriableError, match="stands by"):
+        log.read({}, 1, 0.0)
+    assert time.monotonic() - began_s < windows.JOIN_S / 3
+
+
+def test_who_does_not_know_yet_waits(
+    kafka: FakeKafka, log: KafkaWindowLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(windows, "JOIN_S", 0.3)
+    began_s = time.monotonic()
+    with closing(log), pytest.raises(RetriableError, match="stands by"):
+        log.read({}, 1, 0.0)
+    assert time.monotonic() - began_s >= 0.3
+
+
+def test_who_leads_again_does_not_take_an_input_that_it_could_not_open_for_empty(
+    kafka: FakeKafka, log: KafkaWindowLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine would close windows by the wall clock."""
+
+    def away(*_: object) -> Mapping[int, int]:
+        raise RetriableError("not now")
+
+    with closing(log):
+        take_over(kafka, log)
+        assert not log.read({}, 1, 0.0)
+        kafka.script.append(lambda: kafka.consumers[0].go(0))
+        log.read({}, 1, 0.0)
+        take_over(kafka, log)
+        monkeypatch.setattr(Offsets, "first", away)
+        for _ in range(2):
+            with pytest.raises(RetriableError, match="not now"):
+                log.read({}, 1, 0.0)
+
+
+def test_windows_of_another_topic_are_not_filled(kafka: FakeKafka, log: KafkaWindowLog) -> None:
+    with closing(log):
+        take_over(kafka, log)
+        kafka.ends = {0: 5}
+        with pytest.raises(FatalError, match=r"another topic's; name another group in \[kafka\]"):
+            log.read({0: 6, 1: 6}, 1, 0.0)
+        assert not log.read({0: 5}, 1, 0.0)
+
+
+def test_a_topic_that_was_made_anew_ends_its_windows(kafka: FakeKafka, log: KafkaWindowLog) -> None:
+    with closing(log):
+        take_over(kafka, log)
+        kafka.ends = {0: 5}
+        assert len(log.read({}, 9, 0.0)) == 5
+        kafka.ends = {0: 2}
+        kafka.script.append(lambda: None)  # it keeps its place
+        kafka.script.append((0, error(KafkaError._AUTO_OFFSET_RESET)))
+        with pytest.raises(FatalError, match="another topic's"):
+            log.read({0: 5}, 9, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (KafkaError.GROUP_AUTHORIZATION_FAILED, ConfigurationError),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, ConfigurationError),
+        (KafkaError.INCONSISTENT_GROUP_PROTOCOL, ConfigurationError),
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, ConfigurationError),
+        (KafkaError._FS, FatalError),
+        (KafkaError._TRANSPORT, None),
+        (KafkaError._MAX_POLL_EXCEEDED, None),
+        (KafkaError.COORDINATOR_LOAD_IN_PROGRESS, None),
+        (KafkaError._PARTITION_EOF, None),
+        (KafkaError._AUTO_OFFSET_RESET, None),
+    ],
+)
+def test_what_keeps_it_from_competing_is_told(
+    kafka: FakeKafka, code: int, kind: type[MastostreamError] | None
+) -> None:
+    leadership = Leadership(PLACE, "t", "g")
+    kafka.script.append(error(code))
+    if kind is None:
+        assert not leadership.look(0.0)
+        tell(kafka, 0)
+        assert leadership.look(0.0)
+    else:
+        with pytest.raises(kind):
+            leadership.look(0.0)
+    leadership.leave()
+    assert not leadership.leads
+
+
+@given(
+    st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=50), max_size=60),
+    st.integers(0, 60),
+)
+def test_pieces_of_a_window_are_the_window_and_none_is_too_large(
+    posts: dict[str, object], done: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "PIECE_BYTES", 100)
+        pieces = [
+            *windows._pieces(dict([*posts.items()][:done]), 0),
+            *windows._pieces(posts, done),
+        ]
+    assert all(len(piece) < 400 for piece in pieces)
+    state = {f"60000/{number}": piece for number, piece in enumerate(pieces)}
+    clock = b'{"positions":{},"watermark_ms":null,"partitions":[]}'
+    progress, written = windows._restored(state | {"clock": clock})
+    assert progress is not None
+    assert progress.windows is not None
+    assert progress.windows.windows == ({60_000: posts} if posts else {})
+    assert written == ({60_000: (len(posts), len(pieces))} if posts else {})
