@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import msgspec
 import pytest
+import uv
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # not declared
 
@@ -46,6 +47,7 @@ ROUNDS = 3
 ROUNDS_OF_OTHERS = 2
 LEAST_OF_BY_HAND = 0.75
 LEAST_OF_ONE_PROCESS = 1.6
+NEARLY_ALL_CORES = 0.9
 EACH_NTH = 500
 RATE_PER_S = 200
 SECONDS = 20
@@ -201,23 +203,28 @@ def test_one_process_against_the_loop_by_hand(speeds: Mapping[str, Speed]) -> No
 
 
 def test_two_processes_against_one(speeds: Mapping[str, Speed]) -> None:
-    ratio, bound = (
+    """Where one process and its broker leave fewer cores than that, nearly all have to be used."""
+    ratio, other = (
         speeds[each(2).name].posts_per_s / speeds[each(1).name].posts_per_s
         for each in (ours, by_hand)
     )
-    print(f"\nkafka, two processes against one: ratio {ratio:.2f} (by hand {bound:.2f})")
-    assert ratio >= LEAST_OF_ONE_PROCESS
+    room = (os.cpu_count() or 1) / speeds[ours(1).name].busy
+    print(
+        f"\nkafka, two processes against one: ratio {ratio:.2f} (by hand {other:.2f}; the cores "
+        f"leave room for {room:.2f})"
+    )
+    assert ratio >= min(LEAST_OF_ONE_PROCESS, NEARLY_ALL_CORES * room)
 
 
 @pytest.fixture(params=sorted(OTHERS))
 def other(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[int], Contender]:
     """Another framework, in an environment of its own."""
     requirement, contender = OTHERS[request.param]
-    uv = pytest.importorskip("uv").find_uv_bin()
+    uv_bin = uv.find_uv_bin()
     python = tmp_path / "venv" / "bin" / "python"
     for command in (
-        (uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "venv"),
-        (uv, "pip", "install", "--quiet", "--python", python, requirement, *NEEDED),
+        (uv_bin, "venv", "--quiet", "--python", sys.executable, tmp_path / "venv"),
+        (uv_bin, "pip", "install", "--quiet", "--python", python, requirement, *NEEDED),
         (python, "-c", f"import {request.param}"),
     ):
         done = subprocess.run(command, check=False, capture_output=True, text=True)
