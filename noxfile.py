@@ -1,4 +1,4 @@
-"""All that there is to run: ``nox -s lint typing tests integration faults bench docs build``."""
+"""All that there is to run: ``nox -s lint typing tests integration bench docs build``."""
 
 import os
 import shutil
@@ -14,15 +14,6 @@ for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):  # the latter makes each 
 UV = uv.find_uv_bin()
 CLIENTS = ("kafka", "elasticsearch", "hdfs", "services")
 """The extras that the adapters of the real servers need; Python alone is enough to install them."""
-ALONE = (
-    "test_examples.py",
-    "test_hdfs.py",
-    "test_kafka_faults.py",
-    "test_pydoop.py",
-    "test_real_faults.py",
-    "test_real_pipeline.py",
-)
-"""Of the integration tests, those that want a machine of their own: on a busy one they time out."""
 
 
 def sync(session: nox.Session, *groups: str, extras: tuple[str, ...] = ()) -> None:
@@ -73,16 +64,8 @@ def tests(session: nox.Session, versions: str) -> None:
 def integration(session: nox.Session) -> None:
     """The whole pipeline, against servers that were not written here, and killed at random."""
     sync(session, "integration", extras=(*CLIENTS, "flink"))  # flink: below Python 3.13
-    left_out = [f"--ignore=tests/integration/{name}" for name in ALONE]
-    session.run("pytest", "tests/integration", "--timeout=900", *left_out, *session.posargs)
-
-
-@nox.session
-def faults(session: nox.Session) -> None:
-    """HDFS, the examples, and the whole pipeline on real servers that are stopped and killed."""
-    sync(session, "integration", extras=(*CLIENTS, "flink"))
-    files = [f"tests/integration/{name}" for name in ALONE]
-    session.run("pytest", *files, "--timeout=900", *session.posargs)
+    options = ("--timeout=900", "--durations=30")
+    session.run("pytest", "tests/integration", *options, *session.posargs)
 
 
 @nox.session
