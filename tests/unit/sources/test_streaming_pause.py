@@ -60,7 +60,7 @@ def test_what_came_before_a_break_in_a_pause_is_not_lost(transport: Transport) -
         broken.set()
         await for_ever()
 
-    with serving(speaking(transport, script)) as server, listening(heartbeat_timeout_s=0.3) as ears:
+    with serving(speaking(transport, script)) as server, listening(heartbeat_timeout_s=0.9) as ears:
         ears.streams.pause(paused=True)
         ears.follow(server, transport)
         ears.opened()
