@@ -47,7 +47,8 @@ class DeadLetter:
 
 
 def dead_letter_headers(letter: DeadLetter) -> tuple[tuple[str, bytes], ...]:
-    """Return all but the original bytes as headers; ``reason`` may come several times."""
+    """Return all but the original bytes as headers, each name once; a line for each reason."""
+    reasons = [" ".join(reason.splitlines()) for reason in letter.reasons[:MAX_REASONS]]
     named = [
         ("topic", letter.topic),
         ("partition", str(letter.partition)),
@@ -55,7 +56,7 @@ def dead_letter_headers(letter: DeadLetter) -> tuple[tuple[str, bytes], ...]:
         *([] if letter.key is None else [("key", letter.key)]),
         ("stage", letter.stage),
         ("time", letter.time.isoformat()),
-        *(("reason", reason) for reason in letter.reasons[:MAX_REASONS]),
+        ("reason", "\n".join(reasons)),
     ]
     return tuple((name, text.encode("utf-8", "replace")) for name, text in named)
 
@@ -67,7 +68,7 @@ def dead_letter_of(value: bytes, headers: Iterable[tuple[str, bytes]]) -> DeadLe
     for name, data in headers:
         text = data.decode("utf-8", "replace")
         if name == "reason":
-            reasons.append(text)
+            reasons += text.splitlines()
         else:
             single[name] = text
     try:
