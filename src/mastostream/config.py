@@ -26,6 +26,7 @@ __all__ = [
     "ConsentSettings",
     "Credentials",
     "ElasticsearchSettings",
+    "FlinkSettings",
     "HdfsSettings",
     "KafkaSettings",
     "KibanaSettings",
@@ -255,6 +256,31 @@ class ConsentSettings:
 
 
 @attrs.frozen(kw_only=True)
+class FlinkSettings:
+    """How analyses run on Flink.
+
+    Attributes:
+        target: ``local``, a cluster within the process; or ``host:port`` of a JobManager.
+        jar: Flink's connector for Kafka; empty: it is downloaded.
+        parallelism: of the job; 0 leaves it to Flink's configuration.
+        checkpoint_s: seconds between two checkpoints.
+        bundle_records: so many posts cross from Java to Python at once, at most,
+        bundle_ms: or those that came in so many milliseconds.
+        settings: any settings of Flink, by its own names; they win over all others.
+        kafka: any settings of Kafka's Java client, by its own names.
+    """
+
+    target: str = "local"
+    jar: str = ""
+    parallelism: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    checkpoint_s: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))
+    bundle_records: int = attrs.field(default=1_000, validator=attrs.validators.ge(1))
+    bundle_ms: int = attrs.field(default=10, validator=attrs.validators.ge(1))
+    settings: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    kafka: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+
+
+@attrs.frozen(kw_only=True)
 class Settings:
     """All settings with their defaults.
 
@@ -293,6 +319,7 @@ class Settings:
     elasticsearch: ElasticsearchSettings = ElasticsearchSettings()
     hdfs: HdfsSettings = HdfsSettings()
     kibana: KibanaSettings = KibanaSettings()
+    flink: FlinkSettings = FlinkSettings()
     services: ServicesSettings = ServicesSettings()
 
 
@@ -443,7 +470,7 @@ _LISTS: Final = {
     "consent.visibilities",
     "elasticsearch.hosts",
 }
-_TABLES: Final = {"kafka.settings", "hdfs.settings"}
+_TABLES: Final = {"kafka.settings", "hdfs.settings", "flink.settings", "flink.kafka"}
 
 
 def _from_text(path: str, text: str) -> object:

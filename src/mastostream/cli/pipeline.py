@@ -13,7 +13,7 @@ import click
 from mastostream.cli.live import Results, Watch, drive
 from mastostream.cli.options import Output, common, named, server_options, tell
 from mastostream.config import Credentials, ServerSettings, Settings, load_credentials
-from mastostream.core.analyses import SQL_ANALYSES, STREAM_ANALYSES
+from mastostream.core.analyses import SQL_ANALYSES, STREAM_ANALYSES, Analysis
 from mastostream.engines.local import LocalEngine
 from mastostream.ports.stage import Stage
 from mastostream.runner import run_until_idle
@@ -24,6 +24,7 @@ from mastostream.wiring import (
     collector,
     data_place,
     engines,
+    flink_engine,
     followed_servers,
     held,
     indexer,
@@ -207,11 +208,12 @@ def collect(
 @click.option(
     "--engine",
     "engine_name",
-    type=click.Choice(["local"]),
+    type=click.Choice(["local", "flink"]),
     default="local",
     show_default=True,
     help="Where the analyses run.",
 )
+@click.option("--target", help="Of Flink: 'local', or host:port of a JobManager.")
 @click.option(
     "--mode",
     type=click.Choice(["stream", "sql"]),
@@ -234,7 +236,8 @@ def collect(
 def analyze(
     settings: MakeSettings,
     output: Output,
-    engine_name: str,  # noqa: ARG001 - there is one so far
+    engine_name: str,
+    target: str | None,
     mode: Any,
     names: Sequence[str],
     languages: str | None,
@@ -250,9 +253,14 @@ def analyze(
     if close_windows and not once:
         raise click.UsageError("--close-windows goes with --once")
     sys.path.insert(0, str(Path.cwd()))
-    chosen = settings(languages=languages.split(",") if languages else None)
+    chosen = settings(languages=languages.split(",") if languages else None, flink__target=target)
     picked = analyses(chosen, mode, names or (("full",) if mode == "stream" else ("count",)))
     shows = any(analysis.aggregate or not analysis.topic for analysis in picked)
+    if engine_name == "flink":
+        title = f"analyzing on Flink: {', '.join(analysis.name for analysis in picked)}"
+        watch = Watch(title=title, seconds=seconds, metrics_port=metrics_port)
+        _run_on_flink(chosen, picked, output, watch, once)
+        return
     results = Results(output)
     with held(chosen, [f"analyze-{analysis.name}" for analysis in picked]):
         stages = engines(chosen, picked, system_clock(), results)
@@ -266,6 +274,26 @@ def analyze(
             results=results if shows else None,
         )
         drive(stages, chosen, output, watch)
+
+
+def _run_on_flink(
+    settings: Settings, picked: Sequence[Analysis], output: Output, watch: Watch, once: bool
+) -> None:
+    def told(what: str, done: float | None) -> None:
+        if not done:
+            tell(output, what)
+
+    engine = flink_engine(settings, picked, told, once=once)
+    if not once:
+        drive([engine], settings, output, watch)
+        return
+    try:
+        while not engine.ended:
+            engine.step(1.0)
+    finally:
+        engine.close()
+    output.emit("done")
+    tell(output, f"done. The results are in {log_name(settings)}")
 
 
 def _finish_engines(

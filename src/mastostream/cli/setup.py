@@ -102,6 +102,20 @@ url = "http://localhost:5601"
 space = ""                     # empty for the default space
 ca_file = ""                   # the certificate that signed the server's
 
+[flink]
+target = "local"               # a cluster within the process, or host:port of a JobManager
+jar = ""                       # Flink's connector for Kafka; empty: it is downloaded
+parallelism = 0                # of the job; 0 as Flink's configuration says
+checkpoint_s = 10.0            # between two checkpoints
+bundle_records = 1000          # so many posts cross to Python at once, at most,
+bundle_ms = 10                 # or those of so many milliseconds
+
+[flink.settings]               # any setting of Flink, by its own name
+# "taskmanager.numberOfTaskSlots" = "4"
+
+[flink.kafka]                  # any setting of Kafka's Java client, for jobs
+# "security.protocol" = "SSL"
+
 [services]
 folder = "mastostream-services"  # data, logs and configuration of the servers started here
 

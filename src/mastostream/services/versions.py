@@ -5,6 +5,7 @@ from typing import Final
 __all__ = [
     "ELASTICSEARCH_VERSION",
     "ELASTICSEARCH_ZIP",
+    "FLINK_KAFKA_JAR",
     "FLINK_VERSION",
     "HADOOP_JARS",
     "HADOOP_VERSION",
@@ -21,6 +22,9 @@ KIBANA_VERSION: Final = ELASTICSEARCH_VERSION
 HADOOP_VERSION: Final = "3.4.1"
 FLINK_VERSION: Final = "2.2"
 """Of the ``apache-flink`` wheel, which is the whole distribution."""
+
+FLINK_KAFKA_JAR: Final = "org.apache.flink:flink-sql-connector-kafka:4.0.1-2.0"
+"""What a Flink job reads and writes Kafka with; the one with all that it needs."""
 
 KAFKA_JARS: Final = (
     f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}",

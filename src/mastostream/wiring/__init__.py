@@ -15,6 +15,7 @@ from mastostream.wiring.collecting import (
     key_by,
     mastodon_client,
 )
+from mastostream.wiring.flink import flink_engine
 from mastostream.wiring.indexing import index_place, index_reader, indexer, set_up_index
 from mastostream.wiring.logs import (
     TOPICS,
@@ -46,6 +47,7 @@ __all__ = [
     "details",
     "engines",
     "export",
+    "flink_engine",
     "followed_servers",
     "held",
     "index_place",

@@ -16,9 +16,9 @@ from mastostream.core.analyses import Analysis
 from mastostream.core.codec import decode
 from mastostream.core.models import Post, Rejected
 from mastostream.core.windows import WindowSpec
-from mastostream.engines.local.outputs import dead_letter
-from mastostream.engines.local.per_post import Decoded, PerPost
 from mastostream.engines.local.windowed import Windowed
+from mastostream.engines.outputs import dead_letter
+from mastostream.engines.per_post import Decoded, PerPost
 from mastostream.exceptions import ConfigurationError
 from mastostream.ports.clock import Clock
 from mastostream.ports.log import Commit, EngineLog, NewRecord, Progress, Record

@@ -25,8 +25,8 @@ from mastostream.core.windows import (
     advance,
     close_all,
 )
-from mastostream.engines.local.outputs import dead_letter, each, explain, to_record
-from mastostream.engines.local.per_post import Decoded
+from mastostream.engines.outputs import dead_letter, each, explain, to_record
+from mastostream.engines.per_post import Decoded
 from mastostream.ports.log import NewRecord, Progress
 
 __all__ = ["Windowed"]

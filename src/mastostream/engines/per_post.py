@@ -6,7 +6,7 @@ from typing import Any
 from mastostream.core.analyses import Analysis
 from mastostream.core.codec import encode
 from mastostream.core.models import Deletion, Post, Rejected
-from mastostream.engines.local.outputs import (
+from mastostream.engines.outputs import (
     dead_letter,
     each,
     explain,

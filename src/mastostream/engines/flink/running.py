@@ -1,0 +1,224 @@
+"""Starting a job, and waiting for it."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import attrs
+import requests
+
+from mastostream.core.analyses import Analysis
+from mastostream.engines.flink.tables import Topics
+from mastostream.exceptions import ConfigurationError, FatalError, RetriableError
+
+if TYPE_CHECKING:
+    from pyflink.table import TableEnvironment, TableResult
+
+__all__ = ["LOCAL", "FlinkEngine", "FlinkPlace", "check_cluster", "flink_settings", "open_flink"]
+
+LOCAL: Final = "local"
+
+_LONGEST: Final = 500
+_TIMEOUT_S: Final = 10.0
+_TIMES_OUT: Final = "java.util.concurrent.TimeoutException"
+
+
+@attrs.frozen(kw_only=True)
+class FlinkPlace:
+    """Where a job runs, and how.
+
+    Attributes:
+        target: ``local``, a cluster within this process; or ``host:port`` of a JobManager.
+        jar: Flink's connector for Kafka.
+        parallelism: of the job; 0 leaves it to Flink's configuration.
+        checkpoint_s: seconds between two checkpoints.
+        delivery: what a checkpoint promises.
+        bundle_records: so many records cross to Python at once, at most,
+        bundle_ms: or those of so many milliseconds.
+        settings: of Flink, by its own names; they win over all others.
+    """
+
+    target: str
+    jar: Path
+    parallelism: int
+    checkpoint_s: float
+    delivery: Literal["at-least-once", "exactly-once"]
+    bundle_records: int
+    bundle_ms: int
+    settings: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+
+
+def flink_settings(place: FlinkPlace) -> dict[str, str]:
+    """Return the configuration of a job, by Flink's names."""
+    found = {
+        "pipeline.jars": place.jar.resolve().as_uri(),
+        # Flink's default is whatever `python` is on the path.
+        "python.executable": sys.executable,
+        "python.client.executable": sys.executable,
+        "python.fn-execution.bundle.size": str(place.bundle_records),
+        "python.fn-execution.arrow.batch.size": str(place.bundle_records),
+        "python.fn-execution.bundle.time": str(place.bundle_ms),
+        "execution.checkpointing.interval": f"{round(place.checkpoint_s * 1000)} ms",
+        "execution.checkpointing.mode": place.delivery.replace("-", "_").upper(),
+        "restart-strategy.type": "exponential-delay",
+        "restart-strategy.exponential-delay.max-backoff": "30 s",
+    }
+    if place.parallelism:
+        found["parallelism.default"] = str(place.parallelism)
+    if place.target != LOCAL:
+        host, port = _address(place.target)
+        found |= {"execution.target": "remote", "rest.address": host, "rest.port": port}
+        found["pipeline.jars"] += f";{_python_jar().as_uri()}"
+    return found | dict(place.settings)
+
+
+def open_flink(place: FlinkPlace) -> "TableEnvironment":
+    """Return an environment in which a job can be declared. It starts Java.
+
+    Raises:
+        ConfigurationError: the target is none.
+    """
+    from pyflink.common import Configuration  # noqa: PLC0415 - an extra, and seconds to import
+    from pyflink.table import EnvironmentSettings, TableEnvironment  # noqa: PLC0415 - as above
+
+    chosen = Configuration()
+    for name, value in flink_settings(place).items():
+        chosen.set_string(name, value)
+    builder = EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(chosen)
+    return TableEnvironment.create(builder.build())
+
+
+class FlinkEngine:
+    """A job as a stage of this process. A :class:`ports.stage.Stage`.
+
+    It is cancelled when the stage is closed; a job that has come to its end has nothing more to do.
+    """
+
+    def __init__(
+        self, place: FlinkPlace, analyses: Sequence[Analysis], topic: str, topics: Topics
+    ) -> None:
+        """Start nothing yet; the arguments are those of :func:`stream.stream_job`."""
+        self.ended = False
+        self._place = place
+        self._analyses = tuple(analyses)
+        self._topic = topic
+        self._topics = topics
+        self._result: TableResult | None = None
+
+    @property
+    def name(self) -> str:
+        """``analyze``."""
+        return "analyze"
+
+    def step(self, timeout_s: float) -> int:
+        """Start the job, or wait for its end; how many records it has read Flink's page tells.
+
+        Raises:
+            FatalError: the job failed.
+        """
+        if self.ended:
+            return 0
+        if self._result is None:
+            self._result = self._start()
+        with self._explained():
+            self.ended = _has_ended(self._result, timeout_s)
+        return 0
+
+    def finish(self) -> None:
+        """Leave the job to :meth:`close`."""
+
+    def close(self) -> None:
+        """Cancel the job if it runs still."""
+        if self._result is not None and not self.ended:
+            client = self._result.get_job_client()
+            if client is not None:
+                with suppress(Exception):  # it has ended meanwhile
+                    client.cancel().result()
+        self.ended = True
+
+    def _start(self) -> "TableResult":
+        from mastostream.engines.flink.stream import stream_job  # noqa: PLC0415 - as above
+
+        with self._explained():
+            env = open_flink(self._place)
+            return stream_job(env, self._analyses, self._topic, self._topics).execute()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what Java raises into ours."""
+        try:
+            yield
+        except Exception as error:
+            if not type(error).__module__.startswith(("py4j", "pyflink")):
+                raise
+            target = self._place.target
+            raise FatalError(f"the Flink job ({target}) failed: {_root(str(error))}") from error
+
+
+def _python_jar() -> Path:
+    """What a cluster runs Python with: it comes with the wheel, and is in no cluster's ``lib``."""
+    (pyflink,) = find_spec("pyflink").submodule_search_locations  # type: ignore[union-attr,misc]
+    return next(Path(pyflink, "opt").glob("flink-python-*.jar"))
+
+
+def _root(stack: str) -> str:
+    """What went wrong first, without Java's stack."""
+    lines = stack.splitlines() or ["it does not say why"]
+    causes = [line for line in lines if line.lstrip().startswith("Caused by: ")]
+    return (causes[-1].strip().removeprefix("Caused by: ") if causes else lines[0])[:_LONGEST]
+
+
+def check_cluster(target: str) -> None:
+    """See that the JobManager is there, and of the version that is installed here.
+
+    Raises:
+        ConfigurationError: the target is none, or what answers there is another Flink, or none.
+        RetriableError: nothing answers.
+    """
+    from pyflink.version import __version__  # noqa: PLC0415 - an extra
+
+    _address(target)
+    session = requests.Session()
+    session.trust_env = False
+    try:
+        answer = session.get(f"http://{target}/overview", timeout=_TIMEOUT_S)
+        version = str(answer.json()["flink-version"])
+    except requests.ConnectionError as error:
+        raise RetriableError(
+            f"no Flink can be reached at {target}: start it ('mastostream services up flink'), or "
+            "check flink.target"
+        ) from error
+    except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"what answers at {target} is no JobManager of Flink: check flink.target, it is the "
+            "address of its web page"
+        ) from error
+    if version.split(".")[:2] != __version__.split(".")[:2]:
+        raise ConfigurationError(
+            f"Flink at {target} is {version}, and apache-flink here is {__version__}: they have to "
+            "be of one version"
+        )
+
+
+def _address(target: str) -> tuple[str, str]:
+    host, _, port = target.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ConfigurationError(
+            f"flink.target: expected 'local' or host:port of a JobManager, got {target}"
+        )
+    return host, port
+
+
+def _has_ended(result: "TableResult", timeout_s: float) -> bool:
+    from py4j.protocol import Py4JJavaError  # noqa: PLC0415 - as above
+
+    try:
+        result.wait(max(1, round(timeout_s * 1000)))
+    except Py4JJavaError as error:
+        if error.java_exception.getClass().getName() == _TIMES_OUT:
+            return False
+        raise
+    return True

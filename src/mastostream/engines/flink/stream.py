@@ -1,0 +1,60 @@
+"""Analyses that work post by post, as a Flink job.
+
+Posts cross from Java to Python in Arrow batches, once, whatever the number of analyses; there the
+functions of the core run in a loop. One row a record and one Python operator: the sinks take their
+columns from it.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pyflink.table.udf import udf, udtf
+
+from mastostream.core.analyses import Analysis
+from mastostream.core.topics import DEAD_LETTERS
+from mastostream.engines.flink.batches import REST, column_names
+from mastostream.engines.flink.functions import Analyze, Unpack
+from mastostream.engines.flink.tables import Topics, sink, source
+
+if TYPE_CHECKING:
+    from pyflink.table import StatementSet, TableEnvironment
+
+__all__ = ["stream_job"]
+
+
+def stream_job(
+    env: "TableEnvironment", analyses: Sequence[Analysis], topic: str, topics: Topics
+) -> "StatementSet":
+    """Return the statements of a job that runs these analyses; nothing is started.
+
+    Args:
+        env: where they are declared.
+        analyses: each with a function and a topic.
+        topic: the input.
+        topics: how topics are read and written.
+    """
+    names = column_names(analyses)
+    kinds = ", ".join(f"{name} {'STRING' if name.startswith('k') else 'BYTES'}" for name in names)
+    analyze: Any = udf(Analyze(analyses, topic), result_type=f"ROW<{kinds}>", func_type="pandas")
+    rows = "ROW<t STRING, k STRING, v BYTES, h MAP<STRING, BYTES>>"
+    env.create_temporary_system_function("analyze", analyze)
+    env.create_temporary_system_function("unpack", udtf(Unpack(), result_types=rows))
+    env.execute_sql(source("posts", topic, topics))
+    env.execute_sql("CREATE TEMPORARY VIEW results AS SELECT analyze(v, p, o, k) AS r FROM posts")
+    statements = env.create_statement_set()
+    outputs = []
+    for number, analysis in enumerate(analyses):
+        assert analysis.topic is not None  # noqa: S101 - as said
+        outputs.append(analysis.topic)
+        env.execute_sql(sink(f"out{number}", [analysis.topic], topics))
+        statements.add_insert_sql(
+            f"INSERT INTO out{number} SELECT r.k{number}, r.v{number} FROM results "  # noqa: S608 - numbers
+            f"WHERE r.v{number} IS NOT NULL"
+        )
+    everything = sorted({*outputs, DEAD_LETTERS})
+    env.execute_sql(sink("others", everything, topics, anything=True))
+    statements.add_insert_sql(
+        f"INSERT INTO others (k, v, t, h) SELECT u.k, u.v, u.t, u.h FROM results, "  # noqa: S608 - a constant
+        f"LATERAL TABLE(unpack(r.{REST})) AS u (t, k, v, h) WHERE r.{REST} IS NOT NULL"
+    )
+    return statements

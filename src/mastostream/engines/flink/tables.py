@@ -1,0 +1,98 @@
+"""The tables of the built-in job, as Flink's SQL declares them. Flink is not needed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import attrs
+
+__all__ = ["Topics", "literal", "sink", "source"]
+
+
+@attrs.frozen(kw_only=True)
+class Topics:
+    """Where topics stand, and how they are read and written.
+
+    Attributes:
+        servers: ``host:port``, several separated by commas.
+        group: whose commits the job goes on from where it has no checkpoint.
+        delivery: what a reader of the outputs may rely on.
+        bounded: whether the job ends with what is there when it begins.
+        compression: of what is sent.
+        settings: of Kafka's Java client, the user's; may hold secrets.
+    """
+
+    servers: str
+    group: str
+    delivery: Literal["at-least-once", "exactly-once"] = "at-least-once"
+    bounded: bool = False
+    compression: str = "lz4"
+    settings: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+
+
+def literal(text: str) -> str:
+    """Return a text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def source(name: str, topic: str, topics: Topics) -> str:
+    """Declare the input: its bytes as they are, and where each record stands."""
+    options = {
+        "topic": topic,
+        "properties.group.id": topics.group,
+        "properties.auto.offset.reset": "earliest",
+        "properties.isolation.level": "read_committed",
+        "scan.startup.mode": "group-offsets",
+    }
+    if topics.bounded:
+        options["scan.bounded.mode"] = "latest-offset"
+    columns = (
+        "k STRING",
+        "v BYTES",
+        "p INT METADATA FROM 'partition' VIRTUAL",
+        "o BIGINT METADATA FROM 'offset' VIRTUAL",
+    )
+    return _table(name, columns, topics, options)
+
+
+def sink(name: str, names: Sequence[str], topics: Topics, *, anything: bool = False) -> str:
+    """Declare an output.
+
+    Args:
+        name: of the table.
+        names: its topics.
+        topics: how they are written.
+        anything: whether each row names its topic and brings headers.
+    """
+    options = {
+        "topic": ";".join(names),
+        "properties.linger.ms": "5",
+        "properties.batch.size": str(2**17),
+        "properties.compression.type": topics.compression,
+        "properties.max.request.size": str(8 * 2**20),
+        "sink.delivery-guarantee": topics.delivery,
+    }
+    if topics.delivery == "exactly-once":
+        options["sink.transactional-id-prefix"] = f"{topics.group}-{name}"
+        options["properties.transaction.timeout.ms"] = "600000"
+    columns = ["k STRING", "v BYTES"]
+    if anything:
+        columns += [
+            "t STRING METADATA FROM 'topic'",
+            "h MAP<STRING, BYTES> METADATA FROM 'headers'",
+        ]
+    return _table(name, columns, topics, options)
+
+
+def _table(name: str, columns: Sequence[str], topics: Topics, options: Mapping[str, str]) -> str:
+    chosen = {
+        "connector": "kafka",
+        "properties.bootstrap.servers": topics.servers,
+        "key.format": "raw",
+        "key.fields": "k",
+        "value.format": "raw",
+        "value.fields-include": "EXCEPT_KEY",
+        **options,
+        **{f"properties.{each}": value for each, value in topics.settings.items()},
+    }
+    told = ",\n  ".join(f"{literal(each)} = {literal(value)}" for each, value in chosen.items())
+    return f"CREATE TEMPORARY TABLE {name} (\n  {', '.join(columns)}\n) WITH (\n  {told}\n)"

@@ -1,0 +1,79 @@
+"""Analyses on Flink."""
+
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from mastostream.config import Settings
+from mastostream.core.analyses import Analysis
+from mastostream.core.topics import STREAM
+from mastostream.engines.flink import LOCAL, FlinkEngine, FlinkPlace, Topics, check_cluster
+from mastostream.exceptions import ConfigurationError, MissingExtraError
+from mastostream.services import OnProgress, download, find_java
+from mastostream.services.versions import FLINK_KAFKA_JAR
+from mastostream.wiring.logs import TOPICS, kafka_place
+
+__all__ = ["flink_engine"]
+
+
+def flink_engine(
+    settings: Settings, chosen: Sequence[Analysis], on_progress: OnProgress, *, once: bool
+) -> FlinkEngine:
+    """Return a job that runs these analyses; nothing is started.
+
+    Args:
+        settings: where.
+        chosen: each works post by post and has a topic.
+        on_progress: told of the download of Flink's connector for Kafka.
+        once: whether the job ends with what is there when it begins.
+
+    Raises:
+        ConfigurationError: something that Flink needs is missing, or cannot run there.
+        RetriableError: Kafka, or Maven Central, cannot be reached now.
+    """
+    if settings.log != "kafka":
+        raise ConfigurationError('Flink reads from Kafka: add --log kafka, or set log = "kafka"')
+    for analysis in chosen:
+        if analysis.function is None:
+            raise ConfigurationError(
+                f"{analysis.name} works window by window: on Flink only analyses run that work "
+                "post by post"
+            )
+        if analysis.topic is None:
+            raise ConfigurationError(f"{analysis.name} has no topic: Flink has nowhere to write")
+    if find_spec("pyflink") is None:
+        if sys.version_info >= (3, 13):
+            raise ConfigurationError("apache-flink 2.2 needs Python 3.11 or 3.12")
+        raise MissingExtraError("Flink", "flink")
+    find_java()
+    if settings.flink.target != LOCAL:
+        check_cluster(settings.flink.target)
+    from mastostream.log.kafka import ensure_topics  # noqa: PLC0415 - an extra
+
+    kafka = kafka_place(settings)
+    ensure_topics(kafka, TOPICS)
+    flink = settings.flink
+    jar = Path(flink.jar) if flink.jar else download(FLINK_KAFKA_JAR, "jar", on_progress)
+    if not jar.is_file():
+        raise ConfigurationError(f"flink.jar: there is no file {jar}")
+    place = FlinkPlace(
+        target=flink.target,
+        jar=jar,
+        parallelism=flink.parallelism,
+        checkpoint_s=flink.checkpoint_s,
+        delivery=settings.kafka.delivery,
+        bundle_records=flink.bundle_records,
+        bundle_ms=flink.bundle_ms,
+        settings=flink.settings,
+    )
+    names = "+".join(sorted(analysis.name for analysis in chosen))
+    topics = Topics(
+        servers=kafka.servers,
+        group=f"{kafka.group}-flink-{names}",
+        delivery=settings.kafka.delivery,
+        bounded=once,
+        compression=kafka.compression,
+        settings=flink.kafka,
+    )
+    return FlinkEngine(place, chosen, STREAM, topics)

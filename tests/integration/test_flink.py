@@ -1,0 +1,192 @@
+"""Flink and the local engine, on the same topics of a real Kafka: they write the same records."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import requests
+
+from mastostream import Account, Deletion, Post, Stamp, encode
+from mastostream.core.topics import DEAD_LETTERS, ENGAGEMENT, HASHTAGS, STREAM
+from mastostream.log.kafka import KafkaLogReader, KafkaLogWriter, KafkaPlace, ensure_topics
+from mastostream.ports.log import NewRecord, Record
+from mastostream.services import FlinkCluster, KafkaServer
+from mastostream.testing.conformance.log import new_topic, read_all
+from mastostream.testing.simulator import generate_statuses
+from mastostream.testing.temporary import temporary_server
+
+pytestmark = pytest.mark.timeout(300)
+BIN = Path(sys.executable).parent
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+OUTPUTS = (ENGAGEMENT, HASHTAGS, "mastodon-filtered", DEAD_LETTERS, "twice")
+OWN = """
+from mastostream import Analysis
+
+def twice(post):
+    if post.favourites_count % 7 == 0:
+        raise ValueError("a mistake of the user's")
+    return [{"key": f"{post.key}-{number}", "language": post.language} for number in range(2)]
+
+TWICE = Analysis(name="twice", topic="twice", function=twice)
+"""
+
+
+@pytest.fixture(scope="module")
+def place(kafka_server: KafkaServer) -> Iterator[KafkaPlace]:
+    """A broker without topics: their names are fixed."""
+    with temporary_server(KafkaServer) as server:
+        yield KafkaPlace(servers=server.address, partitions=3)
+
+
+@pytest.fixture(scope="module")
+def values(place: KafkaPlace) -> list[bytes]:
+    """Posts, some twice, deletions, and what is none."""
+    found = [*generate_statuses(500)]
+    for number in range(100):
+        stamp = Stamp(key=f"d{number}", event="delete", observed_at=NOW)
+        found.append(encode(Deletion(id=f"d{number}", mastostream=stamp)))
+        post = Post(id=f"p{number}", created_at=NOW, account=Account(acct="a"), content="<b>#x</b>")
+        found += [encode(post)] * 2
+    found += [b"", b"not json", b'{"id":"1"}', b"\xff\x00", b'{"a":' * 2_000]
+    send(place, found)
+    return found
+
+
+def send(place: KafkaPlace, values: Sequence[bytes]) -> None:
+    ensure_topics(place, [STREAM])
+    with closing(KafkaLogWriter(place)) as writer:
+        writer.append(
+            [NewRecord(STREAM, f"k{number}", value) for number, value in enumerate(values)]
+        )
+
+
+def analyze(place: KafkaPlace, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [BIN / "mastostream", "analyze", "--log", "kafka", "--once", *arguments]
+    environment = environment_of(place, folder)
+    return subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=folder, env=environment
+    )
+
+
+def environment_of(place: KafkaPlace, folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "MASTOSTREAM_KAFKA_SERVERS": place.servers,
+        "MASTOSTREAM_KAFKA_GROUP": new_topic(),
+        "MASTOSTREAM_DATA": str(folder / "data"),
+    }
+
+
+def written(place: KafkaPlace) -> dict[str, Counter[tuple[object, ...]]]:
+    """All records of each output, without the times of dead letters."""
+    found = {}
+    for topic in OUTPUTS:
+        ensure_topics(place, [topic])
+        reader = KafkaLogReader(place, topic=topic, group=new_topic())
+        found[topic] = Counter(map(comparable, read_all(reader)))
+        reader.close()
+    return found
+
+
+def comparable(record: Record) -> tuple[object, ...]:
+    headers = sorted((name, data) for name, data in record.headers if name != "time")
+    return (record.key, record.value, tuple(headers))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--analysis", "full"),
+        ("--analysis", "language", "--languages", "en,de"),
+        ("--analysis", "engagement", "--analysis", "own:TWICE"),
+    ],
+    ids=["full", "language", "own"],
+)
+def test_flink_writes_what_the_local_engine_writes(
+    place: KafkaPlace, values: list[bytes], tmp_path: Path, arguments: Sequence[str]
+) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    both_write_the_same(place, tmp_path, arguments)
+
+
+def test_flink_writes_the_same_of_real_statuses(
+    place: KafkaPlace, corpus: Sequence[bytes], tmp_path: Path
+) -> None:
+    send(place, corpus)
+    both_write_the_same(place, tmp_path, ("--analysis", "full"))
+
+
+def both_write_the_same(place: KafkaPlace, tmp_path: Path, arguments: Sequence[str]) -> None:
+    before = written(place)
+    local = analyze(place, tmp_path, *arguments)
+    assert local.returncode == 0, local.stderr
+    by_local = written(place)
+    flink = analyze(place, tmp_path, "--engine", "flink", *arguments)
+    assert flink.returncode == 0, flink.stderr
+    by_flink = written(place)
+    for topic in OUTPUTS:
+        assert by_flink[topic] - by_local[topic] == by_local[topic] - before[topic], topic
+    assert sum(map(Counter.total, by_flink.values())) > sum(map(Counter.total, before.values()))
+
+
+def test_a_job_on_a_session_cluster_goes_on_until_it_is_told_to_stop(
+    place: KafkaPlace, values: list[bytes], flink_cluster: FlinkCluster, tmp_path: Path
+) -> None:
+    """What comes while it runs is analyzed, and Ctrl-C cancels the job on the cluster."""
+    before = written(place)[ENGAGEMENT].total()
+    target = flink_cluster.address
+    command = [BIN / "mastostream", "analyze", "--log", "kafka", "--engine", "flink"]
+    command += ["--target", target, "--analysis", "engagement"]
+    environment = environment_of(place, tmp_path)
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment)
+    try:
+        until(lambda: process.poll() is None and written(place)[ENGAGEMENT].total() > before)
+        with closing(KafkaLogWriter(place)) as writer:
+            post = Post(id="last", created_at=NOW, account=Account(acct="a"))
+            writer.append([NewRecord(STREAM, "last", encode(post))])
+        until(lambda: any(key == "last" for key, _, _ in written(place)[ENGAGEMENT]))
+        assert states(flink_cluster) == ["RUNNING"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+    until(lambda: states(flink_cluster) == ["CANCELED"])
+
+
+def states(cluster: FlinkCluster) -> list[str]:
+    answer = requests.get(f"{cluster.url}/jobs/overview", timeout=10).json()
+    return [job["state"] for job in answer["jobs"]]
+
+
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["--mode", "sql"], 2, "window by window"),
+        (["--log", "sqlite"], 2, "Flink reads from Kafka"),
+        (["--target", "nowhere"], 2, "flink.target"),
+        (["--target", "localhost:1"], 3, "no Flink can be reached at localhost:1"),
+    ],
+)
+def test_what_cannot_run_gets_one_sentence(
+    place: KafkaPlace, tmp_path: Path, arguments: Sequence[str], code: int, told: str
+) -> None:
+    done = analyze(place, tmp_path, "--engine", "flink", *arguments)
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
