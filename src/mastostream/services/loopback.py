@@ -96,6 +96,7 @@ def _command(pid: int) -> str:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return "unknown"
-    told = command.replace(b"\0", b" ").decode(errors="replace").strip()
+    program, _, rest = command.decode(errors="replace").partition("\0")
+    told = f"{Path(program).name} {rest}".replace("\0", " ").strip()  # without its folder
     shown = "".join(each if each.isprintable() else "?" for each in told)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
