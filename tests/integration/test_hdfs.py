@@ -128,15 +128,6 @@ def no_namenode(server: HdfsServer) -> Iterator[None]:
 
 
 @contextmanager
-def killed_namenode(server: HdfsServer) -> Iterator[None]:
-    server.namenode.kill()
-    try:
-        yield
-    finally:
-        server.namenode.start()
-
-
-@contextmanager
 def safe_mode(server: HdfsServer) -> Iterator[None]:
     admin(server, "-safemode", "enter")
     try:
@@ -175,9 +166,7 @@ class Appending:
     [
         ("native", no_datanode),
         ("native", no_namenode),
-        ("native", killed_namenode),
         ("native", safe_mode),
-        ("webhdfs", no_datanode),
         ("webhdfs", no_namenode),
     ],
 )
