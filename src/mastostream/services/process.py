@@ -194,13 +194,19 @@ class Process:
         ]
 
     def _ours(self, pid: int) -> bool:
-        """Whether its command line or its environment, inherited from us, names the folder."""
+        """Whether its command line or its environment, inherited from us, names the folder.
+
+        Both are empty while it becomes another program, or ends: its number and its start have to
+        do then.
+        """
         with contextlib.suppress(OSError):
-            if os.fsencode(self._folder) in (_PROC / str(pid) / "cmdline").read_bytes():
+            command = (_PROC / str(pid) / "cmdline").read_bytes()
+            if os.fsencode(self._folder) in command:
                 return True
-        with contextlib.suppress(OSError):
-            entries = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
-            return os.fsencode(f"{_MARK}={self._mark}") in entries
+            environment = (_PROC / str(pid) / "environ").read_bytes()
+            if not command and not environment:
+                return True
+            return os.fsencode(f"{_MARK}={self._mark}") in environment.split(b"\0")
         return False
 
     def _signal(self, pid: int, number: signal.Signals) -> None:
