@@ -58,7 +58,6 @@ def test_a_target_that_is_none_is_told(target: str) -> None:
 
 
 def test_a_cluster_is_reached_by_its_address() -> None:
-    pytest.importorskip("pyflink")
     found = flink_settings(place(target="jobs.example.org:8081", parallelism=4))
     assert (found["rest.address"], found["rest.port"]) == ("jobs.example.org", "8081")
     assert found["parallelism.default"] == "4"

@@ -71,7 +71,6 @@ def flink_settings(place: FlinkPlace) -> dict[str, str]:
     if place.target != LOCAL:
         host, port = _address(place.target)
         found |= {"execution.target": "remote", "rest.address": host, "rest.port": port}
-        found["pipeline.jars"] += f";{_python_jar().as_uri()}"
     return found | dict(place.settings)
 
 
@@ -84,8 +83,11 @@ def open_flink(place: FlinkPlace) -> "TableEnvironment":
     from pyflink.common import Configuration  # noqa: PLC0415 - an extra, and seconds to import
     from pyflink.table import EnvironmentSettings, TableEnvironment  # noqa: PLC0415 - as above
 
+    settings = flink_settings(place)
+    if place.target != LOCAL:
+        settings["pipeline.jars"] += f";{_python_jar().as_uri()}"
     chosen = Configuration()
-    for name, value in flink_settings(place).items():
+    for name, value in settings.items():
         chosen.set_string(name, value)
     builder = EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(chosen)
     return TableEnvironment.create(builder.build())
