@@ -8,7 +8,7 @@ from pathlib import Path
 from mastostream.config import Settings
 from mastostream.core.analyses import Analysis
 from mastostream.core.topics import STREAM
-from mastostream.engines.flink import LOCAL, FlinkEngine, FlinkPlace, Topics, check_cluster
+from mastostream.engines.flink import LOCAL, FlinkEngine, Topics, check_cluster
 from mastostream.exceptions import ConfigurationError, MissingExtraError
 from mastostream.services import OnProgress, download, find_java
 from mastostream.services.versions import FLINK_KAFKA_JAR
@@ -57,16 +57,6 @@ def flink_engine(
     jar = Path(flink.jar) if flink.jar else download(FLINK_KAFKA_JAR, "jar", on_progress)
     if not jar.is_file():
         raise ConfigurationError(f"flink.jar: there is no file {jar}")
-    place = FlinkPlace(
-        target=flink.target,
-        jar=jar,
-        parallelism=flink.parallelism,
-        checkpoint_s=flink.checkpoint_s,
-        delivery=settings.kafka.delivery,
-        bundle_records=flink.bundle_records,
-        bundle_ms=flink.bundle_ms,
-        settings=flink.settings,
-    )
     names = "+".join(sorted(analysis.name for analysis in chosen))
     topics = Topics(
         servers=kafka.servers,
@@ -76,4 +66,4 @@ def flink_engine(
         compression=kafka.compression,
         settings=flink.kafka,
     )
-    return FlinkEngine(place, chosen, STREAM, topics)
+    return FlinkEngine(flink, jar, chosen, STREAM, topics)

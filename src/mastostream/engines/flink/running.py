@@ -1,23 +1,23 @@
 """Starting a job, and waiting for it."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-import attrs
 import requests
 
+from mastostream.config import FlinkSettings
 from mastostream.core.analyses import Analysis
-from mastostream.engines.flink.tables import Topics
+from mastostream.engines.flink.tables import Delivery, Topics
 from mastostream.exceptions import ConfigurationError, FatalError, RetriableError
 
 if TYPE_CHECKING:
     from pyflink.table import TableEnvironment, TableResult
 
-__all__ = ["LOCAL", "FlinkEngine", "FlinkPlace", "check_cluster", "flink_settings", "open_flink"]
+__all__ = ["LOCAL", "FlinkEngine", "check_cluster", "job_settings"]
 
 LOCAL: Final = "local"
 
@@ -26,71 +26,36 @@ _TIMEOUT_S: Final = 10.0
 _TIMES_OUT: Final = "java.util.concurrent.TimeoutException"
 
 
-@attrs.frozen(kw_only=True)
-class FlinkPlace:
-    """Where a job runs, and how.
+def job_settings(settings: FlinkSettings, jar: Path, delivery: Delivery) -> dict[str, str]:
+    """Return the configuration of a job, by Flink's names.
 
-    Attributes:
-        target: ``local``, a cluster within this process; or ``host:port`` of a JobManager.
+    Args:
+        settings: where it runs, and how.
         jar: Flink's connector for Kafka.
-        parallelism: of the job; 0 leaves it to Flink's configuration.
-        checkpoint_s: seconds between two checkpoints.
         delivery: what a checkpoint promises.
-        bundle_records: so many records cross to Python at once, at most,
-        bundle_ms: or those of so many milliseconds.
-        settings: of Flink, by its own names; they win over all others.
-    """
-
-    target: str
-    jar: Path
-    parallelism: int
-    checkpoint_s: float
-    delivery: Literal["at-least-once", "exactly-once"]
-    bundle_records: int
-    bundle_ms: int
-    settings: Mapping[str, str] = attrs.field(factory=dict, repr=False)
-
-
-def flink_settings(place: FlinkPlace) -> dict[str, str]:
-    """Return the configuration of a job, by Flink's names."""
-    found = {
-        "pipeline.jars": place.jar.resolve().as_uri(),
-        # Flink's default is whatever `python` is on the path.
-        "python.executable": sys.executable,
-        "python.client.executable": sys.executable,
-        "python.fn-execution.bundle.size": str(place.bundle_records),
-        "python.fn-execution.arrow.batch.size": str(place.bundle_records),
-        "python.fn-execution.bundle.time": str(place.bundle_ms),
-        "execution.checkpointing.interval": f"{round(place.checkpoint_s * 1000)} ms",
-        "execution.checkpointing.mode": place.delivery.replace("-", "_").upper(),
-        "restart-strategy.type": "exponential-delay",
-        "restart-strategy.exponential-delay.max-backoff": "30 s",
-    }
-    if place.parallelism:
-        found["parallelism.default"] = str(place.parallelism)
-    if place.target != LOCAL:
-        host, port = _address(place.target)
-        found |= {"execution.target": "remote", "rest.address": host, "rest.port": port}
-    return found | dict(place.settings)
-
-
-def open_flink(place: FlinkPlace) -> "TableEnvironment":
-    """Return an environment in which a job can be declared. It starts Java.
 
     Raises:
         ConfigurationError: the target is none.
     """
-    from pyflink.common import Configuration  # noqa: PLC0415 - an extra, and seconds to import
-    from pyflink.table import EnvironmentSettings, TableEnvironment  # noqa: PLC0415 - as above
-
-    settings = flink_settings(place)
-    if place.target != LOCAL:
-        settings["pipeline.jars"] += f";{_python_jar().as_uri()}"
-    chosen = Configuration()
-    for name, value in settings.items():
-        chosen.set_string(name, value)
-    builder = EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(chosen)
-    return TableEnvironment.create(builder.build())
+    found = {
+        "pipeline.jars": jar.resolve().as_uri(),
+        # Flink's default is whatever `python` is on the path.
+        "python.executable": sys.executable,
+        "python.client.executable": sys.executable,
+        "python.fn-execution.bundle.size": str(settings.bundle_records),
+        "python.fn-execution.arrow.batch.size": str(settings.bundle_records),
+        "python.fn-execution.bundle.time": str(settings.bundle_ms),
+        "execution.checkpointing.interval": f"{round(settings.checkpoint_s * 1000)} ms",
+        "execution.checkpointing.mode": delivery.replace("-", "_").upper(),
+        "restart-strategy.type": "exponential-delay",
+        "restart-strategy.exponential-delay.max-backoff": "30 s",
+    }
+    if settings.parallelism:
+        found["parallelism.default"] = str(settings.parallelism)
+    if settings.target != LOCAL:
+        host, port = _address(settings.target)
+        found |= {"execution.target": "remote", "rest.address": host, "rest.port": port}
+    return found | dict(settings.settings)
 
 
 class FlinkEngine:
@@ -100,11 +65,25 @@ class FlinkEngine:
     """
 
     def __init__(
-        self, place: FlinkPlace, analyses: Sequence[Analysis], topic: str, topics: Topics
+        self,
+        settings: FlinkSettings,
+        jar: Path,
+        analyses: Sequence[Analysis],
+        topic: str,
+        topics: Topics,
     ) -> None:
-        """Start nothing yet; the arguments are those of :func:`stream.stream_job`."""
+        """Start nothing yet.
+
+        Args:
+            settings: where the job runs, and how.
+            jar: Flink's connector for Kafka.
+            analyses: each with a function and a topic.
+            topic: the input.
+            topics: how topics are read and written.
+        """
         self.ended = False
-        self._place = place
+        self._settings = settings
+        self._jar = jar
         self._analyses = tuple(analyses)
         self._topic = topic
         self._topics = topics
@@ -116,7 +95,7 @@ class FlinkEngine:
         return "analyze"
 
     def step(self, timeout_s: float) -> int:
-        """Start the job, or wait for its end; how many records it has read Flink's page tells.
+        """Start the job, or wait for its end; it does not tell how many records it has read.
 
         Raises:
             FatalError: the job failed.
@@ -145,8 +124,22 @@ class FlinkEngine:
         from mastostream.engines.flink.stream import stream_job  # noqa: PLC0415 - as above
 
         with self._explained():
-            env = open_flink(self._place)
-            return stream_job(env, self._analyses, self._topic, self._topics).execute()
+            statements = stream_job(self._open(), self._analyses, self._topic, self._topics)
+            return statements.execute()
+
+    def _open(self) -> "TableEnvironment":
+        """Start Java, and return an environment in which a job can be declared."""
+        from pyflink.common import Configuration  # noqa: PLC0415 - an extra, and seconds to import
+        from pyflink.table import EnvironmentSettings, TableEnvironment  # noqa: PLC0415 - as above
+
+        settings = job_settings(self._settings, self._jar, self._topics.delivery)
+        if self._settings.target != LOCAL:
+            settings["pipeline.jars"] += f";{_python_jar().as_uri()}"
+        chosen = Configuration()
+        for name, value in settings.items():
+            chosen.set_string(name, value)
+        builder = EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(chosen)
+        return TableEnvironment.create(builder.build())
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -156,7 +149,7 @@ class FlinkEngine:
         except Exception as error:
             if not type(error).__module__.startswith(("py4j", "pyflink")):
                 raise
-            target = self._place.target
+            target = self._settings.target
             raise FatalError(f"the Flink job ({target}) failed: {_root(str(error))}") from error
 
 

@@ -5,7 +5,9 @@ from typing import Literal
 
 import attrs
 
-__all__ = ["Topics", "literal", "sink", "source"]
+__all__ = ["Delivery", "Topics", "literal", "sink", "source"]
+
+Delivery = Literal["at-least-once", "exactly-once"]
 
 
 @attrs.frozen(kw_only=True)
@@ -23,7 +25,7 @@ class Topics:
 
     servers: str
     group: str
-    delivery: Literal["at-least-once", "exactly-once"] = "at-least-once"
+    delivery: Delivery = "at-least-once"
     bounded: bool = False
     compression: str = "lz4"
     settings: Mapping[str, str] = attrs.field(factory=dict, repr=False)
