@@ -4,15 +4,19 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mastostream.config import Settings
 from mastostream.core.analyses import Analysis
 from mastostream.core.topics import STREAM
-from mastostream.engines.flink import LOCAL, FlinkEngine, Topics, check_cluster
+from mastostream.engines.flink import LOCAL, FlinkEngine, Job, Topics, check_cluster
 from mastostream.exceptions import ConfigurationError, MissingExtraError
 from mastostream.services import OnProgress, download, find_java
 from mastostream.services.versions import FLINK_KAFKA_JAR
 from mastostream.wiring.logs import TOPICS, kafka_place
+
+if TYPE_CHECKING:
+    from pyflink.table import StatementSet, StreamTableEnvironment
 
 __all__ = ["flink_engine"]
 
@@ -66,4 +70,13 @@ def flink_engine(
         compression=kafka.compression,
         settings=flink.kafka,
     )
-    return FlinkEngine(flink, jar, chosen, STREAM, topics)
+    return FlinkEngine(flink, jar, _per_post(chosen, topics))
+
+
+def _per_post(chosen: Sequence[Analysis], topics: Topics) -> Job:
+    from mastostream.engines.flink.stream import stream_job  # noqa: PLC0415 - an extra
+
+    def declare(env: "StreamTableEnvironment") -> "StatementSet":
+        return stream_job(env, chosen, STREAM, topics)
+
+    return Job(name=topics.group, declare=declare, delivery=topics.delivery)

@@ -1,23 +1,23 @@
 """Starting a job, and waiting for it."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import attrs
 import requests
 
 from mastostream.config import FlinkSettings
-from mastostream.core.analyses import Analysis
-from mastostream.engines.flink.tables import Delivery, Topics
+from mastostream.engines.flink.tables import Delivery
 from mastostream.exceptions import ConfigurationError, FatalError, RetriableError
 
 if TYPE_CHECKING:
-    from pyflink.table import TableEnvironment, TableResult
+    from pyflink.table import StatementSet, StreamTableEnvironment, TableResult
 
-__all__ = ["LOCAL", "FlinkEngine", "check_cluster", "job_settings"]
+__all__ = ["LOCAL", "FlinkEngine", "Job", "check_cluster", "job_settings"]
 
 LOCAL: Final = "local"
 
@@ -26,18 +26,34 @@ _TIMEOUT_S: Final = 10.0
 _TIMES_OUT: Final = "java.util.concurrent.TimeoutException"
 
 
-def job_settings(settings: FlinkSettings, jar: Path, delivery: Delivery) -> dict[str, str]:
+@attrs.frozen(kw_only=True)
+class Job:
+    """What is to run.
+
+    Attributes:
+        name: as Flink shows it.
+        declare: makes its tables and statements; starts nothing.
+        delivery: what a reader of its outputs may rely on.
+    """
+
+    name: str
+    declare: "Callable[[StreamTableEnvironment], StatementSet]"
+    delivery: Delivery
+
+
+def job_settings(settings: FlinkSettings, jar: Path, job: Job) -> dict[str, str]:
     """Return the configuration of a job, by Flink's names.
 
     Args:
         settings: where it runs, and how.
         jar: Flink's connector for Kafka.
-        delivery: what a checkpoint promises.
+        job: what runs.
 
     Raises:
         ConfigurationError: the target is none.
     """
     found = {
+        "pipeline.name": job.name,
         "pipeline.jars": jar.resolve().as_uri(),
         # Flink's default is whatever `python` is on the path.
         "python.executable": sys.executable,
@@ -46,7 +62,7 @@ def job_settings(settings: FlinkSettings, jar: Path, delivery: Delivery) -> dict
         "python.fn-execution.arrow.batch.size": str(settings.bundle_records),
         "python.fn-execution.bundle.time": str(settings.bundle_ms),
         "execution.checkpointing.interval": f"{round(settings.checkpoint_s * 1000)} ms",
-        "execution.checkpointing.mode": delivery.replace("-", "_").upper(),
+        "execution.checkpointing.mode": job.delivery.replace("-", "_").upper(),
         "restart-strategy.type": "exponential-delay",
         "restart-strategy.exponential-delay.max-backoff": "30 s",
     }
@@ -64,29 +80,18 @@ class FlinkEngine:
     It is cancelled when the stage is closed; a job that has come to its end has nothing more to do.
     """
 
-    def __init__(
-        self,
-        settings: FlinkSettings,
-        jar: Path,
-        analyses: Sequence[Analysis],
-        topic: str,
-        topics: Topics,
-    ) -> None:
+    def __init__(self, settings: FlinkSettings, jar: Path, job: Job) -> None:
         """Start nothing yet.
 
         Args:
             settings: where the job runs, and how.
             jar: Flink's connector for Kafka.
-            analyses: each with a function and a topic.
-            topic: the input.
-            topics: how topics are read and written.
+            job: what runs.
         """
         self.ended = False
         self._settings = settings
         self._jar = jar
-        self._analyses = tuple(analyses)
-        self._topic = topic
-        self._topics = topics
+        self._job = job
         self._result: TableResult | None = None
 
     @property
@@ -121,25 +126,24 @@ class FlinkEngine:
         self.ended = True
 
     def _start(self) -> "TableResult":
-        from mastostream.engines.flink.stream import stream_job  # noqa: PLC0415 - as above
-
         with self._explained():
-            statements = stream_job(self._open(), self._analyses, self._topic, self._topics)
-            return statements.execute()
+            return self._job.declare(self._open()).execute()
 
-    def _open(self) -> "TableEnvironment":
+    def _open(self) -> "StreamTableEnvironment":
         """Start Java, and return an environment in which a job can be declared."""
         from pyflink.common import Configuration  # noqa: PLC0415 - an extra, and seconds to import
-        from pyflink.table import EnvironmentSettings, TableEnvironment  # noqa: PLC0415 - as above
+        from pyflink.datastream import StreamExecutionEnvironment  # noqa: PLC0415 - as above
+        from pyflink.table import StreamTableEnvironment  # noqa: PLC0415 - as above
 
-        settings = job_settings(self._settings, self._jar, self._topics.delivery)
+        settings = job_settings(self._settings, self._jar, self._job)
         if self._settings.target != LOCAL:
             settings["pipeline.jars"] += f";{_python_jar().as_uri()}"
         chosen = Configuration()
         for name, value in settings.items():
             chosen.set_string(name, value)
-        builder = EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(chosen)
-        return TableEnvironment.create(builder.build())
+        return StreamTableEnvironment.create(
+            StreamExecutionEnvironment.get_execution_environment(chosen)
+        )
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

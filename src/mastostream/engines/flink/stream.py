@@ -17,13 +17,13 @@ from mastostream.engines.flink.functions import Analyze, Unpack
 from mastostream.engines.flink.tables import Topics, sink, source
 
 if TYPE_CHECKING:
-    from pyflink.table import StatementSet, TableEnvironment
+    from pyflink.table import StatementSet, StreamTableEnvironment
 
 __all__ = ["stream_job"]
 
 
 def stream_job(
-    env: "TableEnvironment", analyses: Sequence[Analysis], topic: str, topics: Topics
+    env: "StreamTableEnvironment", analyses: Sequence[Analysis], topic: str, topics: Topics
 ) -> "StatementSet":
     """Return the statements of a job that runs these analyses; nothing is started.
 
