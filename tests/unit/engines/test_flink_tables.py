@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mastostream.config import FlinkSettings
-from mastostream.engines.flink import Topics
+from mastostream.engines.flink import Job, Topics
 from mastostream.engines.flink.running import job_settings
 from mastostream.engines.flink.tables import literal, sink, source
 from mastostream.exceptions import ConfigurationError
@@ -15,7 +15,8 @@ TOPICS = Topics(servers="localhost:9092", group="g")
 
 
 def settings_of(**chosen: Any) -> dict[str, str]:
-    return job_settings(FlinkSettings(**chosen), Path("/a b.jar"), "at-least-once")
+    job = Job(name="j", declare=lambda env: env.create_statement_set(), delivery="at-least-once")
+    return job_settings(FlinkSettings(**chosen), Path("/a b.jar"), job)
 
 
 def test_a_text_cannot_end_its_quotes() -> None:
