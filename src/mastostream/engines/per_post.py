@@ -25,13 +25,27 @@ Decoded = tuple[Record, Post | Deletion | Rejected]
 class PerPost:
     """Hosts one analysis: its position, and what it brings."""
 
-    def __init__(self, analysis: Analysis, progress: Progress | None) -> None:
+    def __init__(
+        self, analysis: Analysis, progress: Progress | None, *, raises: bool = False
+    ) -> None:
+        """Begin.
+
+        Args:
+            analysis: with a function.
+            progress: where it stands.
+            raises: whether :meth:`apply` passes on what the function raises.
+        """
         self.analysis = analysis
         self.positions = dict(progress.positions) if progress else {}
         self.shown: list[object] = []
+        self._raises = raises
 
     def apply(self, batch: Iterable[Decoded], now_ms: int) -> list[NewRecord]:
-        """Return the records, and the dead letters, that these posts give."""
+        """Return the records, and the dead letters, that these posts give.
+
+        Raises:
+            Exception: the function failed, and that is to be passed on.
+        """
         function, topic = self.analysis.function, self.analysis.topic
         assert function is not None  # noqa: S101 - the engine sorts analyses by their kind
         outputs: list[NewRecord] = []
@@ -49,7 +63,9 @@ class PerPost:
                         outputs.append(to_record(topic, result, item, record.value))
                     else:
                         outputs += [to_record(topic, one, item, record.value) for one in result]
-                except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+                except Exception as error:
+                    if self._raises:
+                        raise
                     stage = f"analyze:{self.analysis.name}"
                     outputs.append(dead_letter(record, stage, (explain(error),), now_ms))
             elif type(item) is Deletion and topic is not None:

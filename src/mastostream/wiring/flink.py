@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mastostream.config import Settings
 from mastostream.core.analyses import Analysis
 from mastostream.core.topics import STREAM
-from mastostream.engines.flink import LOCAL, FlinkEngine, Job, Topics, check_cluster
+from mastostream.engines.flink import LOCAL, FlinkEngine, Job, OnError, Topics, check_cluster
 from mastostream.exceptions import ConfigurationError, MissingExtraError
 from mastostream.services import OnProgress, download, find_java
 from mastostream.services.versions import FLINK_KAFKA_JAR
@@ -70,13 +70,13 @@ def flink_engine(
         compression=kafka.compression,
         settings=flink.kafka,
     )
-    return FlinkEngine(flink, jar, _per_post(chosen, topics))
+    return FlinkEngine(flink, jar, _per_post(chosen, topics, flink.on_error))
 
 
-def _per_post(chosen: Sequence[Analysis], topics: Topics) -> Job:
+def _per_post(chosen: Sequence[Analysis], topics: Topics, on_error: OnError) -> Job:
     from mastostream.engines.flink.stream import stream_job  # noqa: PLC0415 - an extra
 
     def declare(env: "StreamTableEnvironment") -> "StatementSet":
-        return stream_job(env, chosen, STREAM, topics)
+        return stream_job(env, chosen, STREAM, topics, on_error)
 
     return Job(name=topics.group, declare=declare, delivery=topics.delivery)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -117,3 +118,12 @@ def test_a_record_that_is_nothing_is_a_dead_letter() -> None:
     ((topic, key, value, headers),) = by_flink(FULL, [b""])[0]
     assert (topic, key, value) == (DEAD_LETTERS, f"{STREAM}/0/0", b"")
     assert headers["stage"] == b"analyze"
+
+
+def test_a_function_that_fails_may_fail_the_job() -> None:
+    """A record that is no post is a dead letter still: no function has failed."""
+    sunday = Post(id="1", created_at=datetime(2024, 1, 7, tzinfo=UTC), account=Account(acct="a"))
+    batches = Batches(OWN, STREAM, lambda: NOW_MS, raises=True)
+    assert batches.columns([b""], [0], [0], [None])[-1] != [None]
+    with pytest.raises(ValueError, match="not today"):
+        batches.columns([encode(sunday)], [0], [0], ["1"])

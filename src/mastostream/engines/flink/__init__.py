@@ -1,6 +1,6 @@
 """The engine on Apache Flink: the functions of the core inside its operators."""
 
 from mastostream.engines.flink.running import LOCAL, FlinkEngine, Job, check_cluster
-from mastostream.engines.flink.tables import Topics
+from mastostream.engines.flink.tables import OnError, Topics
 
-__all__ = ["LOCAL", "FlinkEngine", "Job", "Topics", "check_cluster"]
+__all__ = ["LOCAL", "FlinkEngine", "Job", "OnError", "Topics", "check_cluster"]

@@ -36,15 +36,23 @@ def column_names(analyses: Sequence[Analysis]) -> tuple[str, ...]:
 class Batches:
     """Hosts analyses that work post by post, as the local engine does."""
 
-    def __init__(self, analyses: Sequence[Analysis], topic: str, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        analyses: Sequence[Analysis],
+        topic: str,
+        now_ms: Callable[[], int],
+        *,
+        raises: bool = False,
+    ) -> None:
         """Begin.
 
         Args:
             analyses: each with a function and a topic.
             topic: the input, for dead letters.
             now_ms: their time.
+            raises: whether what a function raises is passed on, instead of a dead letter.
         """
-        self._hosts = [PerPost(analysis, None) for analysis in analyses]
+        self._hosts = [PerPost(analysis, None, raises=raises) for analysis in analyses]
         self._topic = topic
         self._now_ms = now_ms
 
@@ -55,7 +63,11 @@ class Batches:
         offsets: Iterable[int],
         keys: Iterable[str | None],
     ) -> list[list[object]]:
-        """Return the columns that :func:`column_names` names, a row for each record."""
+        """Return the columns that :func:`column_names` names, a row for each record.
+
+        Raises:
+            Exception: a function failed, and that is to be passed on.
+        """
         found: list[list[object]] = [[] for _ in range(2 * len(self._hosts) + 1)]
         now_ms = self._now_ms()
         for value, partition, offset, key in zip(values, partitions, offsets, keys, strict=True):

@@ -17,13 +17,19 @@ __all__ = ["Analyze", "Unpack"]
 class Analyze(ScalarFunction):  # type: ignore[misc]  # PyFlink has no types
     """From columns of records to columns of results; see :mod:`batches`."""
 
-    def __init__(self, analyses: Sequence[Analysis], topic: str) -> None:
+    def __init__(self, analyses: Sequence[Analysis], topic: str, *, raises: bool) -> None:
         self._analyses = tuple(analyses)
         self._topic = topic
+        self._raises = raises
         self._batches: Batches | None = None
 
     def open(self, function_context: FunctionContext) -> None:  # noqa: ARG002 - Flink's
-        self._batches = Batches(self._analyses, self._topic, lambda: time.time_ns() // 1_000_000)
+        self._batches = Batches(
+            self._analyses,
+            self._topic,
+            lambda: time.time_ns() // 1_000_000,
+            raises=self._raises,
+        )
 
     def eval(
         self,

@@ -14,7 +14,7 @@ from mastostream.core.analyses import Analysis
 from mastostream.core.topics import DEAD_LETTERS
 from mastostream.engines.flink.batches import REST, column_names
 from mastostream.engines.flink.functions import Analyze, Unpack
-from mastostream.engines.flink.tables import Topics, sink, source
+from mastostream.engines.flink.tables import OnError, Topics, sink, source
 
 if TYPE_CHECKING:
     from pyflink.table import StatementSet, StreamTableEnvironment
@@ -23,7 +23,11 @@ __all__ = ["stream_job"]
 
 
 def stream_job(
-    env: "StreamTableEnvironment", analyses: Sequence[Analysis], topic: str, topics: Topics
+    env: "StreamTableEnvironment",
+    analyses: Sequence[Analysis],
+    topic: str,
+    topics: Topics,
+    on_error: OnError = "dead-letter",
 ) -> "StatementSet":
     """Return the statements of a job that runs these analyses; nothing is started.
 
@@ -32,10 +36,13 @@ def stream_job(
         analyses: each with a function and a topic.
         topic: the input.
         topics: how topics are read and written.
+        on_error: what a post for which a function fails does: it becomes a dead letter, or it fails
+            the job.
     """
     names = column_names(analyses)
     kinds = ", ".join(f"{name} {'STRING' if name.startswith('k') else 'BYTES'}" for name in names)
-    analyze: Any = udf(Analyze(analyses, topic), result_type=f"ROW<{kinds}>", func_type="pandas")
+    function = Analyze(analyses, topic, raises=on_error == "fail")
+    analyze: Any = udf(function, result_type=f"ROW<{kinds}>", func_type="pandas")
     rows = "ROW<t STRING, k STRING, v BYTES, h MAP<STRING, BYTES>>"
     env.create_temporary_system_function("analyze", analyze)
     env.create_temporary_system_function("unpack", udtf(Unpack(), result_types=rows))

@@ -5,9 +5,10 @@ from typing import Literal
 
 import attrs
 
-__all__ = ["Delivery", "Topics", "literal", "sink", "source"]
+__all__ = ["Delivery", "OnError", "Topics", "literal", "sink", "source"]
 
 Delivery = Literal["at-least-once", "exactly-once"]
+OnError = Literal["dead-letter", "fail"]
 
 
 @attrs.frozen(kw_only=True)
