@@ -1,0 +1,79 @@
+"""The operators for jobs of one's own."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from mastostream import (
+    EngagementWeights,
+    Post,
+    decode,
+    encode,
+    engagement_record,
+    hashtag_counts,
+)
+from mastostream.core.languages import in_languages
+from mastostream.core.topics import STREAM
+from mastostream.log.kafka import KafkaLogReader, KafkaLogWriter, KafkaPlace, ensure_topics
+from mastostream.ports.log import NewRecord
+from mastostream.services import KafkaServer
+from mastostream.testing.conformance.log import new_topic, read_all
+from mastostream.testing.simulator import generate_statuses
+from mastostream.testing.temporary import temporary_server
+
+pytestmark = pytest.mark.timeout(300)
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own_flink_job.py"
+SUITE = Path(__file__).with_name("flink_operators_suite.py")
+VALUES = [*generate_statuses(300), b"", b"\xff"]
+POSTS = [item for item in map(decode, VALUES) if isinstance(item, Post)]
+
+
+def run(*command: str | Path) -> str:
+    done = subprocess.run([sys.executable, *command], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_each_does_what_its_function_does() -> None:
+    told = run("-m", "pytest", SUITE, "-q", "--override-ini=filterwarnings=", "-pno:cacheprovider")
+    assert "passed" in told
+    assert "skipped" not in told
+
+
+@pytest.fixture
+def place(kafka_server: KafkaServer) -> Iterator[KafkaPlace]:
+    """A broker without topics: their names are fixed."""
+    with temporary_server(KafkaServer) as server:
+        yield KafkaPlace(servers=server.address, partitions=2)
+
+
+def test_the_example_from_kafka_to_kafka(place: KafkaPlace) -> None:
+    ensure_topics(place, [STREAM, "post-scores", "post-tags"])
+    with closing(KafkaLogWriter(place)) as writer:
+        writer.append([NewRecord(STREAM, f"k{each}", value) for each, value in enumerate(VALUES)])
+    told = run(EXAMPLE, "--servers", place.servers, "--languages", "en,de", "--once")
+    assert "$: the record is empty" in told
+    assert "$: not UTF-8 at byte 0" in told
+
+    weights = EngagementWeights(replies=5)
+    wanted = [post for post in POSTS if in_languages(post, {"en", "de"})]
+    scores = [encode(engagement_record(post, weights)) for post in wanted]
+    assert Counter(written(place, "post-scores")) == Counter(scores)
+
+    sums: Counter[str] = Counter()
+    for post in POSTS:
+        for each in hashtag_counts(post):
+            sums[each.tag] += each.count
+    last = {tag["tag"]: tag["count"] for tag in map(json.loads, written(place, "post-tags"))}
+    assert {tag: last[tag] for tag in sums} == sums
+
+
+def written(place: KafkaPlace, topic: str) -> list[bytes]:
+    with closing(KafkaLogReader(place, topic=topic, group=new_topic())) as reader:
+        return [record.value for record in read_all(reader)]
