@@ -118,6 +118,17 @@ def test_flink_writes_the_same_of_real_statuses(
     both_write_the_same(place, tmp_path, ("--analysis", "full"))
 
 
+def test_a_function_that_fails_may_fail_the_job(
+    place: KafkaPlace, values: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    monkeypatch.setenv("MASTOSTREAM_FLINK_ON_ERROR", "fail")
+    monkeypatch.setenv("MASTOSTREAM_FLINK_SETTINGS", "restart-strategy.type=none")
+    done = analyze(place, tmp_path, "--engine", "flink", "--analysis", "own:TWICE")
+    assert done.returncode == 4, done.stderr
+    assert "ValueError: a mistake of the user's" in done.stderr
+
+
 def both_write_the_same(place: KafkaPlace, tmp_path: Path, arguments: Sequence[str]) -> None:
     before = written(place)
     local = analyze(place, tmp_path, *arguments)
