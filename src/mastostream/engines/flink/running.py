@@ -1,5 +1,6 @@
 """Starting a job, and waiting for it."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["LOCAL", "FlinkEngine", "Job", "check_cluster", "job_settings"]
 
 LOCAL: Final = "local"
+
+_GATEWAY: Final = "PYFLINK_GATEWAY_PORT"
+"""Set by ``flink run``, whose options say where the job runs, and with which Python."""
 
 _LONGEST: Final = 500
 _TIMEOUT_S: Final = 10.0
@@ -55,9 +59,6 @@ def job_settings(settings: FlinkSettings, jar: Path, job: Job) -> dict[str, str]
     found = {
         "pipeline.name": job.name,
         "pipeline.jars": jar.resolve().as_uri(),
-        # Flink's default is whatever `python` is on the path.
-        "python.executable": sys.executable,
-        "python.client.executable": sys.executable,
         "python.fn-execution.bundle.size": str(settings.bundle_records),
         "python.fn-execution.arrow.batch.size": str(settings.bundle_records),
         "python.fn-execution.bundle.time": str(settings.bundle_ms),
@@ -66,6 +67,9 @@ def job_settings(settings: FlinkSettings, jar: Path, job: Job) -> dict[str, str]
         "restart-strategy.type": "exponential-delay",
         "restart-strategy.exponential-delay.max-backoff": "30 s",
     }
+    if _GATEWAY not in os.environ:
+        # Flink's default is whatever `python` is on the path.
+        found |= dict.fromkeys(("python.executable", "python.client.executable"), sys.executable)
     if settings.parallelism:
         found["parallelism.default"] = str(settings.parallelism)
     if settings.target != LOCAL:
@@ -78,6 +82,11 @@ class FlinkEngine:
     """A job as a stage of this process. A :class:`ports.stage.Stage`.
 
     It is cancelled when the stage is closed; a job that has come to its end has nothing more to do.
+    A script that starts it itself needs no stage: ``job.declare(engine.environment()).execute()``.
+
+    Attributes:
+        ended: whether the job has come to its end.
+        job: what runs.
     """
 
     def __init__(self, settings: FlinkSettings, jar: Path, job: Job) -> None:
@@ -89,9 +98,9 @@ class FlinkEngine:
             job: what runs.
         """
         self.ended = False
+        self.job = job
         self._settings = settings
         self._jar = jar
-        self._job = job
         self._result: TableResult | None = None
 
     @property
@@ -127,23 +136,31 @@ class FlinkEngine:
 
     def _start(self) -> "TableResult":
         with self._explained():
-            return self._job.declare(self._open()).execute()
+            return self.job.declare(self.environment()).execute()
 
-    def _open(self) -> "StreamTableEnvironment":
-        """Start Java, and return an environment in which a job can be declared."""
+    def environment(self) -> "StreamTableEnvironment":
+        """Start Java, and return an environment with all that the job needs; nothing is declared.
+
+        In a script that ``flink run`` has started, it is that of the cluster, and the options of
+        ``flink run`` count.
+
+        Raises:
+            ConfigurationError: the target is none.
+        """
         from pyflink.common import Configuration  # noqa: PLC0415 - an extra, and seconds to import
         from pyflink.datastream import StreamExecutionEnvironment  # noqa: PLC0415 - as above
         from pyflink.table import StreamTableEnvironment  # noqa: PLC0415 - as above
 
-        settings = job_settings(self._settings, self._jar, self._job)
+        settings = job_settings(self._settings, self._jar, self.job)
+        jars = settings.pop("pipeline.jars").split(";")
         if self._settings.target != LOCAL:
-            settings["pipeline.jars"] += f";{_python_jar().as_uri()}"
+            jars.append(_python_jar().as_uri())
         chosen = Configuration()
         for name, value in settings.items():
             chosen.set_string(name, value)
-        return StreamTableEnvironment.create(
-            StreamExecutionEnvironment.get_execution_environment(chosen)
-        )
+        env = StreamExecutionEnvironment.get_execution_environment(chosen)
+        env.add_jars(*jars)  # beside those that `flink run` has brought
+        return StreamTableEnvironment.create(env)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -1,0 +1,130 @@
+"""The script that submits the built-in job: alone and by ``flink run``, beside the local engine."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from mastostream import Deletion, Stamp, encode
+from mastostream.core.topics import DEAD_LETTERS, ENGAGEMENT, HASHTAGS, STREAM
+from mastostream.log.kafka import KafkaLogReader, KafkaLogWriter, KafkaPlace, ensure_topics
+from mastostream.ports.log import NewRecord, Record
+from mastostream.services import FlinkCluster, KafkaServer
+from mastostream.testing.conformance.log import new_topic, read_all
+from mastostream.testing.simulator import generate_statuses
+from mastostream.testing.temporary import temporary_server
+
+pytestmark = pytest.mark.timeout(300)
+EXAMPLE = Path(__file__).parents[2] / "examples" / "flink_job.py"
+OUTPUTS = (ENGAGEMENT, HASHTAGS, DEAD_LETTERS, "twice")
+ANALYSES = ("--analysis", "full", "--analysis", "own:TWICE")
+OWN = """
+from mastostream import Analysis
+
+def twice(post):
+    if post.favourites_count % 7 == 0:
+        raise ValueError("a mistake of the user's")
+    return [{"key": f"{post.key}-{number}", "language": post.language} for number in range(2)]
+
+TWICE = Analysis(name="twice", topic="twice", function=twice)
+"""
+
+Outputs = Mapping[str, Counter[tuple[object, ...]]]
+
+
+@pytest.fixture(scope="module")
+def place(kafka_server: KafkaServer) -> Iterator[KafkaPlace]:
+    """A broker with posts, a deletion, and what is neither; no other topics: names are fixed."""
+    with temporary_server(KafkaServer) as server:
+        found = KafkaPlace(servers=server.address, partitions=3)
+        stamp = Stamp(key="d", event="delete", observed_at=datetime(2026, 1, 1, tzinfo=UTC))
+        gone = encode(Deletion(id="d", mastostream=stamp))
+        values = [*generate_statuses(500), gone, b"", b"not json", b"\xff"]
+        ensure_topics(found, [STREAM])
+        with closing(KafkaLogWriter(found)) as writer:
+            writer.append([NewRecord(STREAM, str(n), value) for n, value in enumerate(values)])
+        yield found
+
+
+@pytest.fixture(scope="module")
+def by_local(place: KafkaPlace, tmp_path_factory: pytest.TempPathFactory) -> Outputs:
+    """What the local engine writes."""
+    folder = tmp_path_factory.mktemp("local")
+    mastostream = Path(sys.executable).with_name("mastostream")
+    command = (mastostream, "analyze", "--log", "kafka", "--data", "data", "--once", *ANALYSES)
+    environment = {"MASTOSTREAM_KAFKA_SERVERS": place.servers}
+    return added(place, folder, command, environment)
+
+
+def added(
+    place: KafkaPlace,
+    folder: Path,
+    command: Sequence[str | Path],
+    environment: Mapping[str, str],
+) -> Outputs:
+    """What a command adds to the outputs."""
+    (folder / "own.py").write_text(OWN)
+    before = written(place)
+    done = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "MASTOSTREAM_KAFKA_GROUP": new_topic(), **environment},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = written(place)
+    return {topic: after[topic] - before[topic] for topic in OUTPUTS}
+
+
+def written(place: KafkaPlace) -> Outputs:
+    """All records of each output, without the times of dead letters."""
+    found = {}
+    for topic in OUTPUTS:
+        ensure_topics(place, [topic])
+        with closing(KafkaLogReader(place, topic=topic, group=new_topic())) as reader:
+            found[topic] = Counter(map(comparable, read_all(reader)))
+    return found
+
+
+def comparable(record: Record) -> tuple[object, ...]:
+    headers = sorted((name, data) for name, data in record.headers if name != "time")
+    return (record.key, record.value, tuple(headers))
+
+
+def test_by_python_it_writes_what_the_local_engine_writes(
+    place: KafkaPlace, by_local: Outputs, tmp_path: Path
+) -> None:
+    assert all(topic.total() for topic in by_local.values())
+    command = (sys.executable, EXAMPLE, "--servers", place.servers, "--once", *ANALYSES)
+    assert added(place, tmp_path, command, {}) == by_local
+
+
+def test_by_flink_run_it_does_so_on_a_cluster(
+    place: KafkaPlace, by_local: Outputs, flink_cluster: FlinkCluster, tmp_path: Path
+) -> None:
+    spec = importlib.util.find_spec("pyflink")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    home = Path(spec.submodule_search_locations[0])
+    python = ("-pyexec", sys.executable, "-pyclientexec", sys.executable, "-pyfs", "own.py")
+    job = ("-py", EXAMPLE, "--servers", place.servers, "--once", *ANALYSES)
+    command = ("bash", home / "bin" / "flink", "run", "-m", flink_cluster.address, *python, *job)
+    environment = {"FLINK_HOME": str(home), "FLINK_LOG_DIR": str(tmp_path)}
+    assert added(place, tmp_path, command, environment) == by_local
+
+
+def test_without_kafka_it_says_what_to_do(tmp_path: Path) -> None:
+    command = [sys.executable, EXAMPLE, "--servers", "127.0.0.1:1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "cannot be reached" in done.stderr
+    assert "Traceback" not in done.stderr
