@@ -71,7 +71,7 @@ def integration(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measurements, each a ratio to a bound that is measured in the same run."""
-    sync(session, "test", "bench", extras=CLIENTS)
+    sync(session, "test", "bench", extras=(*CLIENTS, "flink"))
     session.run("pytest", "tests/bench", "-s", "--timeout=1800", *session.posargs)
 
 

@@ -7,22 +7,21 @@ post, by what they were spent on. Two processes can only be faster where cores a
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from statistics import median, quantiles
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 import pytest
 import uv
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError
 from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # not declared
 
 from mastostream.services import KafkaServer, free_port
 
+from .contenders.delays import RATE_PER_S, delays_ms
 from .contenders.running import (
     ENGAGEMENT,
     HASHTAGS,
@@ -49,8 +48,6 @@ LEAST_OF_BY_HAND = 0.75
 LEAST_OF_ONE_PROCESS = 1.6
 NEARLY_ALL_CORES = 0.85
 EACH_NTH = 500
-RATE_PER_S = 200
-SECONDS = 20
 BOUND_MEDIAN_MS, BOUND_P99_MS = 10, 30
 
 NEEDED = ("attrs", "msgspec", "confluent-kafka")
@@ -250,40 +247,9 @@ def test_the_delay_from_produce_to_the_output(bench: Bench) -> None:
     make_topics(admin)
     with processes_of(ours(1), bench, group) as processes:
         wait_until_ready(admin, processes, group, records=0)
-        delays_ms = sorted(1000 * delay for delay in delays_s(bench))
-    middle, p99 = median(delays_ms), quantiles(delays_ms, n=100)[98]
+        middle, p99 = delays_ms(bench)
     print(
         f"\nload {os.getloadavg()[0]:.1f}; kafka, from produce to the output at {RATE_PER_S} "
         f"posts/s: median {middle:.1f} ms (bound {BOUND_MEDIAN_MS}), p99 {p99:.1f} ms "
         f"(bound {BOUND_P99_MS})"
     )
-
-
-def delays_s(bench: Bench) -> list[float]:
-    """At a steady rate, from each call of ``produce`` to the moment when its record is here."""
-    producer = Producer({"bootstrap.servers": bench.servers, "linger.ms": 0})
-    settings = {"bootstrap.servers": bench.servers, "group.id": uuid4().hex}
-    consumer = Consumer(settings)
-    partitions = [TopicPartition(ENGAGEMENT, each, 0) for each in range(PARTITIONS)]
-    consumer.assign(partitions)
-    sent_s: dict[bytes, float] = {}
-    found: list[float] = []
-    statuses = bench.statuses.take(0, RATE_PER_S * (SECONDS + 1))
-    began_s = time.monotonic()
-    end_s = began_s + 3 * SECONDS
-    while (count := len(sent_s)) > len(found) or count < RATE_PER_S * (SECONDS + 1):
-        now_s = time.monotonic()
-        assert now_s < end_s, "some never came"
-        due_s = began_s + count / RATE_PER_S
-        if now_s >= due_s and (status := next(statuses, None)):
-            sent_s[status[0].encode()] = time.monotonic()
-            producer.produce(INPUT, status[1], status[0])
-            producer.poll(0)
-            continue
-        message = consumer.poll(max(0.001, due_s - now_s))
-        if message is not None:
-            assert message.error() is None, message.error()
-            found.append(time.monotonic() - sent_s[message.key()])
-    producer.flush()
-    consumer.close()
-    return found[RATE_PER_S:]  # without the first second

@@ -164,17 +164,18 @@ def ends(admin: AdminClient, topics: Sequence[str] = (ENGAGEMENT, HASHTAGS)) -> 
     return sum(answer.result(PATIENCE_S).offset for answer in answers.values())
 
 
-def make_topics(admin: AdminClient) -> None:
-    there = [topic for topic in admin.list_topics(timeout=PATIENCE_S).topics if topic in TOPICS]
+def make_topics(admin: AdminClient, topics: Sequence[str] = TOPICS) -> None:
+    """Make these anew."""
+    there = [topic for topic in admin.list_topics(timeout=PATIENCE_S).topics if topic in topics]
     for future in admin.delete_topics(there).values() if there else ():
         future.result(PATIENCE_S)
-    new = [NewTopic(topic, num_partitions=PARTITIONS, replication_factor=1) for topic in TOPICS]
+    new = [NewTopic(topic, num_partitions=PARTITIONS, replication_factor=1) for topic in topics]
     for future in admin.create_topics(new).values():
         future.result(PATIENCE_S)
     deadline_s = time.monotonic() + PATIENCE_S
     while True:  # the broker knows them a moment later
         try:
-            ends(admin, TOPICS)
+            ends(admin, topics)
         except KafkaException:
             if time.monotonic() > deadline_s:
                 raise
@@ -184,8 +185,13 @@ def make_topics(admin: AdminClient) -> None:
 
 
 def _produce(producer: Producer, statuses: Iterator[tuple[str, bytes]]) -> None:
-    """In one transaction, which is left open, evenly to all partitions."""
+    """In one transaction, which is left open."""
     producer.begin_transaction()
+    send(producer, statuses)
+
+
+def send(producer: Producer, statuses: Iterator[tuple[str, bytes]]) -> None:
+    """Hand them over for the input, evenly to all partitions; nothing is flushed."""
     for number, (key, status) in enumerate(statuses):
         while True:
             try:

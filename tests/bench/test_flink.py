@@ -1,0 +1,209 @@
+"""Flink from Kafka to Kafka: the built-in job against jobs by hand and against SQL without Python.
+
+Each contender reads all of one topic and ends, at two sizes: the slope between the two is its
+steady state, so that the start of Java counts for nobody. All have the same parallelism.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from uuid import uuid4
+
+import attrs
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # not declared
+
+from mastostream.services import KafkaServer, download
+from mastostream.services.versions import FLINK_KAFKA_JAR
+
+from .contenders.delays import RATE_PER_S, delays_ms
+from .contenders.running import (
+    ENGAGEMENT,
+    HASHTAGS,
+    INPUT,
+    PATIENCE_S,
+    Bench,
+    Contender,
+    Statuses,
+    ends,
+    make_topics,
+    processes_of,
+    send,
+)
+
+pytest_plugins = ["mastostream.testing.servers"]
+pytestmark = [
+    pytest.mark.timeout(3600),
+    pytest.mark.skipif(find_spec("pyflink") is None, reason="apache-flink is not installed"),
+]
+
+SIZES = tuple(map(int, os.environ.get("MASTOSTREAM_BENCH_SIZES", "200000,800000").split(",")))
+PARALLELISM = int(os.environ.get("MASTOSTREAM_BENCH_PARALLELISM", str(os.cpu_count() or 1)))
+ROUNDS = int(os.environ.get("MASTOSTREAM_BENCH_ROUNDS", "2"))
+LEAST_OF_BY_HAND, LEAST_OF_SQL = 2.5, 0.5
+BOUND_MEDIAN_MS, BOUND_P99_MS = 50, 150
+FIRST, WARM_UP_S = 400, 30
+ENOUGH_S = 1_200
+LOOK_EVERY_S = 0.05
+
+HERE = Path(__file__).parent / "contenders"
+BIN = Path(sys.executable).parent
+
+
+@attrs.frozen
+class Choice:
+    """How posts cross to Python, and how many do so at once."""
+
+    bundle_records: int = 1_000
+    bundle_ms: int = 10
+    parallelism: int = PARALLELISM
+
+
+CHOICES = (
+    Choice(),
+    *(Choice(parallelism=number) for number in (1, 2, 4) if number != PARALLELISM),
+    *(Choice(bundle_records=number) for number in (100, 300, 3_000, 10_000)),
+    *(Choice(bundle_ms=number) for number in (3, 30, 100)),
+)
+
+
+def ours(jar: Path, choice: Choice, *options: str) -> Contender:
+    """The job as users run it."""
+    command = (BIN / "mastostream", "analyze", "--log", "kafka", "--engine", "flink")
+    return Contender(
+        name="mastostream",
+        commands=[(*command, "--analysis", "full", "--data", "data", *options)],
+        environment={
+            "MASTOSTREAM_KAFKA_SERVERS": "{servers}",
+            "MASTOSTREAM_KAFKA_GROUP": "{group}",
+            "MASTOSTREAM_FLINK_JAR": str(jar),
+            "MASTOSTREAM_FLINK_PARALLELISM": str(choice.parallelism),
+            "MASTOSTREAM_FLINK_BUNDLE_RECORDS": str(choice.bundle_records),
+            "MASTOSTREAM_FLINK_BUNDLE_MS": str(choice.bundle_ms),
+        },
+    )
+
+
+def script(name: str, file: str, jar: Path) -> Contender:
+    arguments = ("{servers}", INPUT, "{group}", ENGAGEMENT, HASHTAGS, jar.as_uri(), PARALLELISM)
+    return Contender(name=name, commands=[(sys.executable, HERE / file, *map(str, arguments))])
+
+
+@pytest.fixture(scope="module")
+def jar() -> Path:
+    return download(FLINK_KAFKA_JAR, "jar", lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def bench(kafka_server: KafkaServer, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    pid = kafka_server.servers[0].pid
+    assert pid is not None
+    return Bench(kafka_server.address, pid, Statuses(), tmp_path_factory.mktemp("flink"))
+
+
+def slopes(bench: Bench, contenders: Sequence[Contender], rounds: int) -> Mapping[str, float]:
+    """Posts a second of each, once it has started: between two sizes, of the best of each."""
+    admin = AdminClient({"bootstrap.servers": bench.servers, "log_level": 2})
+    make_topics(admin)
+    taken: dict[str, list[float]] = {each.name: [] for each in contenders}
+    there = 0
+    for size in SIZES:
+        sent = fill(bench, there, size - there)
+        there = size
+        for each in contenders:
+            times = [seconds(bench, admin, each, size) for _ in range(rounds)]
+            taken[each.name].append(min(times))
+            print(
+                f"  {each.name}, {size} of {sent} bytes: {', '.join(f'{t:.1f} s' for t in times)}"
+            )
+    found = {}
+    for name, (less_s, more_s) in taken.items():
+        found[name] = (SIZES[1] - SIZES[0]) / max(more_s - less_s, 1e-3)
+        start_s = less_s - SIZES[0] / found[name]
+        print(f"flink, {name}: {found[name]:.0f} posts/s, and {start_s:.1f} s to start and end")
+    return found
+
+
+def fill(bench: Bench, first: int, count: int) -> int:
+    """Add so many statuses to the input; return how large they are on average."""
+    settings = {"bootstrap.servers": bench.servers, "compression.type": "lz4", "linger.ms": 20}
+    producer = Producer(settings)
+    send(producer, bench.statuses.take(first, count))
+    producer.flush(PATIENCE_S)
+    sample = [len(status) for _, status in bench.statuses.take(first, 1_000)]
+    return round(sum(sample) / len(sample))
+
+
+def seconds(bench: Bench, admin: AdminClient, contender: Contender, posts: int) -> float:
+    """From the start of its process until it has ended, with both records of each post written."""
+    make_topics(admin, (ENGAGEMENT, HASHTAGS))
+    began_s = time.monotonic()
+    with processes_of(contender, bench, f"bench-{uuid4().hex[:12]}") as (process,):
+        process.wait(ENOUGH_S)
+        took_s = time.monotonic() - began_s
+    assert process.returncode == 0, (bench.folder / "contender.log").read_text()[-4_000:]
+    assert {topic: ends(admin, [topic]) for topic in (ENGAGEMENT, HASHTAGS)} == {
+        ENGAGEMENT: posts,
+        HASHTAGS: posts,
+    }
+    return took_s
+
+
+def delays(bench: Bench, contender: Contender) -> tuple[float, float]:
+    """Median and 99th percentile of a job that has run for a while."""
+    admin = AdminClient({"bootstrap.servers": bench.servers, "log_level": 2})
+    make_topics(admin)
+    fill(bench, 0, FIRST)
+    with processes_of(contender, bench, f"bench-{uuid4().hex[:12]}") as processes:
+        until_there(admin, processes)
+        return delays_ms(bench, FIRST, WARM_UP_S)
+
+
+def until_there(admin: AdminClient, processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while ends(admin) < 2 * FIRST:
+        assert all(process.poll() is None for process in processes), "it has ended"
+        assert time.monotonic() < deadline_s, "it does not begin"
+        time.sleep(LOOK_EVERY_S)
+
+
+def told(choice: Choice) -> str:
+    facts = ", ".join(f"{name} {value}" for name, value in attrs.asdict(choice).items())
+    return f"load {os.getloadavg()[0]:.1f}; {facts}"
+
+
+def test_the_built_in_job_against_others(bench: Bench, jar: Path) -> None:
+    us = ours(jar, Choice(), "--once")
+    by_hand = script("by hand", "flink_by_hand.py", jar)
+    by_sql = script("SQL", "flink_sql.py", jar)
+    print(f"\n{told(Choice())}, for all; best of {ROUNDS}:")
+    found = slopes(bench, (us, by_hand, by_sql), ROUNDS)
+    of_by_hand, of_sql = (found[us.name] / found[each.name] for each in (by_hand, by_sql))
+    print(f"flink, against by hand: ratio {of_by_hand:.2f}; against SQL: ratio {of_sql:.2f}")
+    assert of_by_hand >= LEAST_OF_BY_HAND
+    assert of_sql >= LEAST_OF_SQL
+
+
+def test_the_delay_from_produce_to_the_output(bench: Bench, jar: Path) -> None:
+    middle, p99 = delays(bench, ours(jar, Choice()))
+    print(
+        f"\n{told(Choice())}; flink, from produce to the output at {RATE_PER_S} posts/s: median "
+        f"{middle:.1f} ms (bound {BOUND_MEDIAN_MS}), p99 {p99:.1f} ms (bound {BOUND_P99_MS})"
+    )
+    assert middle < BOUND_MEDIAN_MS
+    assert p99 < BOUND_P99_MS
+
+
+@pytest.mark.skipif("MASTOSTREAM_BENCH_EXPLORE" not in os.environ, reason="to choose defaults by")
+@pytest.mark.parametrize("choice", CHOICES, ids=str)
+def test_what_other_settings_give(bench: Bench, jar: Path, choice: Choice) -> None:
+    """Nothing is expected: the numbers are to look at."""
+    print(f"\n{told(choice)}:")
+    slopes(bench, [ours(jar, choice, "--once")], 1)
+    middle, p99 = delays(bench, ours(jar, choice))
+    print(f"flink, delay at {RATE_PER_S} posts/s: median {middle:.1f} ms, p99 {p99:.1f} ms")
