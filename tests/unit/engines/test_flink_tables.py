@@ -1,5 +1,6 @@
 """How a job's tables and settings are written."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ def test_a_users_setting_wins() -> None:
     topics = Topics(servers="s", group="g", settings={"linger.ms": "50"})
     assert "'properties.linger.ms' = '50'" in sink("out", ["t"], topics)
     assert settings_of(settings={"python.executable": "x"})["python.executable"] == "x"
+
+
+def test_flink_run_says_which_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings_of()["python.executable"] == sys.executable
+    monkeypatch.setenv("PYFLINK_GATEWAY_PORT", "1")
+    assert "python.executable" not in settings_of()
 
 
 def test_only_a_job_that_is_to_end_is_bounded() -> None:
