@@ -266,6 +266,8 @@ class FlinkSettings:
         checkpoint_s: seconds between two checkpoints.
         bundle_records: so many posts cross from Java to Python at once, at most,
         bundle_ms: or those that came in so many milliseconds.
+        python_archive: of ``mastostream flink package``, for TaskManagers without this package;
+            empty where they have it.
         settings: any settings of Flink, by its own names; they win over all others.
         kafka: any settings of Kafka's Java client, by its own names.
     """
@@ -276,6 +278,7 @@ class FlinkSettings:
     checkpoint_s: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))
     bundle_records: int = attrs.field(default=1_000, validator=attrs.validators.ge(1))
     bundle_ms: int = attrs.field(default=10, validator=attrs.validators.ge(1))
+    python_archive: str = ""
     settings: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     kafka: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 

@@ -109,6 +109,7 @@ parallelism = 0                # of the job; 0 as Flink's configuration says
 checkpoint_s = 10.0            # between two checkpoints
 bundle_records = 1000          # so many posts cross to Python at once, at most,
 bundle_ms = 10                 # or those of so many milliseconds
+python_archive = ""            # of 'flink package', for TaskManagers without mastostream
 
 [flink.settings]               # any setting of Flink, by its own name
 # "taskmanager.numberOfTaskSlots" = "4"
