@@ -268,6 +268,8 @@ class FlinkSettings:
         bundle_ms: or those that came in so many milliseconds.
         on_error: what a post for which a function fails does: it becomes a dead letter, or it fails
             the job, which Flink's restart strategy may start again.
+        python_archive: of ``mastostream flink package``, for TaskManagers without this package;
+            empty where they have it.
         settings: any settings of Flink, by its own names; they win over all others.
         kafka: any settings of Kafka's Java client, by its own names.
     """
@@ -279,6 +281,7 @@ class FlinkSettings:
     bundle_records: int = attrs.field(default=1_000, validator=attrs.validators.ge(1))
     bundle_ms: int = attrs.field(default=10, validator=attrs.validators.ge(1))
     on_error: Literal["dead-letter", "fail"] = "dead-letter"
+    python_archive: str = ""
     settings: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     kafka: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 

@@ -41,6 +41,7 @@ _COMMANDS: Final = {
     "dead-letters": "data",
     "demo": "pipeline",
     "doctor": "doctor",
+    "flink": "flink",
     "index": "indexing",
     "init": "setup",
     "kibana": "kibana",

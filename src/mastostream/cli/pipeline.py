@@ -10,10 +10,11 @@ from typing import Any, Final
 import attrs
 import click
 
+from mastostream.cli.flink_running import check_detached, refuse, run_detached, run_on_flink
 from mastostream.cli.live import Results, Watch, drive
 from mastostream.cli.options import Output, common, named, server_options, tell
 from mastostream.config import Credentials, ServerSettings, Settings, load_credentials
-from mastostream.core.analyses import SQL_ANALYSES, STREAM_ANALYSES, Analysis
+from mastostream.core.analyses import SQL_ANALYSES, STREAM_ANALYSES
 from mastostream.engines.local import LocalEngine
 from mastostream.ports.stage import Stage
 from mastostream.runner import run_until_idle
@@ -24,7 +25,6 @@ from mastostream.wiring import (
     collector,
     data_place,
     engines,
-    flink_engine,
     followed_servers,
     held,
     indexer,
@@ -214,6 +214,15 @@ def collect(
     help="Where the analyses run.",
 )
 @click.option("--target", help="Of Flink: 'local', or host:port of a JobManager.")
+@click.option("--detached", is_flag=True, help="On a cluster: start the job, leave it, and return.")
+@click.option(
+    "--from-savepoint", metavar="PATH", help="Of Flink: go on from 'mastostream flink savepoint'."
+)
+@click.option(
+    "--python-archive",
+    metavar="FILE",
+    help="Of Flink: 'mastostream flink package', for TaskManagers without mastostream.",
+)
 @click.option(
     "--mode",
     type=click.Choice(["stream", "sql"]),
@@ -238,6 +247,9 @@ def analyze(
     output: Output,
     engine_name: str,
     target: str | None,
+    detached: bool,
+    from_savepoint: str | None,
+    python_archive: str | None,
     mode: Any,
     names: Sequence[str],
     languages: str | None,
@@ -252,14 +264,32 @@ def analyze(
     """
     if close_windows and not once:
         raise click.UsageError("--close-windows goes with --once")
+    flink_flags = {
+        "--target": target,
+        "--detached": detached,
+        "--from-savepoint": from_savepoint,
+        "--python-archive": python_archive,
+    }
+    if engine_name != "flink":
+        refuse(flink_flags, "goes with --engine flink")
     sys.path.insert(0, str(Path.cwd()))
-    chosen = settings(languages=languages.split(",") if languages else None, flink__target=target)
+    chosen = settings(
+        languages=languages.split(",") if languages else None,
+        flink__target=target,
+        flink__python_archive=python_archive,
+    )
     picked = analyses(chosen, mode, names or (("full",) if mode == "stream" else ("count",)))
     shows = any(analysis.aggregate or not analysis.topic for analysis in picked)
     if engine_name == "flink":
+        savepoint = from_savepoint or ""
+        if detached:
+            attached = {"--once": once, "--seconds": seconds, "--metrics-port": metrics_port}
+            check_detached(chosen, attached)
+            run_detached(chosen, picked, output, savepoint)
+            return
         title = f"analyzing on Flink: {', '.join(analysis.name for analysis in picked)}"
         watch = Watch(title=title, seconds=seconds, metrics_port=metrics_port)
-        _run_on_flink(chosen, picked, output, watch, once)
+        run_on_flink(chosen, picked, output, watch, savepoint, once=once)
         return
     results = Results(output)
     with held(chosen, [f"analyze-{analysis.name}" for analysis in picked]):
@@ -274,26 +304,6 @@ def analyze(
             results=results if shows else None,
         )
         drive(stages, chosen, output, watch)
-
-
-def _run_on_flink(
-    settings: Settings, picked: Sequence[Analysis], output: Output, watch: Watch, once: bool
-) -> None:
-    def told(what: str, done: float | None) -> None:
-        if not done:
-            tell(output, what)
-
-    engine = flink_engine(settings, picked, told, once=once)
-    if not once:
-        drive([engine], settings, output, watch)
-        return
-    try:
-        while not engine.ended:
-            engine.step(1.0)
-    finally:
-        engine.close()
-    output.emit("done")
-    tell(output, f"done. The results are in {log_name(settings)}")
 
 
 def _finish_engines(

@@ -74,12 +74,18 @@ def services() -> None:
     callback=_ports,
     help=f"Another port than the usual: of {', '.join(PORTS)}; may be repeated. It stays so.",
 )
+@click.option(
+    "--taskmanagers",
+    type=click.IntRange(1, 64),
+    help="Of Flink: how many there are. It stays so.  [default: 1]",
+)
 @_names_argument
 def up(
     settings: MakeSettings,
     output: Output,
     folder: str | None,
     ports: dict[str, int],
+    taskmanagers: int | None,
     names: Sequence[str],
 ) -> None:
     """Start servers and wait until they are ready. What runs already is left as it is.
@@ -87,7 +93,7 @@ def up(
     NAMES: kafka, hdfs, elasticsearch, flink. Default: the first three. The first time they are
     downloaded from Maven Central.
     """
-    opened = _opened(settings, folder, names or _USUAL, ports)
+    opened = _opened(settings, folder, names or _USUAL, ports, taskmanagers)
     with _progress(output, opened) as told:
         started, failed = _start_all(opened, told)
     for service in opened:
@@ -147,7 +153,8 @@ def logs(
 ) -> None:
     """Show a server's log.
 
-    NAME: a service, or one of its servers: namenode, datanode, jobmanager, taskmanager.
+    NAME: a service, or one of its servers: namenode, datanode, jobmanager, taskmanager,
+    taskmanager-2.
     """
     opened = _opened(settings, folder, SERVICES)
     service, chosen = _servers_called(name, opened)
@@ -227,9 +234,10 @@ def _opened(
     folder: str | None,
     names: Sequence[str],
     ports: dict[str, int] | None = None,
+    taskmanagers: int | None = None,
 ) -> list[Service]:
     where = Path(settings(services__folder=folder).services.folder)
-    return [open_service(name, where, ports) for name in dict.fromkeys(names)]
+    return [open_service(name, where, ports, taskmanagers) for name in dict.fromkeys(names)]
 
 
 @contextmanager

@@ -110,6 +110,7 @@ checkpoint_s = 10.0            # between two checkpoints
 bundle_records = 1000          # so many posts cross to Python at once, at most,
 bundle_ms = 10                 # or those of so many milliseconds
 on_error = "dead-letter"       # of an analysis' function; or fail, and Flink starts the job again
+python_archive = ""            # of 'flink package', for TaskManagers without mastostream
 
 [flink.settings]               # any setting of Flink, by its own name
 # "taskmanager.numberOfTaskSlots" = "4"

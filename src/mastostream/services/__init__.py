@@ -43,25 +43,33 @@ SERVICES: Final = ("kafka", "hdfs", "elasticsearch", "flink")
 PORTS: Final = ("kafka", "hdfs", "hdfs-http", "elasticsearch", "flink")
 """The ports that clients use, by the names under which another number can be chosen."""
 
-_Maker = Callable[[Path, Mapping[str, int]], Service]
+_Maker = Callable[[Path, Mapping[str, int], int | None], Service]
 _MAKERS: Final[Mapping[str, _Maker]] = {
-    "kafka": lambda folder, ports: KafkaServer(folder, port=ports.get("kafka")),
-    "hdfs": lambda folder, ports: HdfsServer(
+    "kafka": lambda folder, ports, _: KafkaServer(folder, port=ports.get("kafka")),
+    "hdfs": lambda folder, ports, _: HdfsServer(
         folder, port=ports.get("hdfs"), http_port=ports.get("hdfs-http")
     ),
-    "elasticsearch": lambda folder, ports: ElasticsearchServer(
+    "elasticsearch": lambda folder, ports, _: ElasticsearchServer(
         folder, port=ports.get("elasticsearch")
     ),
-    "flink": lambda folder, ports: FlinkCluster(folder, port=ports.get("flink")),
+    "flink": lambda folder, ports, taskmanagers: FlinkCluster(
+        folder, port=ports.get("flink"), taskmanagers=taskmanagers
+    ),
 }
 
 
-def open_service(name: str, folder: Path, ports: Mapping[str, int] | None = None) -> Service:
+def open_service(
+    name: str,
+    folder: Path,
+    ports: Mapping[str, int] | None = None,
+    taskmanagers: int | None = None,
+) -> Service:
     """Return one of :data:`SERVICES`, which has a folder of its own in this one.
 
     Args:
         name: of the service.
         folder: of all services.
         ports: by the names in :data:`PORTS`; those left out stay as they were.
+        taskmanagers: of Flink; as it was where nothing is said.
     """
-    return _MAKERS[name](folder / name, ports or {})
+    return _MAKERS[name](folder / name, ports or {}, taskmanagers)

@@ -1,20 +1,22 @@
-"""Flink: a JobManager and one TaskManager, from the ``apache-flink`` wheel."""
+"""Flink: a JobManager and its TaskManagers, from the ``apache-flink`` wheel."""
 
+import contextlib
 import importlib.util
 import json
 import re
 import shutil
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from mastostream.exceptions import FatalError, MissingExtraError
+from mastostream.exceptions import BusyError, FatalError, MissingExtraError
+from mastostream.services.downloads import OnProgress
 from mastostream.services.java import find_java
 from mastostream.services.probing import get_json
 from mastostream.services.process import Command, Process
-from mastostream.services.service import Ports, Server, Service
+from mastostream.services.service import Ports, Server, Service, silent
 
 __all__ = ["FLINK_PORT", "FlinkCluster"]
 
@@ -28,7 +30,8 @@ class FlinkCluster(Service):
 
     Attributes:
         jobmanager: takes and watches jobs.
-        taskmanager: runs them.
+        taskmanagers: run them.
+        taskmanager: the first of them.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class FlinkCluster(Service):
         port: int | None = None,
         settings: Mapping[str, object] | None = None,
         slots: int = 4,
+        taskmanagers: int | None = None,
     ) -> None:
         """Describe it; nothing is started.
 
@@ -45,68 +49,106 @@ class FlinkCluster(Service):
             folder: for its configuration, its logs and its temporary files.
             port: for clients. Default: as it was, at first 8081.
             settings: of both servers, by Flink's names; they win over all others.
-            slots: how many tasks run at once.
+            slots: how many tasks run at once on each TaskManager.
+            taskmanagers: how many there are. Default: as it was, at first one.
         """
         folder = folder.resolve()
         self._settings = dict(settings or {})
         self._slots = slots
+        self._count_path = folder / "taskmanagers"
+        self._count = self._kept_count() if taskmanagers is None else taskmanagers
         self.jobmanager = Server(
             process=Process("jobmanager", folder),
             ports=lambda: {"flink": ports["flink"]},
             prepare=lambda _: self._prepare("jobmanager"),
             missing=self._jobmanager_missing,
         )
-        self.taskmanager = Server(
-            process=Process("taskmanager", folder),
-            ports=dict,
-            prepare=lambda _: self._prepare("taskmanager"),
-            missing=self._taskmanager_missing,
+        self.taskmanagers = tuple(
+            self._taskmanager(f"taskmanager-{number}" if number > 1 else "taskmanager", folder)
+            for number in range(1, self._count + 1)
         )
+        self.taskmanager = self.taskmanagers[0]
         ports = Ports(folder, {"flink": port}, {"flink": FLINK_PORT})
         super().__init__(
             name="flink",
             folder=folder,
             ports=ports,
-            servers=[self.jobmanager, self.taskmanager],
+            servers=[self.jobmanager, *self.taskmanagers],
             scheme="http://",
         )
 
-    @property
-    def _id_path(self) -> Path:
-        return self.folder / "taskmanager.id"
+    def launch(self, on_progress: OnProgress = silent) -> bool:
+        """Start what does not run, without waiting; :meth:`wait` has to follow.
+
+        Raises:
+            BusyError: it runs with another number of TaskManagers, or on other ports.
+        """
+        kept = self._kept_count()
+        if kept != self._count:
+            if FlinkCluster(self.folder).state != "stopped":
+                raise BusyError(
+                    f"{self.name} runs with {kept} TaskManagers: end it first with 'mastostream "
+                    f"services down {self.name}'"
+                )
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._count_path.write_text(str(self._count), encoding="ascii")
+        return super().launch(on_progress)
+
+    def _kept_count(self) -> int:
+        """How many TaskManagers it had; one where nothing is known."""
+        with contextlib.suppress(OSError, ValueError):
+            return max(1, int(self._count_path.read_text(encoding="ascii")))
+        return 1
+
+    def _taskmanager(self, name: str, folder: Path) -> Server:
+        return Server(
+            process=Process(name, folder),
+            ports=dict,
+            prepare=lambda _: self._prepare(name),
+            missing=lambda: self._taskmanager_missing(name),
+        )
+
+    def _id_path(self, name: str) -> Path:
+        return self.folder / f"{name}.id"
 
     def _jobmanager_missing(self) -> str:
         if get_json(self._ports["flink"], "/overview") is None:
             return "waiting for the JobManager"
-        return self._report_missing() if self.taskmanager.pid is not None else ""
+        running = [each.name for each in self.taskmanagers if each.pid is not None]
+        return self._report_missing(running)
 
-    def _taskmanager_missing(self) -> str:
-        return self._report_missing() if self.jobmanager.pid is not None else ""
+    def _taskmanager_missing(self, name: str) -> str:
+        return self._report_missing([name]) if self.jobmanager.pid is not None else ""
 
-    def _report_missing(self) -> str:
+    def _report_missing(self, names: Sequence[str]) -> str:
+        if not names:
+            return ""
         found = get_json(self._ports["flink"], "/taskmanagers") or {}
-        names = [each.get("id") for each in found.get("taskmanagers", [])]
-        known = self._id_path.exists() and self._id_path.read_text(encoding="utf-8") in names
-        return "" if known else "waiting for the TaskManager to report"
+        known = [each.get("id") for each in found.get("taskmanagers", [])]
+        for name in names:
+            path = self._id_path(name)
+            if not path.exists() or path.read_text(encoding="utf-8") not in known:
+                return f"waiting for the {name.replace('taskm', 'TaskM')} to report"
+        return ""
 
-    def _prepare(self, role: Literal["jobmanager", "taskmanager"]) -> Command:
+    def _prepare(self, name: str) -> Command:
         home = _flink_home()
         java = find_java()
         config = self.folder / "config"
-        for name in ("config", "logs", "tmp"):
-            (self.folder / name).mkdir(exist_ok=True)
+        for each in ("config", "logs", "tmp"):
+            (self.folder / each).mkdir(exist_ok=True)
         for file in ("log4j-console.properties", "logback-console.xml"):
             shutil.copy(home / "conf" / file, config / file)
         if self.jobmanager.pid is None:
-            for name in ("jobmanager-rpc", "blob"):
-                self._ports.internal(name)
+            for each in ("jobmanager-rpc", "blob"):
+                self._ports.internal(each)
         self._configure(home, config)
-        options = []
-        if role == "taskmanager":
+        options, role = [], "jobmanager"
+        if name != self.jobmanager.name:
             # A new name, so that the one before, should it be missed still, is not taken for it.
-            name = f"taskmanager-{uuid.uuid4().hex[:8]}"
-            self._id_path.write_text(name, encoding="utf-8")
-            options = [f"-Dtaskmanager.resource-id={name}"]
+            known_as = f"{name}-{uuid.uuid4().hex[:8]}"
+            self._id_path(name).write_text(known_as, encoding="utf-8")
+            options, role = [f"-Dtaskmanager.resource-id={known_as}"], "taskmanager"
         script = str(home / "bin" / f"{role}.sh")
         environment = {
             "JAVA_HOME": str(java.home),

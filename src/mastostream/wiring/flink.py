@@ -6,10 +6,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
+
 from mastostream.config import Settings
 from mastostream.core.analyses import Analysis
 from mastostream.core.topics import STREAM
-from mastostream.engines.flink import LOCAL, FlinkEngine, Job, OnError, Topics, check_cluster
+from mastostream.engines.flink import (
+    LOCAL,
+    Cluster,
+    FlinkEngine,
+    Job,
+    OnError,
+    Topics,
+    check_archive,
+    check_cluster,
+)
 from mastostream.exceptions import ConfigurationError, MissingExtraError
 from mastostream.services import OnProgress, download, find_java
 from mastostream.services.versions import FLINK_KAFKA_JAR
@@ -22,7 +33,12 @@ __all__ = ["flink_engine"]
 
 
 def flink_engine(
-    settings: Settings, chosen: Sequence[Analysis], on_progress: OnProgress, *, once: bool
+    settings: Settings,
+    chosen: Sequence[Analysis],
+    on_progress: OnProgress,
+    *,
+    once: bool,
+    savepoint: str = "",
 ) -> FlinkEngine:
     """Return a job that runs these analyses; nothing is started.
 
@@ -31,9 +47,11 @@ def flink_engine(
         chosen: each works post by post and has a topic.
         on_progress: told of the download of Flink's connector for Kafka.
         once: whether the job ends with what is there when it begins.
+        savepoint: whose state it begins with; empty for none.
 
     Raises:
         ConfigurationError: something that Flink needs is missing, or cannot run there.
+        BusyError: a job of the same name runs on the cluster.
         RetriableError: Kafka, or Maven Central, cannot be reached now.
     """
     if settings.log != "kafka":
@@ -51,8 +69,17 @@ def flink_engine(
             raise ConfigurationError("apache-flink 2.2 needs Python 3.11 or 3.12")
         raise MissingExtraError("Flink", "flink")
     find_java()
+    archive = None
+    if settings.flink.python_archive and settings.flink.target != LOCAL:
+        archive = Path(settings.flink.python_archive)
+        check_archive(archive)
+    chosen = sorted(chosen, key=lambda analysis: analysis.name)
+    names = "+".join(analysis.name for analysis in chosen)
+    name = f"{settings.kafka.group}-flink-{names}"
     if settings.flink.target != LOCAL:
         check_cluster(settings.flink.target)
+        with Cluster(settings.flink.target) as cluster:
+            cluster.check_free(name)
     from mastostream.log.kafka import ensure_topics  # noqa: PLC0415 - an extra
 
     kafka = kafka_place(settings)
@@ -61,16 +88,21 @@ def flink_engine(
     jar = Path(flink.jar) if flink.jar else download(FLINK_KAFKA_JAR, "jar", on_progress)
     if not jar.is_file():
         raise ConfigurationError(f"flink.jar: there is no file {jar}")
-    names = "+".join(sorted(analysis.name for analysis in chosen))
     topics = Topics(
         servers=kafka.servers,
-        group=f"{kafka.group}-flink-{names}",
+        group=name,
         delivery=settings.kafka.delivery,
         bounded=once,
         compression=kafka.compression,
         settings=flink.kafka,
     )
-    return FlinkEngine(flink, jar, _per_post(chosen, topics, flink.on_error))
+    job = attrs.evolve(
+        _per_post(chosen, topics, flink.on_error),
+        archive=archive,
+        folder=Path.cwd(),
+        savepoint=savepoint,
+    )
+    return FlinkEngine(flink, jar, job)
 
 
 def _per_post(chosen: Sequence[Analysis], topics: Topics, on_error: OnError) -> Job:

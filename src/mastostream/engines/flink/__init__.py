@@ -1,6 +1,22 @@
 """The engine on Apache Flink: the functions of the core inside its operators."""
 
-from mastostream.engines.flink.running import LOCAL, FlinkEngine, Job, check_cluster
+from mastostream.engines.flink.archive import Packed, archive_name, check_archive, pack
+from mastostream.engines.flink.cluster import ENDED, LOCAL, Cluster, ClusterJob, check_cluster
+from mastostream.engines.flink.running import FlinkEngine, Job
 from mastostream.engines.flink.tables import OnError, Topics
 
-__all__ = ["LOCAL", "FlinkEngine", "Job", "OnError", "Topics", "check_cluster"]
+__all__ = [
+    "ENDED",
+    "LOCAL",
+    "Cluster",
+    "ClusterJob",
+    "FlinkEngine",
+    "Job",
+    "OnError",
+    "Packed",
+    "Topics",
+    "archive_name",
+    "check_archive",
+    "check_cluster",
+    "pack",
+]

@@ -2,31 +2,32 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
-import requests
 
 from mastostream.config import FlinkSettings
+from mastostream.engines.flink.archive import own_modules, write_modules
+from mastostream.engines.flink.causes import root_cause
+from mastostream.engines.flink.cluster import LOCAL, address
 from mastostream.engines.flink.tables import Delivery
-from mastostream.exceptions import ConfigurationError, FatalError, RetriableError
+from mastostream.exceptions import FatalError
 
 if TYPE_CHECKING:
-    from pyflink.table import StatementSet, StreamTableEnvironment, TableResult
+    from pyflink.common import Configuration, JobClient
+    from pyflink.datastream import StreamExecutionEnvironment
+    from pyflink.table import StatementSet, StreamTableEnvironment
 
-__all__ = ["LOCAL", "FlinkEngine", "Job", "check_cluster", "job_settings"]
-
-LOCAL: Final = "local"
+__all__ = ["FlinkEngine", "Job", "job_settings"]
 
 _GATEWAY: Final = "PYFLINK_GATEWAY_PORT"
 """Set by ``flink run``, whose options say where the job runs, and with which Python."""
 
-_LONGEST: Final = 500
-_TIMEOUT_S: Final = 10.0
 _TIMES_OUT: Final = "java.util.concurrent.TimeoutException"
 
 
@@ -38,20 +39,30 @@ class Job:
         name: as Flink shows it.
         declare: makes its tables and statements; starts nothing.
         delivery: what a reader of its outputs may rely on.
+        archive: with this package, for workers that do not have it; see :mod:`archive`.
+        folder: whose modules, as far as they are imported here, travel to a cluster.
+        savepoint: whose state it begins with; empty for none.
     """
 
     name: str
     declare: "Callable[[StreamTableEnvironment], StatementSet]"
     delivery: Delivery
+    archive: Path | None = None
+    folder: Path | None = None
+    savepoint: str = ""
 
 
-def job_settings(settings: FlinkSettings, jar: Path, job: Job) -> dict[str, str]:
+def job_settings(
+    settings: FlinkSettings, jar: Path, job: Job, archives: Mapping[str, Path] | None = None
+) -> dict[str, str]:
     """Return the configuration of a job, by Flink's names.
 
     Args:
         settings: where it runs, and how.
         jar: Flink's connector for Kafka.
         job: what runs.
+        archives: what is unpacked for the Python workers, and found by them before all that they
+            have, by names of folders.
 
     Raises:
         ConfigurationError: the target is none.
@@ -68,14 +79,28 @@ def job_settings(settings: FlinkSettings, jar: Path, job: Job) -> dict[str, str]
         "restart-strategy.exponential-delay.max-backoff": "30 s",
     }
     if _GATEWAY not in os.environ:
-        # Flink's default is whatever `python` is on the path.
-        found |= dict.fromkeys(("python.executable", "python.client.executable"), sys.executable)
+        found["python.client.executable"] = sys.executable
+        if job.archive is None:
+            # Else Flink's default is right: the `python` of a TaskManager's path.
+            found["python.executable"] = sys.executable
     if settings.parallelism:
         found["parallelism.default"] = str(settings.parallelism)
+    if job.savepoint:
+        found["execution.state-recovery.path"] = job.savepoint
     if settings.target != LOCAL:
-        host, port = _address(settings.target)
+        host, port = address(settings.target)
         found |= {"execution.target": "remote", "rest.address": host, "rest.port": port}
-    return found | dict(settings.settings)
+    found |= settings.settings
+    if archives:
+        # In the folder where the worker starts; relative, as nobody knows here where that is.
+        unpacked = [f"{path.resolve()}#{name}" for name, path in archives.items()]
+        found["python.archives"] = _joined(",", [*unpacked, found.get("python.archives")])
+        found["python.pythonpath"] = _joined(":", [*archives, found.get("python.pythonpath")])
+    return found
+
+
+def _joined(separator: str, parts: Iterable[str | None]) -> str:
+    return separator.join(part for part in parts if part)
 
 
 class FlinkEngine:
@@ -101,12 +126,30 @@ class FlinkEngine:
         self.job = job
         self._settings = settings
         self._jar = jar
-        self._result: TableResult | None = None
+        self._client: JobClient | None = None
+        self._end: Any = None
 
     @property
     def name(self) -> str:
         """``analyze``."""
         return "analyze"
+
+    @property
+    def job_name(self) -> str:
+        """As the cluster shows the job."""
+        return self.job.name
+
+    def detach(self) -> str:
+        """Start the job on a cluster, and leave it there whatever becomes of this process.
+
+        Returns:
+            Its id.
+
+        Raises:
+            FatalError: it cannot be started.
+        """
+        with self._explained():
+            return str(self._start().get_job_id())
 
     def step(self, timeout_s: float) -> int:
         """Start the job, or wait for its end; it does not tell how many records it has read.
@@ -116,10 +159,11 @@ class FlinkEngine:
         """
         if self.ended:
             return 0
-        if self._result is None:
-            self._result = self._start()
         with self._explained():
-            self.ended = _has_ended(self._result, timeout_s)
+            if self._client is None:
+                self._client = self._start()
+                self._end = self._client._j_job_client.getJobExecutionResult()  # noqa: SLF001 - PyFlink's own waits for ever
+            self.ended = _has_ended(self._end, timeout_s)
         return 0
 
     def finish(self) -> None:
@@ -127,16 +171,10 @@ class FlinkEngine:
 
     def close(self) -> None:
         """Cancel the job if it runs still."""
-        if self._result is not None and not self.ended:
-            client = self._result.get_job_client()
-            if client is not None:
-                with suppress(Exception):  # it has ended meanwhile
-                    client.cancel().result()
+        if self._client is not None and not self.ended:
+            with suppress(Exception):  # it has ended meanwhile
+                self._client.cancel().result()
         self.ended = True
-
-    def _start(self) -> "TableResult":
-        with self._explained():
-            return self.job.declare(self.environment()).execute()
 
     def environment(self) -> "StreamTableEnvironment":
         """Start Java, and return an environment with all that the job needs; nothing is declared.
@@ -147,20 +185,60 @@ class FlinkEngine:
         Raises:
             ConfigurationError: the target is none.
         """
-        from pyflink.common import Configuration  # noqa: PLC0415 - an extra, and seconds to import
-        from pyflink.datastream import StreamExecutionEnvironment  # noqa: PLC0415 - as above
-        from pyflink.table import StreamTableEnvironment  # noqa: PLC0415 - as above
+        from pyflink.table import StreamTableEnvironment  # noqa: PLC0415 - an extra
 
-        settings = job_settings(self._settings, self._jar, self.job)
+        return StreamTableEnvironment.create(self._open({}))
+
+    def _start(self) -> "JobClient":
+        from pyflink.table import StreamTableEnvironment  # noqa: PLC0415 - an extra
+
+        with tempfile.TemporaryDirectory(prefix="mastostream-flink-") as folder:
+            environment = self._open(self._archives(Path(folder)))
+            tables = StreamTableEnvironment.create(environment)
+            self.job.declare(tables).attach_as_datastream()
+            _name_states(environment)
+            return environment.execute_async(self.job.name)
+
+    def _archives(self, folder: Path) -> dict[str, Path]:
+        """Return what travels; an archive of modules is written into this folder."""
+        found: dict[str, Path] = {}
+        if self._settings.target == LOCAL:
+            return found
+        modules = own_modules(self.job.folder) if self.job.folder else {}
+        if modules:
+            found["own-modules"] = folder / "own-modules.zip"
+            write_modules(found["own-modules"], modules)
+        if self.job.archive is not None:
+            found["mastostream-archive"] = self.job.archive
+        return found
+
+    def _open(self, archives: Mapping[str, Path]) -> "StreamExecutionEnvironment":
+        """Start Java, and return an environment in which a job can be declared."""
+        from pyflink.common import Configuration  # noqa: PLC0415 - an extra, and seconds to import
+
+        settings = job_settings(self._settings, self._jar, self.job, archives)
         jars = settings.pop("pipeline.jars").split(";")
         if self._settings.target != LOCAL:
             jars.append(_python_jar().as_uri())
         chosen = Configuration()
         for name, value in settings.items():
             chosen.set_string(name, value)
-        env = StreamExecutionEnvironment.get_execution_environment(chosen)
-        env.add_jars(*jars)  # beside those that `flink run` has brought
-        return StreamTableEnvironment.create(env)
+        environment = self._execution_environment(chosen)
+        environment.add_jars(*jars)  # beside those that `flink run` has brought
+        return environment
+
+    def _execution_environment(self, chosen: "Configuration") -> "StreamExecutionEnvironment":
+        from pyflink.datastream import StreamExecutionEnvironment  # noqa: PLC0415 - an extra
+
+        if self._settings.target == LOCAL or _GATEWAY in os.environ:
+            return StreamExecutionEnvironment.get_execution_environment(chosen)
+        # The usual way gives one that starts a cluster of its own, whatever the target.
+        from pyflink.java_gateway import get_gateway  # noqa: PLC0415 - as above
+
+        java = get_gateway().jvm.org.apache.flink.streaming.api.environment
+        return StreamExecutionEnvironment(
+            java.StreamExecutionEnvironment(chosen._j_configuration)  # noqa: SLF001 - as above
+        )
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -171,7 +249,30 @@ class FlinkEngine:
             if not type(error).__module__.startswith(("py4j", "pyflink")):
                 raise
             target = self._settings.target
-            raise FatalError(f"the Flink job ({target}) failed: {_root(str(error))}") from error
+            raise FatalError(
+                f"the Flink job ({target}) failed: {root_cause(str(error))}"
+            ) from error
+
+
+def _name_states(environment: "StreamExecutionEnvironment") -> None:
+    """Name what keeps state after its table, so that a savepoint finds it in another plan.
+
+    Flink's own names are hashes of the plan, or with ``table.exec.uid.generation`` their numbers
+    in it: both change with any step that is added. Other operators have no state, and need none.
+    """
+    from pyflink.util.java_utils import get_field_value  # noqa: PLC0415 - an extra
+
+    ends = get_field_value(environment._j_stream_execution_environment, "transformations")  # noqa: SLF001 - there is no other way to them
+    found = {}
+    waiting = list(ends)
+    while waiting:
+        each = waiting.pop()
+        if each.getId() not in found:
+            found[each.getId()] = each
+            waiting.extend(each.getInputs())
+    for each in found.values():
+        if each.getClass().getSimpleName() in {"SourceTransformation", "SinkTransformation"}:
+            each.setUid(each.getName().rpartition("[")[0])
 
 
 def _python_jar() -> Path:
@@ -180,59 +281,13 @@ def _python_jar() -> Path:
     return next(Path(pyflink, "opt").glob("flink-python-*.jar"))
 
 
-def _root(stack: str) -> str:
-    """What went wrong first, without Java's stack."""
-    lines = stack.splitlines() or ["it does not say why"]
-    causes = [line for line in lines if line.lstrip().startswith("Caused by: ")]
-    return (causes[-1].strip().removeprefix("Caused by: ") if causes else lines[0])[:_LONGEST]
+def _has_ended(end: Any, timeout_s: float) -> bool:
+    from py4j.protocol import Py4JJavaError  # noqa: PLC0415 - an extra
+    from pyflink.java_gateway import get_gateway  # noqa: PLC0415 - as above
 
-
-def check_cluster(target: str) -> None:
-    """See that the JobManager is there, and of the version that is installed here.
-
-    Raises:
-        ConfigurationError: the target is none, or what answers there is another Flink, or none.
-        RetriableError: nothing answers.
-    """
-    from pyflink.version import __version__  # noqa: PLC0415 - an extra
-
-    _address(target)
-    session = requests.Session()
-    session.trust_env = False
+    unit = get_gateway().jvm.java.util.concurrent.TimeUnit.MILLISECONDS
     try:
-        answer = session.get(f"http://{target}/overview", timeout=_TIMEOUT_S)
-        version = str(answer.json()["flink-version"])
-    except requests.ConnectionError as error:
-        raise RetriableError(
-            f"no Flink can be reached at {target}: start it ('mastostream services up flink'), or "
-            "check flink.target"
-        ) from error
-    except (requests.RequestException, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(
-            f"what answers at {target} is no JobManager of Flink: check flink.target, it is the "
-            "address of its web page"
-        ) from error
-    if version.split(".")[:2] != __version__.split(".")[:2]:
-        raise ConfigurationError(
-            f"Flink at {target} is {version}, and apache-flink here is {__version__}: they have to "
-            "be of one version"
-        )
-
-
-def _address(target: str) -> tuple[str, str]:
-    host, _, port = target.rpartition(":")
-    if not host or not port.isdecimal():
-        raise ConfigurationError(
-            f"flink.target: expected 'local' or host:port of a JobManager, got {target}"
-        )
-    return host, port
-
-
-def _has_ended(result: "TableResult", timeout_s: float) -> bool:
-    from py4j.protocol import Py4JJavaError  # noqa: PLC0415 - as above
-
-    try:
-        result.wait(max(1, round(timeout_s * 1000)))
+        end.get(max(1, round(timeout_s * 1000)), unit)
     except Py4JJavaError as error:
         if error.java_exception.getClass().getName() == _TIMES_OUT:
             return False

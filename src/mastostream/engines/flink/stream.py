@@ -53,9 +53,10 @@ def stream_job(
     for number, analysis in enumerate(analyses):
         assert analysis.topic is not None  # noqa: S101 - as said
         outputs.append(analysis.topic)
-        env.execute_sql(sink(f"out{number}", [analysis.topic], topics))
+        out = f"out-{analysis.name}"  # not the number: a savepoint may go on with others beside it
+        env.execute_sql(sink(out, [analysis.topic], topics))
         statements.add_insert_sql(
-            f"INSERT INTO out{number} SELECT r.k{number}, r.v{number} FROM results "  # noqa: S608 - numbers
+            f"INSERT INTO `{out}` SELECT r.k{number}, r.v{number} FROM results "  # noqa: S608 - a checked name
             f"WHERE r.v{number} IS NOT NULL"
         )
     everything = sorted({*outputs, DEAD_LETTERS})

@@ -98,4 +98,4 @@ def _table(name: str, columns: Sequence[str], topics: Topics, options: Mapping[s
         **{f"properties.{each}": value for each, value in topics.settings.items()},
     }
     told = ",\n  ".join(f"{literal(each)} = {literal(value)}" for each, value in chosen.items())
-    return f"CREATE TEMPORARY TABLE {name} (\n  {', '.join(columns)}\n) WITH (\n  {told}\n)"
+    return f"CREATE TEMPORARY TABLE `{name}` (\n  {', '.join(columns)}\n) WITH (\n  {told}\n)"
