@@ -259,7 +259,7 @@ def analyze(
     if engine_name == "flink":
         title = f"analyzing on Flink: {', '.join(analysis.name for analysis in picked)}"
         watch = Watch(title=title, seconds=seconds, metrics_port=metrics_port)
-        _run_on_flink(chosen, picked, output, watch, once)
+        _run_on_flink(chosen, mode, picked, output, watch, once)
         return
     results = Results(output)
     with held(chosen, [f"analyze-{analysis.name}" for analysis in picked]):
@@ -277,13 +277,18 @@ def analyze(
 
 
 def _run_on_flink(
-    settings: Settings, picked: Sequence[Analysis], output: Output, watch: Watch, once: bool
+    settings: Settings,
+    mode: Any,
+    picked: Sequence[Analysis],
+    output: Output,
+    watch: Watch,
+    once: bool,
 ) -> None:
     def told(what: str, done: float | None) -> None:
         if not done:
             tell(output, what)
 
-    engine = flink_engine(settings, picked, told, once=once)
+    engine = flink_engine(settings, mode, picked, told, once=once)
     if not once:
         drive([engine], settings, output, watch)
         return
