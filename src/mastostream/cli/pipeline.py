@@ -229,7 +229,11 @@ def collect(
     "module:NAME of your own. May be repeated.  [default: full, or count]",
 )
 @click.option("--languages", help="What --analysis language lets through, such as en,de.")
-@click.option("--close-windows", is_flag=True, help="With --once: close all windows at the end.")
+@click.option(
+    "--close-windows",
+    is_flag=True,
+    help="With --once: close all windows at the end; on Flink --once always does.",
+)
 @once_option
 @seconds_option
 @metrics_option
@@ -298,7 +302,8 @@ def _run_on_flink(
     finally:
         engine.close()
     output.emit("done")
-    tell(output, f"done. The results are in {log_name(settings)}")
+    closed = "; all windows are closed" if any(each.aggregate for each in picked) else ""
+    tell(output, f"done{closed}. The results are in {log_name(settings)}")
 
 
 def _finish_engines(
