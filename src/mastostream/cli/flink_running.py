@@ -2,17 +2,40 @@
 
 from collections.abc import Mapping, Sequence
 
+import attrs
 import click
 
-from mastostream.cli.live import Watch, drive
+from mastostream.cli.live import Results, Watch, drive
 from mastostream.cli.options import Output, tell
 from mastostream.config import Settings
-from mastostream.core.analyses import Analysis
 from mastostream.dashboards.text import safe
 from mastostream.engines.flink import LOCAL, FlinkEngine
-from mastostream.wiring import flink_engine, log_name
+from mastostream.wiring import Mode, flink_engine, log_name
 
-__all__ = ["check_detached", "refuse", "run_detached", "run_on_flink"]
+__all__ = ["FlinkRun", "refuse", "run_detached", "run_on_flink"]
+
+
+@attrs.frozen(kw_only=True)
+class FlinkRun:
+    """What is to run, and for how long.
+
+    Attributes:
+        mode: of the analyses.
+        names: of them.
+        shows: whether results are shown, and not written.
+        savepoint: whose state the job begins with; empty for none.
+        once: whether it ends with what is there.
+        seconds: after how many it is stopped.
+        metrics_port: of this process.
+    """
+
+    mode: Mode
+    names: Sequence[str]
+    shows: bool
+    savepoint: str
+    once: bool
+    seconds: float | None
+    metrics_port: int | None
 
 
 def refuse(flags: Mapping[str, object], why: str) -> None:
@@ -26,22 +49,22 @@ def refuse(flags: Mapping[str, object], why: str) -> None:
             raise click.UsageError(f"{name} {why}")
 
 
-def check_detached(settings: Settings, flags: Mapping[str, object]) -> None:
-    """See that a job can be left alone: it has a cluster, and none of these flags was given.
+def run_detached(settings: Settings, run: FlinkRun, output: Output) -> None:
+    """Start a job on a cluster, and say how it is watched and stopped.
 
     Raises:
-        click.UsageError: it cannot.
+        click.UsageError: it needs somebody who stays, or has no cluster.
     """
-    refuse(flags, "does not go with --detached: nobody stays to see to it")
+    attached = {
+        "--once": run.once,
+        "--seconds": run.seconds,
+        "--metrics-port": run.metrics_port,
+        "what is only shown": run.shows,
+    }
+    refuse(attached, "does not go with --detached: nobody stays to see to it")
     if settings.flink.target == LOCAL:
         raise click.UsageError("--detached needs a cluster: add --target HOST:PORT")
-
-
-def run_detached(
-    settings: Settings, picked: Sequence[Analysis], output: Output, savepoint: str
-) -> None:
-    """Start a job on a cluster, and say how it is watched and stopped."""
-    engine = _engine(settings, picked, output, savepoint, once=False)
+    engine = _engine(settings, run, output, None)
     job_id, name, target = engine.detach(), engine.job_name, settings.flink.target
     output.emit("job", name=name, id=job_id, target=target)
     if not output.json:
@@ -52,18 +75,17 @@ def run_detached(
         tell(output, f"end it: mastostream flink cancel {name} {at}")
 
 
-def run_on_flink(
-    settings: Settings,
-    picked: Sequence[Analysis],
-    output: Output,
-    watch: Watch,
-    savepoint: str,
-    *,
-    once: bool,
-) -> None:
+def run_on_flink(settings: Settings, run: FlinkRun, output: Output) -> None:
     """Start a job and stay until it ends, or until somebody stops it, which cancels it."""
-    engine = _engine(settings, picked, output, savepoint, once=once)
-    if not once:
+    results = Results(output) if run.shows else None
+    engine = _engine(settings, run, output, results)
+    if not run.once:
+        watch = Watch(
+            title=f"analyzing on Flink: {', '.join(run.names)}",
+            seconds=run.seconds,
+            metrics_port=run.metrics_port,
+            results=results,
+        )
         drive([engine], settings, output, watch)
         return
     try:
@@ -72,14 +94,25 @@ def run_on_flink(
     finally:
         engine.close()
     output.emit("done")
-    tell(output, f"done. The results are in {log_name(settings)}")
+    if results is None:
+        tell(output, f"done. The results are in {log_name(settings)}")
+    elif not output.json:
+        output.console.print(results.tables())
 
 
 def _engine(
-    settings: Settings, picked: Sequence[Analysis], output: Output, savepoint: str, *, once: bool
+    settings: Settings, run: FlinkRun, output: Output, results: Results | None
 ) -> FlinkEngine:
     def told(what: str, done: float | None) -> None:
         if not done:
             tell(output, what)
 
-    return flink_engine(settings, picked, told, once=once, savepoint=savepoint)
+    return flink_engine(
+        settings,
+        run.mode,
+        run.names,
+        told,
+        once=run.once,
+        savepoint=run.savepoint,
+        on_results=results,
+    )

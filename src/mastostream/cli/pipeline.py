@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 import click
 
-from mastostream.cli.flink_running import check_detached, refuse, run_detached, run_on_flink
+from mastostream.cli.flink_running import FlinkRun, refuse, run_detached, run_on_flink
 from mastostream.cli.live import Results, Watch, drive
 from mastostream.cli.options import Output, common, named, server_options, tell
 from mastostream.config import Credentials, ServerSettings, Settings, load_credentials
@@ -238,7 +238,17 @@ def collect(
     "module:NAME of your own. May be repeated.  [default: full, or count]",
 )
 @click.option("--languages", help="What --analysis language lets through, such as en,de.")
-@click.option("--close-windows", is_flag=True, help="With --once: close all windows at the end.")
+@click.option(
+    "--close-windows",
+    is_flag=True,
+    help="With --once: close all windows at the end; on Flink --once always does.",
+)
+@click.option(
+    "--print",
+    "shows",
+    is_flag=True,
+    help="Of --mode sql: show the results live; on Flink, instead of writing them.",
+)
 @once_option
 @seconds_option
 @metrics_option
@@ -254,6 +264,7 @@ def analyze(
     names: Sequence[str],
     languages: str | None,
     close_windows: bool,
+    shows: bool,
     once: bool,
     seconds: float | None,
     metrics_port: int | None,
@@ -264,6 +275,8 @@ def analyze(
     """
     if close_windows and not once:
         raise click.UsageError("--close-windows goes with --once")
+    if shows and mode == "stream":
+        raise click.UsageError("--print goes with --mode sql")
     flink_flags = {
         "--target": target,
         "--detached": detached,
@@ -278,19 +291,21 @@ def analyze(
         flink__target=target,
         flink__python_archive=python_archive,
     )
-    picked = analyses(chosen, mode, names or (("full",) if mode == "stream" else ("count",)))
-    shows = any(analysis.aggregate or not analysis.topic for analysis in picked)
+    names = names or (("full",) if mode == "stream" else ("count",))
+    picked = analyses(chosen, mode, names)
     if engine_name == "flink":
-        savepoint = from_savepoint or ""
-        if detached:
-            attached = {"--once": once, "--seconds": seconds, "--metrics-port": metrics_port}
-            check_detached(chosen, attached)
-            run_detached(chosen, picked, output, savepoint)
-            return
-        title = f"analyzing on Flink: {', '.join(analysis.name for analysis in picked)}"
-        watch = Watch(title=title, seconds=seconds, metrics_port=metrics_port)
-        run_on_flink(chosen, picked, output, watch, savepoint, once=once)
+        job = FlinkRun(
+            mode=mode,
+            names=names,
+            shows=shows or not any(analysis.topic for analysis in picked),
+            savepoint=from_savepoint or "",
+            once=once,
+            seconds=seconds,
+            metrics_port=metrics_port,
+        )
+        (run_detached if detached else run_on_flink)(chosen, job, output)
         return
+    shows = shows or any(analysis.aggregate or not analysis.topic for analysis in picked)
     results = Results(output)
     with held(chosen, [f"analyze-{analysis.name}" for analysis in picked]):
         stages = engines(chosen, picked, system_clock(), results)

@@ -1,5 +1,6 @@
 """Which adapters a pipeline is made of: the only room that names them."""
 
+from mastostream.engines.local.engine import OnResults
 from mastostream.wiring.analyzing import Mode, analyses, engines
 from mastostream.wiring.archiving import (
     archiver,
@@ -36,6 +37,7 @@ __all__ = [
     "TOPICS",
     "CredentialsFor",
     "Mode",
+    "OnResults",
     "Places",
     "analyses",
     "archiver",

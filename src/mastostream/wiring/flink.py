@@ -13,41 +13,53 @@ from mastostream.core.analyses import Analysis
 from mastostream.core.topics import STREAM
 from mastostream.engines.flink import (
     LOCAL,
+    SQL_NAMES,
     Cluster,
     FlinkEngine,
     Job,
-    OnError,
     Topics,
     check_archive,
     check_cluster,
+    delay_literal,
+    read_sql,
+    record_of,
 )
+from mastostream.engines.local.engine import OnResults
 from mastostream.exceptions import ConfigurationError, MissingExtraError
 from mastostream.services import OnProgress, download, find_java
 from mastostream.services.versions import FLINK_KAFKA_JAR
+from mastostream.wiring.analyzing import Mode, analyses
 from mastostream.wiring.logs import TOPICS, kafka_place
 
 if TYPE_CHECKING:
-    from pyflink.table import StatementSet, StreamTableEnvironment
+    from pyflink.table import StatementSet, StreamTableEnvironment, Table
 
 __all__ = ["flink_engine"]
 
 
 def flink_engine(
     settings: Settings,
-    chosen: Sequence[Analysis],
+    mode: Mode,
+    names: Sequence[str],
     on_progress: OnProgress,
     *,
     once: bool,
     savepoint: str = "",
+    on_results: OnResults | None = None,
 ) -> FlinkEngine:
     """Return a job that runs these analyses; nothing is started.
 
+    What ``sql`` has by name is SQL; all others are the functions of the analyses.
+
     Args:
         settings: where.
-        chosen: each works post by post and has a topic.
+        mode: of the analyses.
+        names: of them, built in or ``module:NAME``.
         on_progress: told of the download of Flink's connector for Kafka.
-        once: whether the job ends with what is there when it begins.
+        once: whether the job ends with what is there when it begins; it closes all windows then.
         savepoint: whose state it begins with; empty for none.
+        on_results: told of each result of the one analysis, built in and of mode ``sql``; nothing
+            is written then. ``None``: all is written.
 
     Raises:
         ConfigurationError: something that Flink needs is missing, or cannot run there.
@@ -56,26 +68,28 @@ def flink_engine(
     """
     if settings.log != "kafka":
         raise ConfigurationError('Flink reads from Kafka: add --log kafka, or set log = "kafka"')
-    for analysis in chosen:
-        if analysis.function is None:
+    in_sql = sorted(set(names) & set(SQL_NAMES)) if mode == "sql" else []
+    chosen = analyses(settings, mode, [name for name in names if name not in in_sql])
+    if on_results is not None:
+        if chosen or len(in_sql) != 1:
             raise ConfigurationError(
-                f"{analysis.name} works window by window: on Flink only analyses run that work "
-                "post by post"
+                "Flink shows the results of one analysis at a time, of "
+                f"{', '.join(SQL_NAMES)}: name one, with --mode sql"
             )
-        if analysis.topic is None:
-            raise ConfigurationError(f"{analysis.name} has no topic: Flink has nowhere to write")
-    if find_spec("pyflink") is None:
-        if sys.version_info >= (3, 13):
-            raise ConfigurationError("apache-flink 2.2 needs Python 3.11 or 3.12")
-        raise MissingExtraError("Flink", "flink")
-    find_java()
+    else:
+        for analysis in (*chosen, *analyses(settings, mode, in_sql)):
+            if analysis.topic is None:
+                raise ConfigurationError(
+                    f"{analysis.name} has no topic: Flink has nowhere to write it; a job shows its "
+                    "results where it is the only one, and of --mode sql"
+                )
+    _check_installed()
     archive = None
     if settings.flink.python_archive and settings.flink.target != LOCAL:
         archive = Path(settings.flink.python_archive)
         check_archive(archive)
-    chosen = sorted(chosen, key=lambda analysis: analysis.name)
-    names = "+".join(analysis.name for analysis in chosen)
-    name = f"{settings.kafka.group}-flink-{names}"
+    told = "+".join([*(f"sql-{name}" for name in in_sql), *sorted(each.name for each in chosen)])
+    name = f"{settings.kafka.group}-flink-{told}"
     if settings.flink.target != LOCAL:
         check_cluster(settings.flink.target)
         with Cluster(settings.flink.target) as cluster:
@@ -83,7 +97,7 @@ def flink_engine(
     from mastostream.log.kafka import ensure_topics  # noqa: PLC0415 - an extra
 
     kafka = kafka_place(settings)
-    ensure_topics(kafka, TOPICS)
+    ensure_topics(kafka, [*TOPICS, *(str(analysis.topic) for analysis in chosen)])
     flink = settings.flink
     jar = Path(flink.jar) if flink.jar else download(FLINK_KAFKA_JAR, "jar", on_progress)
     if not jar.is_file():
@@ -96,19 +110,87 @@ def flink_engine(
         compression=kafka.compression,
         settings=flink.kafka,
     )
-    job = attrs.evolve(
-        _per_post(chosen, topics, flink.on_error),
-        archive=archive,
-        folder=Path.cwd(),
-        savepoint=savepoint,
-    )
+    if on_results is None:
+        job = _job(settings, topics, in_sql, sorted(chosen, key=lambda each: each.name))
+    else:
+        job = _shown(settings, topics, in_sql[0], on_results)
+    job = attrs.evolve(job, archive=archive, folder=Path.cwd(), savepoint=savepoint)
     return FlinkEngine(flink, jar, job)
 
 
-def _per_post(chosen: Sequence[Analysis], topics: Topics, on_error: OnError) -> Job:
-    from mastostream.engines.flink.stream import stream_job  # noqa: PLC0415 - an extra
+def _check_installed() -> None:
+    if find_spec("pyflink") is None:
+        if sys.version_info >= (3, 13):
+            raise ConfigurationError("apache-flink 2.2 needs Python 3.11 or 3.12")
+        raise MissingExtraError("Flink", "flink")
+    find_java()
+
+
+def _job(
+    settings: Settings, topics: Topics, in_sql: Sequence[str], chosen: Sequence[Analysis]
+) -> Job:
+    """All analyses as one job."""
+    per_post = [analysis for analysis in chosen if analysis.function is not None]
+    windowed = [analysis for analysis in chosen if analysis.aggregate is not None]
+    files = {name: read_sql(name, _literals(settings, topics)) for name in in_sql}
 
     def declare(env: "StreamTableEnvironment") -> "StatementSet":
-        return stream_job(env, chosen, STREAM, topics, on_error)
+        from mastostream.engines.flink.sql_job import add_sql  # noqa: PLC0415 - an extra
+        from mastostream.engines.flink.stream import stream_job  # noqa: PLC0415 - as above
+        from mastostream.engines.flink.windowed import add_windows  # noqa: PLC0415 - as above
 
-    return Job(name=topics.group, declare=declare, delivery=topics.delivery)
+        if not per_post:
+            statements = env.create_statement_set()
+        else:
+            statements = stream_job(env, per_post, STREAM, topics, settings.flink.on_error)
+        if windowed:
+            add_windows(
+                env,
+                statements,
+                windowed,
+                STREAM,
+                topics,
+                delay_ms=int(settings.windows.delay_s * 1000),
+                idle_timeout_ms=int(settings.windows.idle_timeout_s * 1000),
+                tells_rejected=not per_post,
+            )
+        for name, file in files.items():
+            add_sql(env, statements, name, file, topics)
+        return statements
+
+    return Job(
+        name=topics.group,
+        declare=declare,
+        delivery=topics.delivery,
+        parallelism=None if chosen else 1,
+    )
+
+
+def _shown(settings: Settings, topics: Topics, name: str, on_results: OnResults) -> Job:
+    """One analysis whose results are shown."""
+    (analysis,) = analyses(settings, "sql", [name])
+    file = read_sql(name, _literals(settings, topics))
+
+    def declare(env: "StreamTableEnvironment") -> "Table":
+        from mastostream.engines.flink.sql_job import results_of  # noqa: PLC0415 - an extra
+
+        return results_of(env, name, file, topics)
+
+    def on_row(row: Sequence[object]) -> None:
+        on_results(analysis, [record_of(name, row)])
+
+    return Job(
+        name=topics.group, declare=declare, delivery=topics.delivery, parallelism=1, on_row=on_row
+    )
+
+
+def _literals(settings: Settings, topics: Topics) -> dict[str, str | int]:
+    """What stands in the place of a file's literals, by their names."""
+    return {
+        "topic": STREAM,
+        "servers": topics.servers,
+        "group": topics.group,
+        "delay": delay_literal(round(settings.windows.delay_s * 1000)),
+        "idle_timeout": f"{round(settings.windows.idle_timeout_s * 1000)} ms",
+        **attrs.asdict(settings.weights),
+    }

@@ -1,11 +1,11 @@
 """The tables of the built-in job, as Flink's SQL declares them. Flink is not needed."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Final, Literal
 
 import attrs
 
-__all__ = ["Delivery", "OnError", "Topics", "literal", "sink", "source"]
+__all__ = ["Delivery", "OnError", "Topics", "literal", "sink", "source", "timed_source"]
 
 Delivery = Literal["at-least-once", "exactly-once"]
 OnError = Literal["dead-letter", "fail"]
@@ -37,24 +37,49 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+_PLACED: Final = (
+    "k STRING",
+    "v BYTES",
+    "p INT METADATA FROM 'partition' VIRTUAL",
+    "o BIGINT METADATA FROM 'offset' VIRTUAL",
+)
+
+
 def source(name: str, topic: str, topics: Topics) -> str:
     """Declare the input: its bytes as they are, and where each record stands."""
+    options = {"scan.startup.mode": "group-offsets", **_reading(topic, topics)}
+    return _table(name, _PLACED, topics, options)
+
+
+def timed_source(name: str, topic: str, topics: Topics, idle_timeout_ms: int) -> str:
+    """Declare the input from its oldest record on, with the time at which the log took each.
+
+    Its watermark says what time all partitions have come to, but those that have been silent for
+    the idle time-out.
+    """
+    columns = (
+        *_PLACED,
+        "m TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL",
+        "WATERMARK FOR m AS m - INTERVAL '0.001' SECOND",
+    )
+    options = {
+        "scan.startup.mode": "earliest-offset",
+        "scan.watermark.idle-timeout": f"{idle_timeout_ms} ms",
+        **_reading(topic, topics),
+    }
+    return _table(name, columns, topics, options)
+
+
+def _reading(topic: str, topics: Topics) -> dict[str, str]:
     options = {
         "topic": topic,
         "properties.group.id": topics.group,
         "properties.auto.offset.reset": "earliest",
         "properties.isolation.level": "read_committed",
-        "scan.startup.mode": "group-offsets",
     }
     if topics.bounded:
         options["scan.bounded.mode"] = "latest-offset"
-    columns = (
-        "k STRING",
-        "v BYTES",
-        "p INT METADATA FROM 'partition' VIRTUAL",
-        "o BIGINT METADATA FROM 'offset' VIRTUAL",
-    )
-    return _table(name, columns, topics, options)
+    return options
 
 
 def sink(name: str, names: Sequence[str], topics: Topics, *, anything: bool = False) -> str:

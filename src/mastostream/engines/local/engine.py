@@ -15,10 +15,10 @@ import attrs
 from mastostream.core.analyses import Analysis
 from mastostream.core.codec import decode
 from mastostream.core.models import Post, Rejected
-from mastostream.core.windows import WindowSpec
 from mastostream.engines.local.windowed import Windowed
 from mastostream.engines.outputs import dead_letter
 from mastostream.engines.per_post import Decoded, PerPost
+from mastostream.engines.windowed import spec_of
 from mastostream.exceptions import ConfigurationError
 from mastostream.ports.clock import Clock
 from mastostream.ports.log import Commit, EngineLog, NewRecord, Progress, Record
@@ -121,11 +121,7 @@ class LocalEngine:
         self._windowed = [
             Windowed(
                 analysis,
-                WindowSpec(
-                    size_ms=analysis.aggregate.size_s * 1000,
-                    delay_ms=self._delay_ms,
-                    idle_timeout_ms=self._idle_timeout_ms,
-                ),
+                spec_of(analysis, delay_ms=self._delay_ms, idle_timeout_ms=self._idle_timeout_ms),
                 progress.get(analysis.name),
                 now_s,
             )
