@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["flink_engine"]
 
 
-def flink_engine(
+def flink_engine(  # noqa: PLR0913 - each is a choice of the user's, by name
     settings: Settings,
     mode: Mode,
     names: Sequence[str],

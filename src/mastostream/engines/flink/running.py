@@ -3,7 +3,8 @@
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +22,7 @@ from mastostream.exceptions import FatalError
 if TYPE_CHECKING:
     from pyflink.common import Configuration, JobClient
     from pyflink.datastream import StreamExecutionEnvironment
-    from pyflink.table import StatementSet, StreamTableEnvironment
+    from pyflink.table import StatementSet, StreamTableEnvironment, Table, TableResult
 
 __all__ = ["FlinkEngine", "Job", "job_settings"]
 
@@ -37,19 +38,23 @@ class Job:
 
     Attributes:
         name: as Flink shows it.
-        declare: makes its tables and statements; starts nothing.
+        declare: makes its tables and statements, or the one query that is shown; starts nothing.
         delivery: what a reader of its outputs may rely on.
         archive: with this package, for workers that do not have it; see :mod:`archive`.
         folder: whose modules, as far as they are imported here, travel to a cluster.
         savepoint: whose state it begins with; empty for none.
+        parallelism: where the settings choose none; ``None`` leaves it to Flink's configuration.
+        on_row: told of each row of the query, in a thread of its own; ``None`` for statements.
     """
 
     name: str
-    declare: "Callable[[StreamTableEnvironment], StatementSet]"
+    declare: "Callable[[StreamTableEnvironment], StatementSet | Table]"
     delivery: Delivery
     archive: Path | None = None
     folder: Path | None = None
     savepoint: str = ""
+    parallelism: int | None = None
+    on_row: Callable[[Sequence[object]], None] | None = None
 
 
 def job_settings(
@@ -83,8 +88,8 @@ def job_settings(
         if job.archive is None:
             # Else Flink's default is right: the `python` of a TaskManager's path.
             found["python.executable"] = sys.executable
-    if settings.parallelism:
-        found["parallelism.default"] = str(settings.parallelism)
+    if parallelism := settings.parallelism or job.parallelism:
+        found["parallelism.default"] = str(parallelism)
     if job.savepoint:
         found["execution.state-recovery.path"] = job.savepoint
     if settings.target != LOCAL:
@@ -128,6 +133,7 @@ class FlinkEngine:
         self._jar = jar
         self._client: JobClient | None = None
         self._end: Any = None
+        self._rows: _Rows | None = None
 
     @property
     def name(self) -> str:
@@ -162,6 +168,10 @@ class FlinkEngine:
         with self._explained():
             if self._client is None:
                 self._client = self._start()
+            if self._rows is not None:
+                self.ended = self._rows.wait(timeout_s)
+                return 0
+            if self._end is None:
                 self._end = self._client._j_job_client.getJobExecutionResult()  # noqa: SLF001 - PyFlink's own waits for ever
             self.ended = _has_ended(self._end, timeout_s)
         return 0
@@ -194,8 +204,12 @@ class FlinkEngine:
 
         with tempfile.TemporaryDirectory(prefix="mastostream-flink-") as folder:
             environment = self._open(self._archives(Path(folder)))
-            tables = StreamTableEnvironment.create(environment)
-            self.job.declare(tables).attach_as_datastream()
+            declared = self.job.declare(StreamTableEnvironment.create(environment))
+            if self.job.on_row is not None:
+                result = declared.execute()
+                self._rows = _Rows(result, self.job.on_row)
+                return result.get_job_client()
+            declared.attach_as_datastream()
             _name_states(environment)
             return environment.execute_async(self.job.name)
 
@@ -252,6 +266,32 @@ class FlinkEngine:
             raise FatalError(
                 f"the Flink job ({target}) failed: {root_cause(str(error))}"
             ) from error
+
+
+class _Rows:
+    """Collects the rows of a query: PyFlink knows no other way than to wait for the next one."""
+
+    def __init__(self, result: "TableResult", on_row: Callable[[Sequence[object]], None]) -> None:
+        self._result = result
+        self._on_row = on_row
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._collect, name="flink-rows", daemon=True)
+        self._thread.start()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Return whether the query has come to its end; raise what ended it."""
+        self._thread.join(timeout_s)
+        if self._error is not None:
+            raise self._error
+        return not self._thread.is_alive()
+
+    def _collect(self) -> None:
+        try:
+            with self._result.collect() as rows:
+                for row in rows:
+                    self._on_row(list(row))
+        except Exception as error:  # noqa: BLE001 - handed over to whoever waits
+            self._error = error
 
 
 def _name_states(environment: "StreamExecutionEnvironment") -> None:

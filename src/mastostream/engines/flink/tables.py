@@ -5,7 +5,16 @@ from typing import Final, Literal
 
 import attrs
 
-__all__ = ["Delivery", "OnError", "Topics", "literal", "sink", "source", "timed_source"]
+__all__ = [
+    "Delivery",
+    "OnError",
+    "Topics",
+    "delivery_options",
+    "literal",
+    "sink",
+    "source",
+    "timed_source",
+]
 
 Delivery = Literal["at-least-once", "exactly-once"]
 OnError = Literal["dead-letter", "fail"]
@@ -82,6 +91,18 @@ def _reading(topic: str, topics: Topics) -> dict[str, str]:
     return options
 
 
+def delivery_options(name: str, topics: Topics) -> dict[str, str]:
+    """Return what a sink of this name has to be told of the delivery."""
+    if topics.delivery == "at-least-once":
+        return {"sink.delivery-guarantee": "at-least-once"}
+    return {
+        "sink.delivery-guarantee": "exactly-once",
+        "sink.transactional-id-prefix": f"{topics.group}-{name}",
+        # The broker allows 15 min. Longer than a checkpoint, and a restart, take.
+        "properties.transaction.timeout.ms": "600000",
+    }
+
+
 def sink(name: str, names: Sequence[str], topics: Topics, *, anything: bool = False) -> str:
     """Declare an output.
 
@@ -97,11 +118,8 @@ def sink(name: str, names: Sequence[str], topics: Topics, *, anything: bool = Fa
         "properties.batch.size": str(2**17),
         "properties.compression.type": topics.compression,
         "properties.max.request.size": str(8 * 2**20),
-        "sink.delivery-guarantee": topics.delivery,
     }
-    if topics.delivery == "exactly-once":
-        options["sink.transactional-id-prefix"] = f"{topics.group}-{name}"
-        options["properties.transaction.timeout.ms"] = "600000"
+    options |= delivery_options(name, topics)
     columns = ["k STRING", "v BYTES"]
     if anything:
         columns += [

@@ -1,0 +1,38 @@
+"""From the rows of a SQL file's ``results`` to the records that they stand for."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import attrs
+
+from mastostream.core.metrics import (
+    DashboardMetrics,
+    WindowCount,
+    WindowEngagement,
+    WindowLanguages,
+    WindowUsers,
+)
+
+__all__ = ["record_of"]
+
+_KINDS: Final[Mapping[str, type[Any]]] = {
+    "engagement": WindowEngagement,
+    "language": WindowLanguages,
+    "users": WindowUsers,
+    "count": WindowCount,
+    "dashboard": DashboardMetrics,
+}
+
+
+def record_of(name: str, row: Sequence[object]) -> object:
+    """Return an analysis' record; a row has its members in their order, times without zone."""
+    kind = _KINDS[name]
+    members = zip(attrs.fields(kind), row, strict=True)
+    return kind(**{field.name: _value(value) for field, value in members})
+
+
+def _value(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC)
+    return tuple(value) if isinstance(value, list) else value

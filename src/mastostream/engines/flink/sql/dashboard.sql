@@ -1,0 +1,280 @@
+-- A minute at a glance: mastodon-dashboard.
+--
+-- Each post counts once, in the window of its creation, however often it is delivered, edited or
+-- read again, as it was at first; a boost counts as the post that it passes on.
+-- A post that comes after its window has closed goes to mastodon-late.
+--
+-- In Flink's own SQL client this file runs as it stands. mastostream puts the user's settings in
+-- the place of the literals that have a name.
+
+SET 'table.local-time-zone' = 'UTC';
+
+CREATE TABLE posts (
+  id STRING,
+  created_at TIMESTAMP_LTZ(3),
+  `language` STRING,
+  content STRING,
+  favourites_count BIGINT,
+  reblogs_count BIGINT,
+  replies_count BIGINT,
+  quotes_count BIGINT,
+  account ROW<acct STRING>,
+  tags ARRAY<ROW<name STRING>>,
+  reblog ROW<id STRING, created_at TIMESTAMP_LTZ(3), `language` STRING,
+    content STRING, favourites_count BIGINT, reblogs_count BIGINT, replies_count BIGINT,
+    quotes_count BIGINT,
+    account ROW<acct STRING>, tags ARRAY<ROW<name STRING>>>,
+  mastostream ROW<`key` STRING, event STRING, instance STRING>,
+  arrived_at TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
+  written_at AS IF(reblog IS NULL, created_at, reblog.created_at),
+  -- A clock that is ahead moves no window. In Flink, [start, end) is complete 1 ms before its end.
+  WATERMARK FOR written_at AS
+    IF(written_at < arrived_at, written_at, arrived_at)
+    - INTERVAL /*delay*/ '0 00:00:30.000' DAY TO SECOND(3) - INTERVAL '0.001' SECOND
+) WITH (
+  'connector' = 'kafka',
+  'topic' = /*topic*/ 'Mastodon_stream',
+  'properties.bootstrap.servers' = /*servers*/ 'localhost:9092',
+  'properties.group.id' = /*group*/ 'mastostream-flink-sql-dashboard',
+  'properties.isolation.level' = 'read_committed',
+  'scan.startup.mode' = 'earliest-offset',
+  'scan.parallelism' = '1',  -- one reader: what is late is late for all
+  'scan.watermark.emit.strategy' = 'on-event',
+  'scan.watermark.idle-timeout' = /*idle_timeout*/ '30 s',
+  'value.format' = 'json',
+  'value.json.ignore-parse-errors' = 'true',
+  'value.json.timestamp-format.standard' = 'ISO-8601'
+);
+
+CREATE TABLE dashboard (
+  `key` STRING,
+  observed_at TIMESTAMP_LTZ(3),
+  window_start TIMESTAMP_LTZ(3),
+  window_end TIMESTAMP_LTZ(3),
+  posts BIGINT,
+  accounts BIGINT,
+  average_engagement DOUBLE,
+  max_engagement BIGINT,
+  languages ARRAY<STRING>,
+  language_counts ARRAY<BIGINT>,
+  hashtags ARRAY<STRING>,
+  hashtag_counts ARRAY<BIGINT>
+) WITH (
+  'connector' = 'kafka',
+  'topic' = 'mastodon-dashboard',
+  'properties.bootstrap.servers' = /*servers*/ 'localhost:9092',
+  'sink.delivery-guarantee' = 'at-least-once',
+  'key.format' = 'raw',
+  'key.fields' = 'key',
+  'value.format' = 'json',
+  'value.json.timestamp-format.standard' = 'ISO-8601'
+);
+
+CREATE TABLE late (
+  `key` STRING,
+  observed_at TIMESTAMP_LTZ(3),
+  analysis STRING,
+  reason STRING,
+  created_at TIMESTAMP_LTZ(3),
+  window_start TIMESTAMP_LTZ(3),
+  `watermark` TIMESTAMP_LTZ(3)
+) WITH (
+  'connector' = 'kafka',
+  'topic' = 'mastodon-late',
+  'properties.bootstrap.servers' = /*servers*/ 'localhost:9092',
+  'sink.delivery-guarantee' = 'at-least-once',
+  'key.format' = 'raw',
+  'key.fields' = 'key',
+  'value.format' = 'json',
+  'value.json.timestamp-format.standard' = 'ISO-8601'
+);
+
+-- What has the members that a post needs, and is no deletion.
+CREATE VIEW arrivals AS
+SELECT
+  COALESCE(mastostream.`key`, reblog.id, id) AS `key`,
+  COALESCE(mastostream.event, 'new') AS event,
+  -- `name@host`, the same on every server that shows the post.
+  IF(
+    IF(reblog IS NULL, account.acct, reblog.account.acct) LIKE '%@%'
+      OR COALESCE(mastostream.instance, '') = '',
+    IF(reblog IS NULL, account.acct, reblog.account.acct),
+    IF(reblog IS NULL, account.acct, reblog.account.acct) || '@' || mastostream.instance
+  ) AS account,
+  COALESCE(IF(reblog IS NULL, favourites_count, reblog.favourites_count), 0) * /*favourites*/ 1
+    + COALESCE(IF(reblog IS NULL, reblogs_count, reblog.reblogs_count), 0) * /*reblogs*/ 2
+    + COALESCE(IF(reblog IS NULL, replies_count, reblog.replies_count), 0) * /*replies*/ 3
+    + COALESCE(IF(reblog IS NULL, quotes_count, reblog.quotes_count), 0) * /*quotes*/ 2
+    AS engagement_score,
+  -- The primary subtag (RFC 5646, section 2.2.1), `und` where the server is silent.
+  COALESCE(
+    NULLIF(
+      LOWER(TRIM(SPLIT_INDEX(
+        REPLACE(IF(reblog IS NULL, `language`, reblog.`language`), '_', '-'), '-', 0
+      ))),
+      ''
+    ),
+    'und'
+  ) AS `language`,
+  CASE WHEN reblog IS NULL THEN tags ELSE reblog.tags END AS tags,
+  IF(reblog IS NULL, content, reblog.content) AS content,
+  written_at,
+  written_at > arrived_at + INTERVAL '1' HOUR AS is_ahead,
+  CURRENT_WATERMARK(written_at) + INTERVAL '0.001' SECOND AS `watermark`
+FROM posts
+WHERE IF(reblog IS NULL, id, reblog.id) <> ''
+  AND IF(reblog IS NULL, account.acct, reblog.account.acct) IS NOT NULL
+  AND written_at IS NOT NULL
+  AND COALESCE(mastostream.event, 'new') <> 'delete';
+
+CREATE VIEW windowed AS
+SELECT *, `watermark` IS NOT NULL AND window_end <= `watermark` AS is_late
+FROM TUMBLE(TABLE arrivals, DESCRIPTOR(written_at), INTERVAL '1' MINUTE);
+
+-- The first delivery of each post counts.
+CREATE VIEW first_sights AS
+SELECT *
+FROM (
+  SELECT
+    *,
+    ROW_NUMBER() OVER (
+      PARTITION BY window_start, window_end, `key` ORDER BY written_at
+    ) AS delivery
+  FROM windowed
+  WHERE NOT is_ahead AND NOT is_late
+)
+WHERE delivery = 1;
+
+CREATE VIEW totals AS
+SELECT
+  window_start,
+  window_end,
+  COUNT(*) AS posts,
+  COUNT(DISTINCT account) AS accounts,
+  CAST(SUM(engagement_score) AS DOUBLE) / COUNT(*) AS average_engagement,
+  MAX(engagement_score) AS max_engagement
+FROM first_sights
+GROUP BY window_start, window_end;
+
+CREATE VIEW ranked_languages AS
+SELECT
+  window_start,
+  window_end,
+  ARRAY_AGG(`language`) AS languages,  -- they come in the order of their places
+  ARRAY_AGG(posts) AS language_counts
+FROM (
+  SELECT
+    *,
+    ROW_NUMBER() OVER (
+      PARTITION BY window_start, window_end ORDER BY posts DESC, `language`
+    ) AS place
+  FROM (
+    SELECT window_start, window_end, `language`, COUNT(*) AS posts
+    FROM first_sights
+    GROUP BY window_start, window_end, `language`
+  )
+)
+WHERE place <= 10000
+GROUP BY window_start, window_end;
+
+-- Tags spelled as Mastodon's HashtagNormalizer does: lower case, Latin letters and full width ones
+-- to ASCII, all but letters, digits and three signs removed. Of NFKC no more than that.
+CREATE VIEW listed_hashtags AS
+SELECT
+  window_start,
+  window_end,
+  `key`,
+  REGEXP_REPLACE(
+    TRANSLATE(
+      LOWER(tag.name),
+      'àáâãäåçèéêëìíîïðñòóôõöøùúûüýÿāăąćĉċčďđēĕėęěĝğġģĥħĩīĭįıĵķĸĺļľłńņňŋōŏőŕŗřśŝşšţťŧũūŭůűųŵŷźżžſ＃０１２３４５６７８９＿ａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ',
+      'aaaaaaceeeeiiiidnoooooouuuuyyaaaccccddeeeeegggghhiiiiijkkllllnnnnooorrrsssstttuuuuuuwyzzzs#0123456789_abcdefghijklmnopqrstuvwxyz'
+    ),
+    '[^\p{IsAlphabetic}\p{Nd}_·\u200c]',
+    ''
+  ) AS hashtag,
+  TRANSLATE(
+    LOWER(content),
+    'àáâãäåçèéêëìíîïðñòóôõöøùúûüýÿāăąćĉċčďđēĕėęěĝğġģĥħĩīĭįıĵķĸĺļľłńņňŋōŏőŕŗřśŝşšţťŧũūŭůűųŵŷźżžſ＃０１２３４５６７８９＿ａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ',
+    'aaaaaaceeeeiiiidnoooooouuuuyyaaaccccddeeeeegggghhiiiiijkkllllnnnnooorrrsssstttuuuuuuwyzzzs#0123456789_abcdefghijklmnopqrstuvwxyz'
+  ) AS content
+FROM first_sights
+CROSS JOIN UNNEST(tags) AS tag (name);
+
+-- How often each is used in the text of a post, outside of HTML tags; one that is only listed, once.
+CREATE VIEW used_hashtags AS
+SELECT
+  window_start,
+  window_end,
+  hashtag,
+  MAX(
+    GREATEST(
+      1,
+      COALESCE(
+        REGEXP_COUNT(
+          content,
+          '(?<![&/\p{IsAlphabetic}\p{Nd}_])#(?![^<>]*>)(?:<span[^<>]*>)?' || hashtag
+            || '[^\s<>#&\p{IsAlphabetic}\p{Nd}_·\u200c]*(?:[\s<>#&]|$)'
+        ),
+        0
+      )
+    )
+  ) AS uses
+FROM listed_hashtags
+WHERE hashtag <> ''
+GROUP BY window_start, window_end, `key`, hashtag;
+
+CREATE VIEW ranked_hashtags AS
+SELECT
+  window_start,
+  window_end,
+  ARRAY_AGG(hashtag) AS hashtags,  -- they come in the order of their places
+  ARRAY_AGG(uses) AS hashtag_counts
+FROM (
+  SELECT
+    *,
+    ROW_NUMBER() OVER (
+      PARTITION BY window_start, window_end ORDER BY uses DESC, hashtag
+    ) AS place
+  FROM (
+    SELECT window_start, window_end, hashtag, CAST(SUM(uses) AS BIGINT) AS uses
+    FROM used_hashtags
+    GROUP BY window_start, window_end, hashtag
+  )
+)
+WHERE place <= 10
+GROUP BY window_start, window_end;
+
+CREATE VIEW results AS
+SELECT
+  DATE_FORMAT(totals.window_start, 'yyyy-MM-dd''T''HH:mm:ss''Z''') AS `key`,
+  totals.window_end AS observed_at,
+  totals.window_start,
+  totals.window_end,
+  posts,
+  accounts,
+  average_engagement,
+  max_engagement,
+  languages,
+  language_counts,
+  COALESCE(hashtags, ARRAY_REMOVE(ARRAY[''], '')) AS hashtags,
+  COALESCE(hashtag_counts, ARRAY_REMOVE(ARRAY[CAST(0 AS BIGINT)], CAST(0 AS BIGINT)))
+    AS hashtag_counts
+FROM totals
+JOIN ranked_languages
+  ON totals.window_start = ranked_languages.window_start
+  AND totals.window_end = ranked_languages.window_end
+LEFT JOIN ranked_hashtags
+  ON totals.window_start = ranked_hashtags.window_start
+  AND totals.window_end = ranked_hashtags.window_end;
+
+EXECUTE STATEMENT SET
+BEGIN
+  INSERT INTO dashboard SELECT * FROM results;
+  INSERT INTO late
+  SELECT
+    `key`, CURRENT_TIMESTAMP, 'dashboard', IF(is_ahead, 'ahead', 'late'), written_at, window_start,
+    `watermark`
+  FROM windowed
+  WHERE (is_ahead OR is_late) AND event = 'new';
+END;

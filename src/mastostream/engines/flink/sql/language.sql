@@ -1,0 +1,111 @@
+-- How each minute's posts spread over languages; only shown.
+--
+-- Each post counts once, in the window of its creation, however often it is delivered, edited or
+-- read again, as it was at first; a boost counts as the post that it passes on.
+-- What is only shown leaves out, unwritten, a post that comes after its window has closed.
+--
+-- In Flink's own SQL client this file runs as it stands. mastostream puts the user's settings in
+-- the place of the literals that have a name.
+
+SET 'table.local-time-zone' = 'UTC';
+
+SET 'sql-client.execution.result-mode' = 'tableau';
+
+CREATE TABLE posts (
+  id STRING,
+  created_at TIMESTAMP_LTZ(3),
+  account ROW<acct STRING>,
+  `language` STRING,
+  reblog ROW<id STRING, created_at TIMESTAMP_LTZ(3), account ROW<acct STRING>,
+    `language` STRING>,
+  mastostream ROW<`key` STRING, event STRING>,
+  arrived_at TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
+  written_at AS IF(reblog IS NULL, created_at, reblog.created_at),
+  -- A clock that is ahead moves no window. In Flink, [start, end) is complete 1 ms before its end.
+  WATERMARK FOR written_at AS
+    IF(written_at < arrived_at, written_at, arrived_at)
+    - INTERVAL /*delay*/ '0 00:00:30.000' DAY TO SECOND(3) - INTERVAL '0.001' SECOND
+) WITH (
+  'connector' = 'kafka',
+  'topic' = /*topic*/ 'Mastodon_stream',
+  'properties.bootstrap.servers' = /*servers*/ 'localhost:9092',
+  'properties.group.id' = /*group*/ 'mastostream-flink-sql-language',
+  'properties.isolation.level' = 'read_committed',
+  'scan.startup.mode' = 'earliest-offset',
+  'scan.parallelism' = '1',  -- one reader: what is late is late for all
+  'scan.watermark.emit.strategy' = 'on-event',
+  'scan.watermark.idle-timeout' = /*idle_timeout*/ '30 s',
+  'value.format' = 'json',
+  'value.json.ignore-parse-errors' = 'true',
+  'value.json.timestamp-format.standard' = 'ISO-8601'
+);
+
+-- What has the members that a post needs, and is no deletion.
+CREATE VIEW arrivals AS
+SELECT
+  COALESCE(mastostream.`key`, reblog.id, id) AS `key`,
+  COALESCE(mastostream.event, 'new') AS event,
+  -- The primary subtag (RFC 5646, section 2.2.1), `und` where the server is silent.
+  COALESCE(
+    NULLIF(
+      LOWER(TRIM(SPLIT_INDEX(
+        REPLACE(IF(reblog IS NULL, `language`, reblog.`language`), '_', '-'), '-', 0
+      ))),
+      ''
+    ),
+    'und'
+  ) AS `language`,
+  written_at,
+  written_at > arrived_at + INTERVAL '1' HOUR AS is_ahead,
+  CURRENT_WATERMARK(written_at) + INTERVAL '0.001' SECOND AS `watermark`
+FROM posts
+WHERE IF(reblog IS NULL, id, reblog.id) <> ''
+  AND IF(reblog IS NULL, account.acct, reblog.account.acct) IS NOT NULL
+  AND written_at IS NOT NULL
+  AND COALESCE(mastostream.event, 'new') <> 'delete';
+
+CREATE VIEW windowed AS
+SELECT *, `watermark` IS NOT NULL AND window_end <= `watermark` AS is_late
+FROM TUMBLE(TABLE arrivals, DESCRIPTOR(written_at), INTERVAL '1' MINUTE);
+
+-- The first delivery of each post counts.
+CREATE VIEW first_sights AS
+SELECT *
+FROM (
+  SELECT
+    *,
+    ROW_NUMBER() OVER (
+      PARTITION BY window_start, window_end, `key` ORDER BY written_at
+    ) AS delivery
+  FROM windowed
+  WHERE NOT is_ahead AND NOT is_late
+)
+WHERE delivery = 1;
+
+CREATE VIEW counted AS
+SELECT window_start, window_end, `language`, COUNT(*) AS posts
+FROM first_sights
+GROUP BY window_start, window_end, `language`;
+
+CREATE VIEW ranked AS
+SELECT
+  *,
+  ROW_NUMBER() OVER (
+    PARTITION BY window_start, window_end ORDER BY posts DESC, `language`
+  ) AS place
+FROM counted;
+
+CREATE VIEW results AS
+SELECT
+  DATE_FORMAT(window_start, 'yyyy-MM-dd''T''HH:mm:ss''Z''') AS `key`,
+  window_end AS observed_at,
+  window_start,
+  window_end,
+  SUM(posts) AS posts,
+  ARRAY_AGG(`language`) AS languages,  -- they come in the order of their places
+  ARRAY_AGG(posts) AS language_counts
+FROM ranked
+WHERE place <= 10000
+GROUP BY window_start, window_end;
+
+SELECT * FROM results;

@@ -1,0 +1,126 @@
+-- The ten most active accounts of each minute; only shown.
+--
+-- Each post counts once, in the window of its creation, however often it is delivered, edited or
+-- read again, as it was at first; a boost counts as the post that it passes on.
+-- What is only shown leaves out, unwritten, a post that comes after its window has closed.
+--
+-- In Flink's own SQL client this file runs as it stands. mastostream puts the user's settings in
+-- the place of the literals that have a name.
+
+SET 'table.local-time-zone' = 'UTC';
+
+SET 'sql-client.execution.result-mode' = 'tableau';
+
+CREATE TABLE posts (
+  id STRING,
+  created_at TIMESTAMP_LTZ(3),
+  account ROW<acct STRING>,
+  reblog ROW<id STRING, created_at TIMESTAMP_LTZ(3), account ROW<acct STRING>>,
+  mastostream ROW<`key` STRING, event STRING, instance STRING>,
+  arrived_at TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
+  written_at AS IF(reblog IS NULL, created_at, reblog.created_at),
+  -- A clock that is ahead moves no window. In Flink, [start, end) is complete 1 ms before its end.
+  WATERMARK FOR written_at AS
+    IF(written_at < arrived_at, written_at, arrived_at)
+    - INTERVAL /*delay*/ '0 00:00:30.000' DAY TO SECOND(3) - INTERVAL '0.001' SECOND
+) WITH (
+  'connector' = 'kafka',
+  'topic' = /*topic*/ 'Mastodon_stream',
+  'properties.bootstrap.servers' = /*servers*/ 'localhost:9092',
+  'properties.group.id' = /*group*/ 'mastostream-flink-sql-users',
+  'properties.isolation.level' = 'read_committed',
+  'scan.startup.mode' = 'earliest-offset',
+  'scan.parallelism' = '1',  -- one reader: what is late is late for all
+  'scan.watermark.emit.strategy' = 'on-event',
+  'scan.watermark.idle-timeout' = /*idle_timeout*/ '30 s',
+  'value.format' = 'json',
+  'value.json.ignore-parse-errors' = 'true',
+  'value.json.timestamp-format.standard' = 'ISO-8601'
+);
+
+-- What has the members that a post needs, and is no deletion.
+CREATE VIEW arrivals AS
+SELECT
+  COALESCE(mastostream.`key`, reblog.id, id) AS `key`,
+  COALESCE(mastostream.event, 'new') AS event,
+  -- `name@host`, the same on every server that shows the post.
+  IF(
+    IF(reblog IS NULL, account.acct, reblog.account.acct) LIKE '%@%'
+      OR COALESCE(mastostream.instance, '') = '',
+    IF(reblog IS NULL, account.acct, reblog.account.acct),
+    IF(reblog IS NULL, account.acct, reblog.account.acct) || '@' || mastostream.instance
+  ) AS account,
+  written_at,
+  written_at > arrived_at + INTERVAL '1' HOUR AS is_ahead,
+  CURRENT_WATERMARK(written_at) + INTERVAL '0.001' SECOND AS `watermark`
+FROM posts
+WHERE IF(reblog IS NULL, id, reblog.id) <> ''
+  AND IF(reblog IS NULL, account.acct, reblog.account.acct) IS NOT NULL
+  AND written_at IS NOT NULL
+  AND COALESCE(mastostream.event, 'new') <> 'delete';
+
+CREATE VIEW windowed AS
+SELECT *, `watermark` IS NOT NULL AND window_end <= `watermark` AS is_late
+FROM TUMBLE(TABLE arrivals, DESCRIPTOR(written_at), INTERVAL '1' MINUTE);
+
+-- The first delivery of each post counts.
+CREATE VIEW first_sights AS
+SELECT *
+FROM (
+  SELECT
+    *,
+    ROW_NUMBER() OVER (
+      PARTITION BY window_start, window_end, `key` ORDER BY written_at
+    ) AS delivery
+  FROM windowed
+  WHERE NOT is_ahead AND NOT is_late
+)
+WHERE delivery = 1;
+
+CREATE VIEW counted AS
+SELECT window_start, window_end, account, COUNT(*) AS posts
+FROM first_sights
+GROUP BY window_start, window_end, account;
+
+CREATE VIEW totals AS
+SELECT
+  window_start,
+  window_end,
+  COUNT(*) AS posts,
+  COUNT(DISTINCT account) AS distinct_accounts
+FROM first_sights
+GROUP BY window_start, window_end;
+
+CREATE VIEW most_active AS
+SELECT
+  window_start,
+  window_end,
+  ARRAY_AGG(account) AS accounts,  -- they come in the order of their places
+  ARRAY_AGG(posts) AS account_counts
+FROM (
+  SELECT
+    *,
+    ROW_NUMBER() OVER (
+      PARTITION BY window_start, window_end ORDER BY posts DESC, account
+    ) AS place
+  FROM counted
+)
+WHERE place <= 10
+GROUP BY window_start, window_end;
+
+CREATE VIEW results AS
+SELECT
+  DATE_FORMAT(totals.window_start, 'yyyy-MM-dd''T''HH:mm:ss''Z''') AS `key`,
+  totals.window_end AS observed_at,
+  totals.window_start,
+  totals.window_end,
+  posts,
+  distinct_accounts,
+  accounts,
+  account_counts
+FROM totals
+JOIN most_active
+  ON totals.window_start = most_active.window_start
+  AND totals.window_end = most_active.window_end;
+
+SELECT * FROM results;

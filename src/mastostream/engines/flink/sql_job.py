@@ -1,0 +1,61 @@
+"""Windowed analyses as SQL: the statements of a file, without any Python in their way."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mastostream.engines.flink.statements import SqlFile
+from mastostream.engines.flink.tables import Topics, delivery_options, literal
+
+if TYPE_CHECKING:
+    from pyflink.table import StatementSet, StreamTableEnvironment, Table
+
+__all__ = ["add_sql", "results_of"]
+
+
+def add_sql(
+    env: "StreamTableEnvironment",
+    statements: "StatementSet",
+    name: str,
+    file: SqlFile,
+    topics: Topics,
+) -> None:
+    """Add the statements that write what a file finds.
+
+    Args:
+        env: where its tables are declared, in a database of this name: files use the same names.
+        statements: of the job.
+        name: of the analysis.
+        file: its statements.
+        topics: how topics are read and written.
+    """
+    _declare(env, name, file, topics)
+    for insert in file.inserts:
+        statements.add_insert_sql(insert)
+
+
+def results_of(env: "StreamTableEnvironment", name: str, file: SqlFile, topics: Topics) -> "Table":
+    """Return what a file finds, to be shown: nothing is written. Arguments as above."""
+    _declare(env, name, file, topics)
+    return env.sql_query("SELECT * FROM results")
+
+
+def _declare(env: "StreamTableEnvironment", name: str, file: SqlFile, topics: Topics) -> None:
+    env.get_config().set_local_timezone("UTC")
+    env.execute_sql(f"CREATE DATABASE sql_{name}")
+    env.use_database(f"sql_{name}")
+    for statement in file.declarations:
+        env.execute_sql(statement)
+    for table in file.tables:
+        options = _options(name, table, topics)
+        told = ", ".join(f"{literal(each)} = {literal(value)}" for each, value in options.items())
+        if told:
+            env.execute_sql(f"ALTER TABLE {table} SET ({told})")
+
+
+def _options(name: str, table: str, topics: Topics) -> Mapping[str, str]:
+    """What the user's settings add to a table of a file."""
+    options = {f"properties.{each}": value for each, value in topics.settings.items()}
+    if table == "posts":
+        return options | ({"scan.bounded.mode": "latest-offset"} if topics.bounded else {})
+    options["properties.compression.type"] = topics.compression
+    return options | delivery_options(f"{name}-{table}", topics)
