@@ -34,7 +34,7 @@ from mastostream.wiring.logs import TOPICS, kafka_place
 if TYPE_CHECKING:
     from pyflink.table import StatementSet, StreamTableEnvironment, Table
 
-__all__ = ["flink_engine"]
+__all__ = ["flink_engine", "sql_literals"]
 
 
 def flink_engine(  # noqa: PLR0913 - each is a choice of the user's, by name
@@ -132,7 +132,7 @@ def _job(
     """All analyses as one job."""
     per_post = [analysis for analysis in chosen if analysis.function is not None]
     windowed = [analysis for analysis in chosen if analysis.aggregate is not None]
-    files = {name: read_sql(name, _literals(settings, topics)) for name in in_sql}
+    files = {name: read_sql(name, sql_literals(settings, topics)) for name in in_sql}
 
     def declare(env: "StreamTableEnvironment") -> "StatementSet":
         from mastostream.engines.flink.sql_job import add_sql  # noqa: PLC0415 - an extra
@@ -169,7 +169,7 @@ def _job(
 def _shown(settings: Settings, topics: Topics, name: str, on_results: OnResults) -> Job:
     """One analysis whose results are shown."""
     (analysis,) = analyses(settings, "sql", [name])
-    file = read_sql(name, _literals(settings, topics))
+    file = read_sql(name, sql_literals(settings, topics))
 
     def declare(env: "StreamTableEnvironment") -> "Table":
         from mastostream.engines.flink.sql_job import results_of  # noqa: PLC0415 - an extra
@@ -184,7 +184,7 @@ def _shown(settings: Settings, topics: Topics, name: str, on_results: OnResults)
     )
 
 
-def _literals(settings: Settings, topics: Topics) -> dict[str, str | int]:
+def sql_literals(settings: Settings, topics: Topics) -> dict[str, str | int]:
     """What stands in the place of a file's literals, by their names."""
     return {
         "topic": STREAM,

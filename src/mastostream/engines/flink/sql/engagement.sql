@@ -38,7 +38,7 @@ CREATE TABLE posts (
   'scan.startup.mode' = 'earliest-offset',
   'scan.parallelism' = '1',  -- one reader: what is late is late for all
   'scan.watermark.emit.strategy' = 'on-event',
-  'scan.watermark.idle-timeout' = /*idle_timeout*/ '30 s',
+  'scan.watermark.idle-timeout' = /*idle_timeout*/ '30000 ms',
   'value.format' = 'json',
   'value.json.ignore-parse-errors' = 'true',
   'value.json.timestamp-format.standard' = 'ISO-8601'

@@ -1,0 +1,287 @@
+"""SQL on Flink: the records of the local engine, and files that Flink's own SQL client runs."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from mastostream import Account, Deletion, Post, Rejected, Stamp, Tag, decode, encode
+from mastostream.core.models import Event
+from mastostream.core.topics import COUNTS, DASHBOARD, LATE, STREAM
+from mastostream.log.kafka import KafkaLogReader, KafkaLogWriter, KafkaPlace, ensure_topics
+from mastostream.ports.log import NewRecord
+from mastostream.services import FlinkCluster, KafkaServer
+from mastostream.testing.conformance.log import new_topic, read_all
+from mastostream.testing.temporary import temporary_server
+
+pytestmark = pytest.mark.timeout(600)
+BIN = Path(sys.executable).parent
+START = datetime(2026, 9, 1, tzinfo=UTC)
+SHOWN = ("engagement", "language", "users")
+LANGUAGES = ("en", "pt-BR", "PT_pt", " de ", "", None)
+ACCOUNTS = ("alice", "bob@example.org", "carol")
+TAGS = ("news", "Café", "straße", "ＡＢＣ", "日本語", "हिन्दी", "a-b", "--", "l·l")
+
+Records = Counter[str]
+
+
+@pytest.fixture(scope="module")
+def place(kafka_server: KafkaServer) -> Iterator[KafkaPlace]:
+    """A broker without topics, as their names are fixed. One partition: what is late is exact."""
+    with temporary_server(KafkaServer) as server:
+        yield KafkaPlace(servers=server.address, partitions=1)
+
+
+@pytest.fixture(scope="module")
+def expected(place: KafkaPlace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Records]:
+    """What the local engine finds: records by topic, and by the analyses that are only shown."""
+    ensure_topics(place, [STREAM, COUNTS, DASHBOARD, LATE])
+    with closing(KafkaLogWriter(place)) as writer:
+        writer.append([*map(real, real_statuses()), *made(random.Random(1)), *broken()])
+    folder = tmp_path_factory.mktemp("local")
+    found = {}
+    for name in SHOWN:
+        found[name] = shown(analyze(place, folder, name, "--close-windows"))
+    analyze(place, folder, "count", "--analysis", "dashboard", "--close-windows")
+    found |= written(place)
+    own = ("count", "dashboard")
+    late = (record for record in found[LATE].elements() if json.loads(record)["analysis"] in own)
+    return found | {LATE: Counter(late)}
+
+
+def real_statuses() -> list[bytes]:
+    """All real ones, in the order of their writing; none where there is no corpus."""
+    folder = Path(os.environ.get("MASTOSTREAM_CORPUS", "../shared/data"))
+    found: list[tuple[datetime, bytes]] = []
+    for name in ("statuses.jsonl", "quirks.jsonl"):
+        if (folder / name).exists():
+            for line in (folder / name).read_bytes().splitlines():
+                status = json.loads(line)
+                value = json.dumps(status.get("status", status)).encode()
+                item = decode(value)
+                if isinstance(item, Post):
+                    found.append((item.created_at, value))
+    return [value for _, value in sorted(found)]
+
+
+def real(value: bytes) -> NewRecord:
+    return NewRecord(STREAM, "", value)
+
+
+def post(chance: random.Random, key: str, seconds: float, event: Event = "new") -> NewRecord:
+    tags = chance.sample(TAGS, chance.randrange(4))
+    text = " ".join(f'<a href="https://a.example/tags/x">#<span>{tag}</span></a>' for tag in tags)
+    stamp = Stamp(key=key, event=event, instance="a.example", observed_at=START)
+    status = Post(
+        id=key,
+        created_at=START + timedelta(seconds=seconds),
+        account=Account(acct=chance.choice(ACCOUNTS)),
+        language=chance.choice(LANGUAGES),
+        content=f"<p>{text} {text if chance.random() < 0.3 else ''} #{chance.choice(TAGS)}.</p>",
+        tags=tuple(Tag(name=tag) for tag in tags),
+        favourites_count=chance.randrange(5),
+        reblogs_count=chance.randrange(5),
+        replies_count=chance.randrange(5),
+        quotes_count=chance.randrange(5),
+        mastostream=stamp,
+    )
+    return NewRecord(STREAM, key, encode(status))
+
+
+def made(chance: random.Random) -> list[NewRecord]:
+    """Out of order, some twice, edited, read again, deleted, boosted, late, or from the future."""
+    found = []
+    for number in range(1_500):
+        now_s = number / 2
+        found.append(post(chance, f"p{number}", now_s - chance.random() * 25))
+        known = f"p{chance.randrange(number + 1)}"
+        match chance.randrange(12):
+            case 0:
+                found.append(found[-1])
+            case 1:
+                found.append(post(chance, known, now_s, "edit"))
+            case 2:
+                found.append(post(chance, f"u{number}", now_s - 200, "refresh"))
+            case 3:
+                stamp = Stamp(key=known, event="delete", observed_at=START)
+                found.append(NewRecord(STREAM, known, encode(Deletion(id="1", mastostream=stamp))))
+            case 4:
+                found.append(post(chance, f"late{number}", now_s - chance.randrange(40, 300)))
+            case 5:
+                found.append(boost(found[-1], f"b{number}", stamped=chance.random() < 0.5))
+            case 6 if number > 1_450:  # it moves event time to its arrival
+                found.append(post(chance, f"ahead{number}", 10**9))
+            case _:
+                pass
+    return found
+
+
+def boost(boosted: NewRecord, key: str, *, stamped: bool) -> NewRecord:
+    status = json.loads(boosted.value)
+    stamp = status.pop("mastostream") | {"key": key}
+    wrapper = {"id": key, "created_at": "2026-09-02T00:00:00Z", "account": {"acct": "booster"}}
+    wrapper |= {"reblog": status | {"id": f"of-{key}"}}
+    if stamped:
+        wrapper["mastostream"] = stamp
+    return NewRecord(STREAM, key, json.dumps(wrapper).encode())
+
+
+def broken() -> list[NewRecord]:
+    values = (
+        b"",
+        b"\xffgarbage",
+        b"[]",
+        b'"text"',
+        b'{"id": "x1"}',
+        b'{"id": "x2", "created_at": "yesterday", "account": {"acct": "a"}}',
+        b'{"id": "x3", "created_at": "2026-09-01T00:00:00Z"}',
+        b'{"id": "x4", "created_at": "2026-09-01T00:00:00Z", "account": {"acct": "a"}',
+        b'{"created_at": "2026-09-01T00:00:00Z", "account": {"acct": "a"}}',
+        b'{"id": "", "created_at": "2026-09-01T00:00:00Z", "account": {"acct": "a"}}',
+        b'{"a":' * 2_000,
+    )
+    assert all(isinstance(decode(value), Rejected) for value in values)
+    return [NewRecord(STREAM, "x", value) for value in values]
+
+
+def analyze(place: KafkaPlace, folder: Path, name: str, *arguments: str) -> str:
+    """Run analyses once; return what was told, as JSON lines."""
+    environment = {
+        **os.environ,
+        "MASTOSTREAM_KAFKA_SERVERS": place.servers,
+        "MASTOSTREAM_KAFKA_GROUP": new_topic(),
+        "MASTOSTREAM_DATA": str(folder / "data"),
+    }
+    command = [BIN / "mastostream", "analyze", "--json", "--log", "kafka", "--once"]
+    done = subprocess.run(
+        [*command, "--mode", "sql", "--analysis", name, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def shown(told: str) -> Records:
+    lines = (json.loads(line) for line in told.splitlines())
+    return Counter(canonical(line["record"]) for line in lines if "record" in line)
+
+
+def canonical(record: dict[str, object]) -> str:
+    """One text for one record, however its times are spelled."""
+    times = {
+        name: datetime.fromisoformat(value).isoformat()
+        for name, value in record.items()
+        if isinstance(value, str) and name in {"created_at", "watermark"}
+    }
+    if "reason" in record:
+        times["observed_at"] = ""  # the time of day
+    return json.dumps(record | times, sort_keys=True)
+
+
+def written(place: KafkaPlace) -> dict[str, Records]:
+    found = {}
+    for topic in (COUNTS, DASHBOARD, LATE):
+        reader = KafkaLogReader(place, topic=topic, group=new_topic())
+        records = read_all(reader)
+        reader.close()
+        for record in records:
+            assert json.loads(record.value)["key"] == record.key
+        found[topic] = Counter(canonical(json.loads(record.value)) for record in records)
+    return found
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_what_is_only_shown_is_what_the_local_engine_shows(
+    place: KafkaPlace, expected: dict[str, Records], tmp_path: Path, name: str
+) -> None:
+    before = written(place)
+    found = shown(analyze(place, tmp_path, name, "--engine", "flink"))
+    assert found == expected[name]
+    assert len(found) > 10
+    assert written(place) == before, "what is shown is not written"
+
+
+def test_what_is_written_is_what_the_local_engine_writes(
+    place: KafkaPlace, expected: dict[str, Records], tmp_path: Path
+) -> None:
+    before = written(place)
+    analyze(place, tmp_path, "count", "--analysis", "dashboard", "--engine", "flink")
+    found = {topic: records - before[topic] for topic, records in written(place).items()}
+    for topic in (COUNTS, DASHBOARD, LATE):
+        assert found[topic] == expected[topic], topic
+        assert found[topic].total() > 10, topic
+
+
+def test_what_is_written_may_be_shown_instead(
+    place: KafkaPlace, expected: dict[str, Records], tmp_path: Path
+) -> None:
+    found = shown(analyze(place, tmp_path, "count", "--engine", "flink", "--print"))
+    assert found == expected[COUNTS]
+
+
+def test_a_file_runs_in_the_sql_client_as_it_stands(
+    place: KafkaPlace, expected: dict[str, Records], flink_cluster: FlinkCluster, tmp_path: Path
+) -> None:
+    """But for the address, and for an end; one that writes, and one that shows."""
+    before = written(place)[COUNTS]
+    told = in_sql_client(place, flink_cluster, tmp_path, "count")
+    until_ended(flink_cluster)
+    assert written(place)[COUNTS] - before == expected[COUNTS], told
+    told = in_sql_client(place, flink_cluster, tmp_path, "users")
+    rows = [line for line in told.splitlines() if line.startswith("|") and "+I" in line]
+    assert len(rows) == expected["users"].total(), told
+
+
+def in_sql_client(place: KafkaPlace, cluster: FlinkCluster, folder: Path, name: str) -> str:
+    text = (files("mastostream.engines.flink") / "sql" / f"{name}.sql").read_text()
+    text = text.replace("localhost:9092", place.servers)
+    startup = "'scan.startup.mode' = 'earliest-offset',"
+    text = text.replace(startup, f"{startup} 'scan.bounded.mode' = 'latest-offset',")
+    (folder / f"{name}.sql").write_text(text)
+    host, port = cluster.address.split(":")
+    from mastostream.services import download
+    from mastostream.services.versions import FLINK_KAFKA_JAR
+
+    jar = download(FLINK_KAFKA_JAR, "jar", lambda *_: None)
+    home = Path(next(iter(files("pyflink").iterdir())).parent)  # type: ignore[arg-type]
+    command = ["bash", home / "bin" / "sql-client.sh", "-j", jar, "-f", folder / f"{name}.sql"]
+    command += [f"-Drest.address={host}", f"-Drest.port={port}", "-Dexecution.target=remote"]
+    environment = {
+        **os.environ,
+        "FLINK_CONF_DIR": str(cluster.folder / "config"),
+        "FLINK_LOG_DIR": str(folder),
+    }
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=folder, env=environment
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[ERROR]" not in done.stdout, done.stdout
+    return done.stdout
+
+
+def until_ended(cluster: FlinkCluster) -> None:
+    import time
+
+    import requests
+
+    deadline = time.monotonic() + 120
+    while True:
+        jobs: Sequence[dict[str, str]]
+        jobs = requests.get(f"{cluster.url}/jobs/overview", timeout=10).json()["jobs"]
+        if jobs and all(job["state"] == "FINISHED" for job in jobs):
+            return
+        assert time.monotonic() < deadline, jobs
+        time.sleep(0.5)
