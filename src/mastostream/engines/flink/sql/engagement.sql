@@ -27,7 +27,7 @@ CREATE TABLE posts (
   written_at AS IF(reblog IS NULL, created_at, reblog.created_at),
   -- A clock that is ahead moves no window. In Flink, [start, end) is complete 1 ms before its end.
   WATERMARK FOR written_at AS
-    IF(written_at < arrived_at, written_at, arrived_at)
+    IF(written_at > arrived_at, arrived_at, written_at)
     - INTERVAL /*delay*/ '0 00:00:30.000' DAY TO SECOND(3) - INTERVAL '0.001' SECOND
 ) WITH (
   'connector' = 'kafka',
