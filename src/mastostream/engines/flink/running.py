@@ -25,6 +25,8 @@ LOCAL: Final = "local"
 _GATEWAY: Final = "PYFLINK_GATEWAY_PORT"
 """Set by ``flink run``, whose options say where the job runs, and with which Python."""
 
+_WORKERS: Final = "_python_worker_execution_mode"
+
 _LONGEST: Final = 500
 _TIMEOUT_S: Final = 10.0
 _TIMES_OUT: Final = "java.util.concurrent.TimeoutException"
@@ -72,7 +74,9 @@ def job_settings(settings: FlinkSettings, jar: Path, job: Job) -> dict[str, str]
         found |= dict.fromkeys(("python.executable", "python.client.executable"), sys.executable)
     if settings.parallelism:
         found["parallelism.default"] = str(settings.parallelism)
-    if settings.target != LOCAL:
+    if settings.target == LOCAL:
+        found["rest.bind-address"] = "localhost"  # who reaches it can run any code here
+    else:
         host, port = _address(settings.target)
         found |= {"execution.target": "remote", "rest.address": host, "rest.port": port}
     return found | dict(settings.settings)
@@ -151,6 +155,8 @@ class FlinkEngine:
         from pyflink.datastream import StreamExecutionEnvironment  # noqa: PLC0415 - as above
         from pyflink.table import StreamTableEnvironment  # noqa: PLC0415 - as above
 
+        # Else this process, too, listens for functions to run, on all addresses of the machine.
+        os.environ.setdefault(_WORKERS, "process")
         settings = job_settings(self._settings, self._jar, self.job)
         jars = settings.pop("pipeline.jars").split(";")
         if self._settings.target != LOCAL:
