@@ -94,7 +94,7 @@ def script(name: str, file: str, jar: Path) -> Contender:
     return Contender(
         name=name,
         commands=[(sys.executable, HERE / file, *map(str, arguments))],
-        # As ours and as on a cluster; a mini cluster's own choice is threads of one process.
+        # As ours does, and a cluster; a mini cluster may choose threads of one process.
         environment={"_python_worker_execution_mode": "process"},
     )
 
