@@ -8,7 +8,7 @@ post-tags: how often each hashtag was used so far. What is no post, it prints.
 import argparse
 import sys
 
-from pyflink.common import Types, WatermarkStrategy
+from pyflink.common import Configuration, Types, WatermarkStrategy
 from pyflink.common.serialization import ByteArraySchema, SimpleStringSchema
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.datastream.connectors.base import DeliveryGuarantee
@@ -70,10 +70,11 @@ def main() -> None:
     parser.add_argument("--once", action="store_true", help="end with what is there now")
     options = parser.parse_args()
 
-    env = StreamExecutionEnvironment.get_execution_environment()
+    settings = Configuration()
+    settings.set_string("python.executable", sys.executable)
+    settings.set_string("execution.checkpointing.interval", "10 s")
+    env = StreamExecutionEnvironment.get_execution_environment(settings)
     env.add_jars(download(FLINK_KAFKA_JAR, "jar", lambda *_: None).as_uri())
-    env.set_python_executable(sys.executable)
-    env.enable_checkpointing(10_000)
 
     records = source(options.servers, options.once)
     values = env.from_source(records, WatermarkStrategy.no_watermarks(), "Mastodon_stream")

@@ -91,7 +91,12 @@ def ours(jar: Path, choice: Choice, *options: str) -> Contender:
 
 def script(name: str, file: str, jar: Path) -> Contender:
     arguments = ("{servers}", INPUT, "{group}", ENGAGEMENT, HASHTAGS, jar.as_uri(), PARALLELISM)
-    return Contender(name=name, commands=[(sys.executable, HERE / file, *map(str, arguments))])
+    return Contender(
+        name=name,
+        commands=[(sys.executable, HERE / file, *map(str, arguments))],
+        # As ours does, and a cluster; a mini cluster may choose threads of one process.
+        environment={"_python_worker_execution_mode": "process"},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +205,9 @@ def test_the_delay_from_produce_to_the_output(bench: Bench, jar: Path) -> None:
 
 
 @pytest.mark.skipif("MASTOSTREAM_BENCH_EXPLORE" not in os.environ, reason="to choose defaults by")
-@pytest.mark.parametrize("choice", CHOICES, ids=str)
+@pytest.mark.parametrize(
+    "choice", CHOICES, ids=lambda each: "-".join(map(str, attrs.astuple(each)))
+)
 def test_what_other_settings_give(bench: Bench, jar: Path, choice: Choice) -> None:
     """Nothing is expected: the numbers are to look at."""
     print(f"\n{told(choice)}:")

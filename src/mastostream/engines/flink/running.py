@@ -29,6 +29,8 @@ __all__ = ["FlinkEngine", "Job", "job_settings"]
 _GATEWAY: Final = "PYFLINK_GATEWAY_PORT"
 """Set by ``flink run``, whose options say where the job runs, and with which Python."""
 
+_WORKERS: Final = "_python_worker_execution_mode"
+
 _TIMES_OUT: Final = "java.util.concurrent.TimeoutException"
 
 
@@ -92,7 +94,9 @@ def job_settings(
         found["parallelism.default"] = str(parallelism)
     if job.savepoint:
         found["execution.state-recovery.path"] = job.savepoint
-    if settings.target != LOCAL:
+    if settings.target == LOCAL:
+        found["rest.bind-address"] = "localhost"  # who reaches it can run any code here
+    else:
         host, port = address(settings.target)
         found |= {"execution.target": "remote", "rest.address": host, "rest.port": port}
     found |= settings.settings
@@ -230,6 +234,8 @@ class FlinkEngine:
         """Start Java, and return an environment in which a job can be declared."""
         from pyflink.common import Configuration  # noqa: PLC0415 - an extra, and seconds to import
 
+        # Else this process, too, listens for functions to run, on all addresses of the machine.
+        os.environ.setdefault(_WORKERS, "process")
         settings = job_settings(self._settings, self._jar, self.job, archives)
         jars = settings.pop("pipeline.jars").split(";")
         if self._settings.target != LOCAL:
