@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import attrs
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,14 +61,16 @@ class Kept:
         _change(self.posts, changes.posts)
         _change(self.batches, changes.batches)
 
-    def restored(self) -> WindowHost:
+    def stored(self) -> Stored:
         # Flink gives a map in any order.
-        stored = Stored(
+        return Stored(
             clock=self.clock,
             posts=dict(reversed(self.posts.items())),
             batches=dict(reversed(self.batches.items())),
         )
-        return WindowHost(OWN, SPEC, stored, NOW_MS)
+
+    def restored(self) -> WindowHost:
+        return WindowHost(OWN, SPEC, self.stored(), NOW_MS)
 
 
 def _change(kept: dict[Any, bytes], changes: Mapping[Any, bytes | None]) -> None:
@@ -146,6 +149,19 @@ def test_batches_and_restarts_change_nothing(
     assert (kept.posts, kept.batches) == ({}, {})
 
 
+def test_of_a_batch_only_what_still_waits_comes_again_after_a_restart() -> None:
+    kept, host = Kept(), WindowHost(OWN, SPEC, Stored(), NOW_MS)
+    batch = [
+        record(number, f"k{number}", at, arrived_s=100 + number)
+        for number, at in enumerate((0, 60, 90))
+    ]
+    assert len(host.take(message(batch), START_MS + 101_000, NOW_MS)) == 1
+    kept.keep(host)
+    results = kept.restored().end(NOW_MS)
+    values = [msgspec.json.decode(each.value)["values"] for each in results]
+    assert values == [[["k1", ""]], [["k2", ""]]]
+
+
 def at_once(records: Sequence[Record]) -> list[NewRecord]:
     batch = [(each, decode(each.value)) for each in records]
     arrivals, letters = arrivals_of(OWN, batch, NOW_MS)
@@ -208,6 +224,16 @@ def test_a_job_that_has_just_started_takes_no_silence_for_an_end() -> None:
     assert restored.take(message([record(1, "l", 1, arrived_s=100)]), NOTHING, NOW_MS) == []
     (result,) = restored.end(NOW_MS)
     assert msgspec.json.decode(result.value)["values"] == [["k", ""], ["l", ""]]
+
+
+def test_however_short_the_idle_time_out_a_job_has_ten_seconds_to_start() -> None:
+    kept, host = Kept(), WindowHost(OWN, SPEC, Stored(), START_MS)
+    host.take(message([record(0, "k", 0)]), START_MS, START_MS)
+    kept.keep(host)
+    hasty = attrs.evolve(SPEC, idle_timeout_ms=1)
+    restored = WindowHost(OWN, hasty, kept.stored(), NOW_MS)
+    assert restored.look(START_MS, NOW_MS + 9_999) == []
+    assert len(restored.look(START_MS, NOW_MS + 10_000)) == 1
 
 
 def test_a_producer_whose_clock_goes_ahead_holds_up_nobody() -> None:
