@@ -17,6 +17,7 @@ from mastostream.core.topics import DEAD_LETTERS, STREAM
 from mastostream.core.windows import Arrival, WindowSpec, WindowState, advance, close_all
 from mastostream.engines.flink.arrivals import Arrivals, decode_arrivals, decode_message
 from mastostream.engines.flink.merging import Merge, Waiting
+from mastostream.engines.flink.tables import Topics, source, timed_source
 from mastostream.engines.flink.window_host import Stored, WindowHost
 from mastostream.engines.windowed import arrivals_of, records_of
 from mastostream.ports.log import NewRecord, Record
@@ -260,6 +261,14 @@ def test_what_is_no_post_is_told_once_and_only_where_nobody_else_does() -> None:
 
     assert letters(tells_rejected=True) == [[f"{STREAM}/0/7", f"{STREAM}/0/8"], []]
     assert letters(tells_rejected=False) == [[], []]
+
+
+def test_windows_begin_with_the_oldest_record_whatever_a_group_has_committed() -> None:
+    topics = Topics(servers="s", group="g")
+    told = timed_source("posts", STREAM, topics, 5_000)
+    assert "'scan.startup.mode' = 'earliest-offset'" in told
+    assert "'scan.watermark.idle-timeout' = '5000 ms'" in told
+    assert "'scan.startup.mode' = 'group-offsets'" in source("posts", STREAM, topics)
 
 
 def test_a_message_brings_what_a_window_keeps_and_where_it_stood() -> None:
