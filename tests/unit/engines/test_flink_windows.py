@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import attrs
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from mastostream.core.topics import DEAD_LETTERS, STREAM
 from mastostream.core.windows import Arrival, WindowSpec, WindowState, advance, close_all
 from mastostream.engines.flink.arrivals import Arrivals, decode_arrivals, decode_message
 from mastostream.engines.flink.merging import Merge, Waiting
+from mastostream.engines.flink.tables import Topics, source, timed_source
 from mastostream.engines.flink.window_host import Stored, WindowHost
 from mastostream.engines.windowed import arrivals_of, records_of
 from mastostream.ports.log import NewRecord, Record
@@ -60,14 +62,16 @@ class Kept:
         _change(self.posts, changes.posts)
         _change(self.batches, changes.batches)
 
-    def restored(self) -> WindowHost:
+    def stored(self) -> Stored:
         # Flink gives a map in any order.
-        stored = Stored(
+        return Stored(
             clock=self.clock,
             posts=dict(reversed(self.posts.items())),
             batches=dict(reversed(self.batches.items())),
         )
-        return WindowHost(OWN, SPEC, stored, NOW_MS)
+
+    def restored(self) -> WindowHost:
+        return WindowHost(OWN, SPEC, self.stored(), NOW_MS)
 
 
 def _change(kept: dict[Any, bytes], changes: Mapping[Any, bytes | None]) -> None:
@@ -146,6 +150,19 @@ def test_batches_and_restarts_change_nothing(
     assert (kept.posts, kept.batches) == ({}, {})
 
 
+def test_of_a_batch_only_what_still_waits_comes_again_after_a_restart() -> None:
+    kept, host = Kept(), WindowHost(OWN, SPEC, Stored(), NOW_MS)
+    batch = [
+        record(number, f"k{number}", at, arrived_s=100 + number)
+        for number, at in enumerate((0, 60, 90))
+    ]
+    assert len(host.take(message(batch), START_MS + 101_000, NOW_MS)) == 1
+    kept.keep(host)
+    results = kept.restored().end(NOW_MS)
+    values = [msgspec.json.decode(each.value)["values"] for each in results]
+    assert values == [[["k1", ""]], [["k2", ""]]]
+
+
 def at_once(records: Sequence[Record]) -> list[NewRecord]:
     batch = [(each, decode(each.value)) for each in records]
     arrivals, letters = arrivals_of(OWN, batch, NOW_MS)
@@ -210,6 +227,16 @@ def test_a_job_that_has_just_started_takes_no_silence_for_an_end() -> None:
     assert msgspec.json.decode(result.value)["values"] == [["k", ""], ["l", ""]]
 
 
+def test_however_short_the_idle_time_out_a_job_has_ten_seconds_to_start() -> None:
+    kept, host = Kept(), WindowHost(OWN, SPEC, Stored(), START_MS)
+    host.take(message([record(0, "k", 0)]), START_MS, START_MS)
+    kept.keep(host)
+    hasty = attrs.evolve(SPEC, idle_timeout_ms=1)
+    restored = WindowHost(OWN, hasty, kept.stored(), NOW_MS)
+    assert restored.look(START_MS, NOW_MS + 9_999) == []
+    assert len(restored.look(START_MS, NOW_MS + 10_000)) == 1
+
+
 def test_a_producer_whose_clock_goes_ahead_holds_up_nobody() -> None:
     host = WindowHost(OWN, SPEC, Stored(), START_MS)
     first = [record(0, "k", 0, arrived_s=3600), record(1, "l", 30, arrived_s=100)]
@@ -234,6 +261,14 @@ def test_what_is_no_post_is_told_once_and_only_where_nobody_else_does() -> None:
 
     assert letters(tells_rejected=True) == [[f"{STREAM}/0/7", f"{STREAM}/0/8"], []]
     assert letters(tells_rejected=False) == [[], []]
+
+
+def test_windows_begin_with_the_oldest_record_whatever_a_group_has_committed() -> None:
+    topics = Topics(servers="s", group="g")
+    told = timed_source("posts", STREAM, topics, 5_000)
+    assert "'scan.startup.mode' = 'earliest-offset'" in told
+    assert "'scan.watermark.idle-timeout' = '5000 ms'" in told
+    assert "'scan.startup.mode' = 'group-offsets'" in source("posts", STREAM, topics)
 
 
 def test_a_message_brings_what_a_window_keeps_and_where_it_stood() -> None:
