@@ -3,7 +3,7 @@
 Source: https://nightlies.apache.org/flink/flink-docs-release-2.2/docs/ops/rest_api/
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -12,7 +12,7 @@ import attrs
 import msgspec
 import requests
 
-from mastostream.engines.flink.causes import root_cause
+from mastostream.engines.flink.causes import printable, root_cause
 from mastostream.exceptions import BusyError, ConfigurationError, FatalError, RetriableError
 
 __all__ = ["ENDED", "LOCAL", "Cluster", "ClusterJob", "address", "check_cluster"]
@@ -21,6 +21,7 @@ LOCAL: Final = "local"
 ENDED: Final = frozenset({"FINISHED", "CANCELED", "FAILED"})
 """States that a job does not leave."""
 
+_FAILING: Final = frozenset({"RESTARTING", "FAILING", "FAILED"})
 _TIMEOUT_S: Final = 10.0
 _NO_FOLDER: Final = "execution.checkpointing.savepoint-dir"
 _SHOWN_JOBS: Final = 10
@@ -33,13 +34,14 @@ class ClusterJob:
 
     Attributes:
         id: 32 hexadecimal digits.
-        name: as it was started under; not unique.
+        name: it was started under; not unique. What steers a terminal stands as ``?``.
         state: in Flink's words: ``RUNNING``, ``RESTARTING``, ``CANCELED`` ...
         started_ms: when it was started, milliseconds since 1970.
         running_tasks: that work now.
         tasks: all of them.
         restarts: since it was started; ``None`` where the cluster does not tell.
         checkpoint_ms: when the last checkpoint was complete; ``None`` for never.
+        failure: why it last had to start again, or has failed; empty where it never did.
     """
 
     id: str
@@ -50,6 +52,7 @@ class ClusterJob:
     tasks: int
     restarts: int | None = None
     checkpoint_ms: int | None = None
+    failure: str = ""
 
 
 class _Tasks(msgspec.Struct, frozen=True):
@@ -83,6 +86,18 @@ class _Checkpoints(msgspec.Struct, frozen=True):
 
 class _Metric(msgspec.Struct, frozen=True):
     value: str
+
+
+class _Exception(msgspec.Struct, frozen=True):
+    stacktrace: str = ""
+
+
+class _History(msgspec.Struct, frozen=True):
+    entries: list[_Exception] = []
+
+
+class _Exceptions(msgspec.Struct, frozen=True, rename="camel"):
+    exception_history: _History = _History()
 
 
 class _Overview(msgspec.Struct, frozen=True, rename="kebab"):
@@ -160,7 +175,7 @@ class Cluster:
         found = [
             ClusterJob(
                 id=job.jid,
-                name=job.name,
+                name=printable(job.name),
                 state=job.state,
                 started_ms=job.start_time,
                 running_tasks=job.tasks.running,
@@ -171,18 +186,23 @@ class Cluster:
         return tuple(sorted(found, key=lambda job: (job.state in ENDED, -job.started_ms)))
 
     def detailed(self, job: ClusterJob) -> ClusterJob:
-        """Return a job with its restarts and its last checkpoint, where they are known."""
+        """Return a job with its restarts, its last checkpoint and its failure, as far as known."""
+        failed: Sequence[_Exception] = ()
         try:
             checkpoints = self._get(f"/jobs/{job.id}/checkpoints", _Checkpoints)
             metrics = self._get(f"/jobs/{job.id}/metrics?get=numRestarts", list[_Metric])
+            restarts = metrics[0].value if metrics else ""
+            if job.state in _FAILING or restarts.strip("0"):
+                history = self._get(f"/jobs/{job.id}/exceptions", _Exceptions).exception_history
+                failed = history.entries
         except FatalError:  # it has just ended
             return job
         done = checkpoints.latest.completed
-        restarts = metrics[0].value if metrics else ""
         return attrs.evolve(
             job,
             checkpoint_ms=None if done is None else done.latest_ack_timestamp,
             restarts=int(restarts) if restarts.isdecimal() else None,
+            failure=root_cause(failed[0].stacktrace) if failed else "",
         )
 
     def named(self, name: str) -> ClusterJob:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FlinkEngine", "Job", "job_settings"]
 
+_SKIP_FOR_FLINK: Final = "the --allowNonRestoredState option on the CLI"
+_SKIP: Final = '"execution.state-recovery.ignore-unclaimed-state" to true in [flink.settings]'
 _TIMES_OUT: Final = "java.util.concurrent.TimeoutException"
 
 
