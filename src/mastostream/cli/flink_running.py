@@ -12,7 +12,7 @@ from mastostream.dashboards.text import safe
 from mastostream.engines.flink import LOCAL, FlinkEngine
 from mastostream.wiring import flink_engine, log_name
 
-__all__ = ["check_detached", "refuse", "run_detached", "run_on_flink"]
+__all__ = ["refuse", "refuse_without_cluster", "run_detached", "run_on_flink"]
 
 
 def refuse(flags: Mapping[str, object], why: str) -> None:
@@ -26,15 +26,14 @@ def refuse(flags: Mapping[str, object], why: str) -> None:
             raise click.UsageError(f"{name} {why}")
 
 
-def check_detached(settings: Settings, flags: Mapping[str, object]) -> None:
-    """See that a job can be left alone: it has a cluster, and none of these flags was given.
+def refuse_without_cluster(settings: Settings, flags: Mapping[str, object]) -> None:
+    """Refuse flags that need a cluster, where the job would run within this process.
 
     Raises:
-        click.UsageError: it cannot.
+        click.UsageError: one was given.
     """
-    refuse(flags, "does not go with --detached: nobody stays to see to it")
     if settings.flink.target == LOCAL:
-        raise click.UsageError("--detached needs a cluster: add --target HOST:PORT")
+        refuse(flags, "needs a cluster: add --target HOST:PORT")
 
 
 def run_detached(

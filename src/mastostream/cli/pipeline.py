@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 import click
 
-from mastostream.cli.flink_running import check_detached, refuse, run_detached, run_on_flink
+from mastostream.cli.flink_running import refuse, refuse_without_cluster, run_detached, run_on_flink
 from mastostream.cli.live import Results, Watch, drive
 from mastostream.cli.options import Output, common, named, server_options, tell
 from mastostream.config import Credentials, ServerSettings, Settings, load_credentials
@@ -281,10 +281,12 @@ def analyze(
     picked = analyses(chosen, mode, names or (("full",) if mode == "stream" else ("count",)))
     shows = any(analysis.aggregate or not analysis.topic for analysis in picked)
     if engine_name == "flink":
+        on_cluster = {"--detached": detached, "--python-archive": python_archive}
+        refuse_without_cluster(chosen, on_cluster)
         savepoint = from_savepoint or ""
         if detached:
             attached = {"--once": once, "--seconds": seconds, "--metrics-port": metrics_port}
-            check_detached(chosen, attached)
+            refuse(attached, "does not go with --detached: nobody stays to see to it")
             run_detached(chosen, picked, output, savepoint)
             return
         title = f"analyzing on Flink: {', '.join(analysis.name for analysis in picked)}"

@@ -109,6 +109,13 @@ def test_flags_of_flink_are_refused_by_another_engine(flags: tuple[str, ...]) ->
     assert f"{flags[0]} goes with --engine flink" in found.stderr
 
 
+def test_an_archive_is_for_a_cluster() -> None:
+    flags = ["--python-archive", "x.zip", "--target", "local"]
+    found = CliRunner().invoke(cli, ["analyze", "--engine", "flink", *flags])
+    assert found.exit_code == 2
+    assert "--python-archive needs a cluster" in found.stderr
+
+
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
