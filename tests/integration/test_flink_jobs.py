@@ -19,6 +19,7 @@ import uv
 
 from mastostream import Account, Post, encode
 from mastostream.core.topics import STREAM
+from mastostream.engines.flink import Cluster
 from mastostream.exceptions import RetriableError
 from mastostream.log.kafka import KafkaLogReader, KafkaLogWriter, KafkaPlace, ensure_topics
 from mastostream.ports.log import NewRecord
@@ -131,32 +132,6 @@ class Own:
         assert (done.returncode, done.stdout) == (0, f"{self.name}: canceled\n"), done.stderr
 
 
-class Sending(threading.Thread):
-    """Sends posts, each once, until it is told to stop; it survives the broker's pauses."""
-
-    def __init__(self, place: KafkaPlace) -> None:
-        super().__init__(daemon=True)
-        self._place = place
-        self._stop = threading.Event()
-
-    def run(self) -> None:
-        with closing(KafkaLogWriter(self._place)) as writer:
-            while not self._stop.is_set():
-                records = posts(5)
-                while True:
-                    try:
-                        writer.append(records)
-                        break
-                    except RetriableError:
-                        continue  # the same ones are waited for
-                time.sleep(0.05)
-
-    def stop(self) -> None:
-        self._stop.set()
-        self.join(PATIENCE_S)
-        assert not self.is_alive()
-
-
 def posts(count: int) -> list[NewRecord]:
     found = []
     for _ in range(count):
@@ -175,21 +150,34 @@ def send(place: KafkaPlace, count: int) -> set[str]:
 
 @contextmanager
 def sending(place: KafkaPlace) -> Iterator[None]:
-    thread = Sending(place)
+    """Send posts, each once, also while the broker comes and goes."""
+    enough = threading.Event()
+
+    def run() -> None:
+        with closing(KafkaLogWriter(place)) as writer:
+            while not enough.wait(0.1):
+                records = posts(5)
+                while True:
+                    try:
+                        writer.append(records)
+                        break
+                    except RetriableError:
+                        continue  # the same ones are waited for
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
         yield
     finally:
-        thread.stop()
+        enough.set()
+        thread.join(PATIENCE_S)
+    assert not thread.is_alive()
 
 
 def read(place: KafkaPlace, topic: str) -> list[tuple[str, bytes]]:
-    """What is committed there."""
-    found: list[tuple[str, bytes]] = []
+    """What is committed there now."""
     with closing(KafkaLogReader(place, topic=topic, group=new_topic())) as reader:
-        while records := reader.read(1000, 0.0):
-            found += [(str(record.key), record.value) for record in records]
-    return found
+        return [(str(record.key), record.value) for record in reader.read(1_000_000, 0.0)]
 
 
 def keys(place: KafkaPlace, topic: str) -> Counter[str]:
@@ -229,6 +217,11 @@ def reaches(jobs: Sequence[Own], place: KafkaPlace) -> None:
         until(lambda job=job: wanted <= set(job.written()))  # type: ignore[misc]
 
 
+def restarted(cluster: FlinkCluster, jobs: Sequence[Own]) -> list[int]:
+    with Cluster(cluster.address) as there:
+        return [there.detailed(there.named(job.name)).restarts or 0 for job in jobs]
+
+
 def test_jobs_survive_a_killed_taskmanager_and_a_broker_that_pauses(
     place: KafkaPlace, broker: KafkaServer, cluster: FlinkCluster, tmp_path: Path
 ) -> None:
@@ -242,8 +235,7 @@ def test_jobs_survive_a_killed_taskmanager_and_a_broker_that_pauses(
         reaches(jobs, place)
         victim = cluster.taskmanagers[1]
         assert victim.kill()
-        for job in jobs:
-            until(lambda job=job: (job.job()["restarts"] or 0) >= 1)  # type: ignore[misc]
+        until(lambda: all(restarts >= 1 for restarts in restarted(cluster, jobs)))
         victim.start()
         reaches(jobs, place)
         assert broker.stop()

@@ -149,7 +149,7 @@ def test_the_number_of_taskmanagers_stays(folder: Path) -> None:
         with pytest.raises(BusyError, match="runs with 3 TaskManagers: end it first"):
             FlinkCluster(folder, taskmanagers=1).launch()
     finally:
-        third.kill()
+        server.kill()
     (folder / "taskmanagers").write_text("none")
     assert len(FlinkCluster(folder).servers) == 2
 

@@ -12,6 +12,7 @@ import attrs
 import msgspec
 import requests
 
+from mastostream.engines.flink import answers
 from mastostream.engines.flink.causes import printable, root_cause
 from mastostream.exceptions import BusyError, ConfigurationError, FatalError, RetriableError
 
@@ -55,81 +56,6 @@ class ClusterJob:
     failure: str = ""
 
 
-class _Tasks(msgspec.Struct, frozen=True):
-    total: int
-    running: int
-
-
-class _Job(msgspec.Struct, frozen=True, rename="kebab"):
-    jid: str
-    name: str
-    state: str
-    start_time: int
-    tasks: _Tasks
-
-
-class _Jobs(msgspec.Struct, frozen=True):
-    jobs: list[_Job]
-
-
-class _Completed(msgspec.Struct, frozen=True):
-    latest_ack_timestamp: int
-
-
-class _Latest(msgspec.Struct, frozen=True):
-    completed: _Completed | None = None
-
-
-class _Checkpoints(msgspec.Struct, frozen=True):
-    latest: _Latest
-
-
-class _Metric(msgspec.Struct, frozen=True):
-    value: str
-
-
-class _Exception(msgspec.Struct, frozen=True):
-    stacktrace: str = ""
-
-
-class _History(msgspec.Struct, frozen=True):
-    entries: list[_Exception] = []
-
-
-class _Exceptions(msgspec.Struct, frozen=True, rename="camel"):
-    exception_history: _History = _History()
-
-
-class _Overview(msgspec.Struct, frozen=True, rename="kebab"):
-    flink_version: str
-
-
-class _Triggered(msgspec.Struct, frozen=True, rename="kebab"):
-    request_id: str
-
-
-class _Status(msgspec.Struct, frozen=True):
-    id: str
-
-
-class _Cause(msgspec.Struct, frozen=True, rename="kebab"):
-    stack_trace: str = ""
-
-
-class _Operation(msgspec.Struct, frozen=True, rename="kebab"):
-    location: str | None = None
-    failure_cause: _Cause | None = None
-
-
-class _Savepoint(msgspec.Struct, frozen=True):
-    status: _Status
-    operation: _Operation | None = None
-
-
-class _Errors(msgspec.Struct, frozen=True):
-    errors: list[str]
-
-
 class _RefusedError(Exception):
     """The JobManager's answer is an error; its cause, in one sentence."""
 
@@ -168,7 +94,7 @@ class Cluster:
 
     def version(self) -> str:
         """Return Flink's version there."""
-        return self._get("/overview", _Overview).flink_version
+        return self._get("/overview", answers.Overview).flink_version
 
     def jobs(self) -> tuple[ClusterJob, ...]:
         """Return all jobs that the cluster remembers, those that run first, the newest first."""
@@ -181,19 +107,21 @@ class Cluster:
                 running_tasks=job.tasks.running,
                 tasks=job.tasks.total,
             )
-            for job in self._get("/jobs/overview", _Jobs).jobs
+            for job in self._get("/jobs/overview", answers.Jobs).jobs
         ]
         return tuple(sorted(found, key=lambda job: (job.state in ENDED, -job.started_ms)))
 
     def detailed(self, job: ClusterJob) -> ClusterJob:
         """Return a job with its restarts, its last checkpoint and its failure, as far as known."""
-        failed: Sequence[_Exception] = ()
+        failed: Sequence[answers.Failure] = ()
         try:
-            checkpoints = self._get(f"/jobs/{job.id}/checkpoints", _Checkpoints)
-            metrics = self._get(f"/jobs/{job.id}/metrics?get=numRestarts", list[_Metric])
+            checkpoints = self._get(f"/jobs/{job.id}/checkpoints", answers.Checkpoints)
+            metrics = self._get(f"/jobs/{job.id}/metrics?get=numRestarts", list[answers.Metric])
             restarts = metrics[0].value if metrics else ""
             if job.state in _FAILING or restarts.strip("0"):
-                history = self._get(f"/jobs/{job.id}/exceptions", _Exceptions).exception_history
+                history = self._get(
+                    f"/jobs/{job.id}/exceptions", answers.Exceptions
+                ).exception_history
                 failed = history.entries
         except FatalError:  # it has just ended
             return job
@@ -293,7 +221,9 @@ class Cluster:
             body["targetDirectory" if stop else "target-directory"] = folder
         path = f"/jobs/{job.id}/{'stop' if stop else 'savepoints'}"
         with self._told(f"no savepoint of {job.name}"):
-            return msgspec.json.decode(self._ask("POST", path, body), type=_Triggered).request_id
+            return msgspec.json.decode(
+                self._ask("POST", path, body), type=answers.Triggered
+            ).request_id
 
     def savepoint(self, job: ClusterJob, request: str) -> str | None:
         """Return where the savepoint is; ``None`` while it is being made.
@@ -303,12 +233,12 @@ class Cluster:
         """
         with self._told(f"no savepoint of {job.name}"):
             answer = self._ask("GET", f"/jobs/{job.id}/savepoints/{request}")
-            found = msgspec.json.decode(answer, type=_Savepoint)
+            found = msgspec.json.decode(answer, type=answers.Savepoint)
         if found.status.id != "COMPLETED":
             return None
-        done = found.operation or _Operation()
+        done = found.operation or answers.Operation()
         if done.location is None:
-            cause = root_cause((done.failure_cause or _Cause()).stack_trace)
+            cause = root_cause((done.failure_cause or answers.Cause()).stack_trace)
             raise FatalError(
                 f"the savepoint of {job.name} failed: {cause}; the job goes on, unless "
                 "'mastostream flink status' says otherwise"
@@ -325,7 +255,7 @@ class Cluster:
         if answer.ok:
             return answer.content
         raise _RefusedError(
-            root_cause("\n".join(msgspec.json.decode(answer.content, type=_Errors).errors))
+            root_cause("\n".join(msgspec.json.decode(answer.content, type=answers.Errors).errors))
         )
 
     @contextmanager
