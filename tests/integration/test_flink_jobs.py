@@ -25,7 +25,7 @@ from mastostream.log.kafka import KafkaLogReader, KafkaLogWriter, KafkaPlace, en
 from mastostream.ports.log import NewRecord
 from mastostream.services import FlinkCluster, KafkaServer
 from mastostream.testing.conformance.log import new_topic
-from mastostream.testing.temporary import temporary_server
+from mastostream.testing.servers import server_or_skip
 
 pytestmark = pytest.mark.timeout(600)
 BIN = Path(sys.executable).parent
@@ -45,9 +45,9 @@ Job = Mapping[str, Any]
 
 
 @pytest.fixture(scope="module")
-def broker(kafka_server: KafkaServer) -> Iterator[KafkaServer]:
+def broker() -> Iterator[KafkaServer]:
     """One of our own: it is stopped in between, and the names of topics are fixed."""
-    with temporary_server(KafkaServer) as server:
+    with server_or_skip(KafkaServer) as server:
         yield server
 
 
@@ -59,10 +59,10 @@ def place(broker: KafkaServer) -> KafkaPlace:
 
 
 @pytest.fixture(scope="module")
-def cluster(broker: KafkaServer) -> Iterator[FlinkCluster]:
+def cluster() -> Iterator[FlinkCluster]:
     """Its tasks are spread, so that each of two TaskManagers has some of every job."""
     spread = {"taskmanager.load-balance.mode": "SLOTS"}
-    with temporary_server(FlinkCluster, taskmanagers=2, settings=spread) as server:
+    with server_or_skip(FlinkCluster, taskmanagers=2, settings=spread) as server:
         yield server
 
 
@@ -214,7 +214,7 @@ def reaches(jobs: Sequence[Own], place: KafkaPlace) -> None:
     """Wait until a post that is sent now has come through all of them."""
     wanted = send(place, 20)
     for job in jobs:
-        until(lambda job=job: wanted <= set(job.written()))  # type: ignore[misc]
+        until(lambda job=job: wanted <= set(job.written()))
 
 
 def restarted(cluster: FlinkCluster, jobs: Sequence[Own]) -> list[int]:
@@ -245,7 +245,7 @@ def test_jobs_survive_a_killed_taskmanager_and_a_broker_that_pauses(
     sent = keys(place, STREAM)
     assert set(sent.values()) == {1}
     for job in jobs:
-        until(lambda job=job: set(sent) <= set(job.written()))  # type: ignore[misc]
+        until(lambda job=job: set(sent) <= set(job.written()))
     time.sleep(3)  # what is written twice would be committed now
     assert exactly.written() == sent
     assert set(at_least.written()) == set(sent)

@@ -72,7 +72,9 @@ def test_an_archive_holds_all_that_the_operators_import(tmp_path: Path) -> None:
 def test_ones_own_modules_bring_what_they_import(folder: Path) -> None:
     packed = pack(folder / "it.zip", ["alone_of_mine"])
     assert packed.modules == ("alone_of_mine", "mastostream", "package_of_mine")
+    assert any(each.startswith("rich ") for each in packed.distributions)
     found = names(folder / "it.zip")
+    assert {"rich/__init__.py", "pygments/__init__.py"} <= found
     assert {"alone_of_mine.py", "package_of_mine/words.txt"} <= found
     assert not any("hidden" in name or "pyc" in name for name in found)
 
