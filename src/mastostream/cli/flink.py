@@ -66,6 +66,9 @@ def status(settings: MakeSettings, output: Output, target: str | None) -> None:
         )
     if not output.json:
         output.console.print(table if jobs else f"There are no jobs at {cluster.target}.")
+        for job in jobs:
+            if job.failure:
+                tell(output, f"last failure of {safe(job.name)}: {safe(job.failure)}")
 
 
 @flink.command()

@@ -12,7 +12,7 @@ from mastostream.dashboards.text import safe
 from mastostream.engines.flink import LOCAL, FlinkEngine
 from mastostream.wiring import Mode, flink_engine, log_name
 
-__all__ = ["FlinkRun", "refuse", "run_detached", "run_on_flink"]
+__all__ = ["FlinkRun", "refuse", "refuse_without_cluster", "run_detached", "run_on_flink"]
 
 
 @attrs.frozen(kw_only=True)
@@ -49,11 +49,21 @@ def refuse(flags: Mapping[str, object], why: str) -> None:
             raise click.UsageError(f"{name} {why}")
 
 
+def refuse_without_cluster(settings: Settings, flags: Mapping[str, object]) -> None:
+    """Refuse flags that need a cluster, where the job would run within this process.
+
+    Raises:
+        click.UsageError: one was given.
+    """
+    if settings.flink.target == LOCAL:
+        refuse(flags, "needs a cluster: add --target HOST:PORT")
+
+
 def run_detached(settings: Settings, run: FlinkRun, output: Output) -> None:
     """Start a job on a cluster, and say how it is watched and stopped.
 
     Raises:
-        click.UsageError: it needs somebody who stays, or has no cluster.
+        click.UsageError: it needs somebody who stays.
     """
     attached = {
         "--once": run.once,
@@ -62,8 +72,6 @@ def run_detached(settings: Settings, run: FlinkRun, output: Output) -> None:
         "what is only shown": run.shows,
     }
     refuse(attached, "does not go with --detached: nobody stays to see to it")
-    if settings.flink.target == LOCAL:
-        raise click.UsageError("--detached needs a cluster: add --target HOST:PORT")
     engine = _engine(settings, run, output, None)
     job_id, name, target = engine.detach(), engine.job_name, settings.flink.target
     output.emit("job", name=name, id=job_id, target=target)

@@ -10,7 +10,13 @@ from typing import Any, Final
 import attrs
 import click
 
-from mastostream.cli.flink_running import FlinkRun, refuse, run_detached, run_on_flink
+from mastostream.cli.flink_running import (
+    FlinkRun,
+    refuse,
+    refuse_without_cluster,
+    run_detached,
+    run_on_flink,
+)
 from mastostream.cli.live import Results, Watch, drive
 from mastostream.cli.options import Output, common, named, server_options, tell
 from mastostream.config import Credentials, ServerSettings, Settings, load_credentials
@@ -294,6 +300,8 @@ def analyze(
     names = names or (("full",) if mode == "stream" else ("count",))
     picked = analyses(chosen, mode, names)
     if engine_name == "flink":
+        on_cluster = {"--detached": detached, "--python-archive": python_archive}
+        refuse_without_cluster(chosen, on_cluster)
         job = FlinkRun(
             mode=mode,
             names=names,

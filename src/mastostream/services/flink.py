@@ -84,14 +84,11 @@ class FlinkCluster(Service):
             BusyError: it runs with another number of TaskManagers, or on other ports.
         """
         kept = self._kept_count()
-        if kept != self._count:
-            if FlinkCluster(self.folder).state != "stopped":
-                raise BusyError(
-                    f"{self.name} runs with {kept} TaskManagers: end it first with 'mastostream "
-                    f"services down {self.name}'"
-                )
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._count_path.write_text(str(self._count), encoding="ascii")
+        if kept != self._count and any(each.pid for each in FlinkCluster(self.folder).servers):
+            raise BusyError(
+                f"{self.name} runs with {kept} TaskManagers: end it first with 'mastostream "
+                f"services down {self.name}'"
+            )
         return super().launch(on_progress)
 
     def _kept_count(self) -> int:
@@ -140,6 +137,7 @@ class FlinkCluster(Service):
         for file in ("log4j-console.properties", "logback-console.xml"):
             shutil.copy(home / "conf" / file, config / file)
         if self.jobmanager.pid is None:
+            self._count_path.write_text(str(self._count), encoding="ascii")
             for each in ("jobmanager-rpc", "blob"):
                 self._ports.internal(each)
         self._configure(home, config)

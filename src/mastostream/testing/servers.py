@@ -10,14 +10,14 @@ no Java, no network to get a server, or an extra is missing, such tests are skip
 where ``MASTOSTREAM_REQUIRE_SERVERS`` is set they fail. A test that stops or kills a server has to
 start it again.
 
-Without pytest, or for a server with settings of its own, there is
+For a server with settings of its own there is :func:`server_or_skip`, without pytest
 :func:`mastostream.testing.temporary.temporary_server`.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final, TypeVar
 
 import pytest
 
@@ -37,6 +37,7 @@ __all__ = [
     "flink_cluster",
     "hdfs_server",
     "kafka_server",
+    "server_or_skip",
 ]
 
 REQUIRE: Final = "MASTOSTREAM_REQUIRE_SERVERS"
@@ -47,31 +48,42 @@ _Some = TypeVar("_Some", bound=Service)
 @pytest.fixture(scope="session")
 def kafka_server() -> Iterator[KafkaServer]:
     """A Kafka broker: ``.address``."""
-    yield from _running(KafkaServer)
+    with server_or_skip(KafkaServer) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def elasticsearch_server() -> Iterator[ElasticsearchServer]:
     """An Elasticsearch node without security: ``.url``."""
-    yield from _running(ElasticsearchServer)
+    with server_or_skip(ElasticsearchServer) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def hdfs_server() -> Iterator[HdfsServer]:
     """An HDFS: ``.url``, ``.webhdfs_url``, ``.namenode``, ``.datanode``."""
-    yield from _running(HdfsServer)
+    with server_or_skip(HdfsServer) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def flink_cluster() -> Iterator[FlinkCluster]:
     """A Flink session cluster: ``.address``, ``.jobmanager``, ``.taskmanager``."""
-    yield from _running(FlinkCluster)
+    with server_or_skip(FlinkCluster) as server:
+        yield server
 
 
-def _running(kind: type[_Some]) -> Iterator[_Some]:
+@contextmanager
+def server_or_skip(kind: Callable[..., _Some], **options: Any) -> Iterator[_Some]:
+    """Run a server as the fixtures do: where it cannot run, the test is skipped, or fails.
+
+    Args:
+        kind: of server; see :func:`mastostream.testing.temporary.temporary_server`.
+        options: what it takes besides folder and ports, such as ``settings``.
+    """
     with ExitStack() as stack:
         try:
-            server = stack.enter_context(temporary_server(kind))
+            server = stack.enter_context(temporary_server(kind, **options))
         except (ConfigurationError, RetriableError) as error:
             if os.environ.get(REQUIRE):
                 raise

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from mastostream.config import FlinkSettings
@@ -15,9 +16,16 @@ from mastostream.exceptions import ConfigurationError
 TOPICS = Topics(servers="localhost:9092", group="g")
 
 
-def settings_of(**chosen: Any) -> dict[str, str]:
-    job = Job(name="j", declare=lambda env: env.create_statement_set(), delivery="at-least-once")
-    return job_settings(FlinkSettings(**chosen), Path("/a b.jar"), job)
+def nothing(_: Any) -> Any:
+    """Declare no job."""
+
+
+JOB = Job(name="it", declare=nothing, delivery="at-least-once")
+
+
+def settings_of(job: Job = JOB, **chosen: Any) -> dict[str, str]:
+    archives = {"own": Path("/o.zip")} if job.folder else None
+    return job_settings(FlinkSettings(**chosen), Path("/a b.jar"), job, archives)
 
 
 def test_a_text_cannot_end_its_quotes() -> None:
@@ -62,3 +70,28 @@ def test_a_cluster_is_reached_by_its_address() -> None:
     assert (found["rest.address"], found["rest.port"]) == ("jobs.example.org", "8081")
     assert found["parallelism.default"] == "4"
     assert found["pipeline.jars"] == "file:///a%20b.jar"
+
+
+def test_a_job_begins_with_the_state_that_it_is_given() -> None:
+    option = "execution.state-recovery.path"
+    assert option not in settings_of()
+    assert settings_of(attrs.evolve(JOB, savepoint="file:/s"))[option] == "file:/s"
+
+
+def test_archives_come_before_those_of_the_settings() -> None:
+    job = attrs.evolve(JOB, folder=Path())
+    assert settings_of(job)["python.archives"] == "/o.zip#own"
+    assert settings_of(job)["python.pythonpath"] == "own"
+    mine = {"python.archives": "/m.zip", "python.pythonpath": "/lib"}
+    found = settings_of(job, settings=mine)
+    assert found["python.archives"] == "/o.zip#own,/m.zip"
+    assert found["python.pythonpath"] == "own:/lib"
+
+
+def test_with_an_archive_the_python_is_that_of_the_taskmanager() -> None:
+    assert settings_of()["python.executable"]
+    assert "python.executable" not in settings_of(attrs.evolve(JOB, archive=Path("/a.zip")))
+
+
+def test_a_table_may_have_the_name_of_any_analysis() -> None:
+    assert sink("out-my.own", ["t"], TOPICS).startswith("CREATE TEMPORARY TABLE `out-my.own` (")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mastostream.exceptions import ConfigurationError, MissingExtraError
+from mastostream.exceptions import BusyError, ConfigurationError, MissingExtraError
 from mastostream.services import (
     PORTS,
     SERVICES,
@@ -20,6 +20,7 @@ from mastostream.services import (
     unprivileged,
 )
 from mastostream.services.kafka import new_cluster_id
+from mastostream.services.process import Command, Process
 
 
 def properties(path: Path) -> dict[str, str]:
@@ -132,6 +133,25 @@ def test_flink_listens_on_loopback_and_runs_this_python(folder: Path) -> None:
     assert (found["rest.port"], found["taskmanager.numberOfTaskSlots"]) == (12345, 3)
     assert found["env.java.opts.all"] == "--add-opens=java.base/x=ALL"
     assert found["python.executable"] == found["python.client.executable"] != ""
+
+
+def test_the_number_of_taskmanagers_stays(folder: Path) -> None:
+    """Who looks at the folder later finds all of them, and nobody loses one that runs."""
+    names = ["jobmanager", "taskmanager", "taskmanager-2", "taskmanager-3"]
+    server = FlinkCluster(folder, taskmanagers=3)
+    assert [each.name for each in server.servers] == names
+    assert len(FlinkCluster(folder).servers) == 2
+    (folder / "taskmanagers").write_text("3")
+    assert [each.name for each in FlinkCluster(folder).servers] == names
+    third = Process("taskmanager-3", folder)
+    third.start(Command(arguments=("sleep", "60")))
+    try:
+        with pytest.raises(BusyError, match="runs with 3 TaskManagers: end it first"):
+            FlinkCluster(folder, taskmanagers=1).launch()
+    finally:
+        server.kill()
+    (folder / "taskmanagers").write_text("none")
+    assert len(FlinkCluster(folder).servers) == 2
 
 
 def test_without_the_wheel_flink_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,17 +40,20 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _MOMENT: Final = (1980, 1, 1, 0, 0, 0)
 _LOOK: Final = """\
 import importlib, json, sys
+before = set(sys.modules)
 for name in sys.argv[1:]:
     try:
         importlib.import_module(name)
     except Exception as error:
         sys.exit(f"{name}: {type(error).__name__}: {error}")
 found = {}
-for name in {each.partition(".")[0] for each in sys.modules} - set(sys.stdlib_module_names):
+for name in {each.partition(".")[0] for each in set(sys.modules) - before}:
     module = sys.modules.get(name)
-    if module is not None and name != "__main__":
-        paths = list(getattr(module, "__path__", ()))
-        found[name] = paths or [path for path in [getattr(module, "__file__", None)] if path]
+    file = getattr(module, "__file__", None)
+    if name not in sys.stdlib_module_names and (paths := list(getattr(module, "__path__", ()))):
+        found[name] = paths
+    elif name not in sys.stdlib_module_names and file:
+        found[name] = [file]
 print(json.dumps(found))
 """
 """What is imported by these names, and where it is, in a process that has nothing else."""
@@ -96,8 +99,8 @@ def pack(file: Path, modules: Sequence[str]) -> Packed:
     imported = _imported([*_NEEDED, *modules])
     tops = metadata.packages_distributions()
     wanted = _closure(name for top in _NEEDED if top != _PACKAGE for name in tops.get(top, ()))
-    brought = _closure([_BROUGHT, _PACKAGE])
-    theirs = {name for top in imported for name in tops.get(top, ())}
+    brought = _closure([_BROUGHT])
+    theirs = {name for top in imported if top != _PACKAGE for name in tops.get(top, ())}
     wanted |= _closure(theirs - brought) - brought
     entries: dict[str, Path] = {}
     found: dict[str, Sequence[str]] = {}
@@ -105,8 +108,9 @@ def pack(file: Path, modules: Sequence[str]) -> Packed:
         entries |= dict(_installed(metadata.distribution(name)))
     held = {entry.partition("/")[0] for entry in entries}
     for top, paths in imported.items():
-        owned = _is_installed(paths) and top != _PACKAGE
-        if top not in held and f"{top}.py" not in held and not owned:
+        owners = set(tops.get(top, ()))
+        left_out = owners and not owners & wanted and top != _PACKAGE
+        if {top, f"{top}.py"}.isdisjoint(held) and not left_out:
             found[top] = paths
             entries |= dict(_tree(top, map(Path, paths)))
     versions = tuple(f"{name} {metadata.version(name)}" for name in sorted(wanted))
@@ -207,12 +211,6 @@ def _installed(distribution: metadata.Distribution) -> Iterator[tuple[str, Path]
             place = Path(str(distribution.locate_file(entry)))
             if place.is_file():
                 yield entry.as_posix(), place
-
-
-def _is_installed(paths: Iterable[str]) -> bool:
-    """Whether a module is one of this Python's packages."""
-    places = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
-    return any(not places.isdisjoint(Path(path).resolve().parents) for path in paths)
 
 
 def _tree(name: str, places: Iterable[Path]) -> Iterator[tuple[str, Path]]:

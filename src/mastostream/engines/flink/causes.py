@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-__all__ = ["root_cause"]
+__all__ = ["printable", "root_cause"]
 
 _LONGEST: Final = 500
 _PACKAGE: Final = re.compile(r"^(?:[a-z_][\w$]*\.)+(?=[A-Z])")
@@ -18,4 +18,9 @@ def root_cause(stack: str) -> str:
     causes = stack.rpartition(f"\n{_CAUSED}")[2]
     lines = [line.strip() for line in causes.splitlines() if line.strip() and line[0] not in " \t"]
     found = (lines or ["it does not say why"])[-1 if _TRACEBACK in causes else 0]
-    return _PACKAGE.sub("", found.rpartition(_TASK)[2]).rstrip(". ")[:_LONGEST]
+    return printable(_PACKAGE.sub("", found.rpartition(_TASK)[2]).rstrip(". ")[:_LONGEST])
+
+
+def printable(text: str) -> str:
+    """Return a text of another's with ``?`` for what is no letter, sign or space."""
+    return "".join(each if each.isprintable() else "?" for each in text)

@@ -3,7 +3,7 @@
 Source: https://nightlies.apache.org/flink/flink-docs-release-2.2/docs/ops/rest_api/
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -12,7 +12,8 @@ import attrs
 import msgspec
 import requests
 
-from mastostream.engines.flink.causes import root_cause
+from mastostream.engines.flink import answers
+from mastostream.engines.flink.causes import printable, root_cause
 from mastostream.exceptions import BusyError, ConfigurationError, FatalError, RetriableError
 
 __all__ = ["ENDED", "LOCAL", "Cluster", "ClusterJob", "address", "check_cluster"]
@@ -21,6 +22,7 @@ LOCAL: Final = "local"
 ENDED: Final = frozenset({"FINISHED", "CANCELED", "FAILED"})
 """States that a job does not leave."""
 
+_FAILING: Final = frozenset({"RESTARTING", "FAILING", "FAILED"})
 _TIMEOUT_S: Final = 10.0
 _NO_FOLDER: Final = "execution.checkpointing.savepoint-dir"
 _SHOWN_JOBS: Final = 10
@@ -33,13 +35,14 @@ class ClusterJob:
 
     Attributes:
         id: 32 hexadecimal digits.
-        name: as it was started under; not unique.
+        name: it was started under; not unique. What steers a terminal stands as ``?``.
         state: in Flink's words: ``RUNNING``, ``RESTARTING``, ``CANCELED`` ...
         started_ms: when it was started, milliseconds since 1970.
         running_tasks: that work now.
         tasks: all of them.
         restarts: since it was started; ``None`` where the cluster does not tell.
         checkpoint_ms: when the last checkpoint was complete; ``None`` for never.
+        failure: why it last had to start again, or has failed; empty where it never did.
     """
 
     id: str
@@ -50,69 +53,7 @@ class ClusterJob:
     tasks: int
     restarts: int | None = None
     checkpoint_ms: int | None = None
-
-
-class _Tasks(msgspec.Struct, frozen=True):
-    total: int
-    running: int
-
-
-class _Job(msgspec.Struct, frozen=True, rename="kebab"):
-    jid: str
-    name: str
-    state: str
-    start_time: int
-    tasks: _Tasks
-
-
-class _Jobs(msgspec.Struct, frozen=True):
-    jobs: list[_Job]
-
-
-class _Completed(msgspec.Struct, frozen=True):
-    latest_ack_timestamp: int
-
-
-class _Latest(msgspec.Struct, frozen=True):
-    completed: _Completed | None = None
-
-
-class _Checkpoints(msgspec.Struct, frozen=True):
-    latest: _Latest
-
-
-class _Metric(msgspec.Struct, frozen=True):
-    value: str
-
-
-class _Overview(msgspec.Struct, frozen=True, rename="kebab"):
-    flink_version: str
-
-
-class _Triggered(msgspec.Struct, frozen=True, rename="kebab"):
-    request_id: str
-
-
-class _Status(msgspec.Struct, frozen=True):
-    id: str
-
-
-class _Cause(msgspec.Struct, frozen=True, rename="kebab"):
-    stack_trace: str = ""
-
-
-class _Operation(msgspec.Struct, frozen=True, rename="kebab"):
-    location: str | None = None
-    failure_cause: _Cause | None = None
-
-
-class _Savepoint(msgspec.Struct, frozen=True):
-    status: _Status
-    operation: _Operation | None = None
-
-
-class _Errors(msgspec.Struct, frozen=True):
-    errors: list[str]
+    failure: str = ""
 
 
 class _RefusedError(Exception):
@@ -153,36 +94,43 @@ class Cluster:
 
     def version(self) -> str:
         """Return Flink's version there."""
-        return self._get("/overview", _Overview).flink_version
+        return self._get("/overview", answers.Overview).flink_version
 
     def jobs(self) -> tuple[ClusterJob, ...]:
         """Return all jobs that the cluster remembers, those that run first, the newest first."""
         found = [
             ClusterJob(
                 id=job.jid,
-                name=job.name,
+                name=printable(job.name),
                 state=job.state,
                 started_ms=job.start_time,
                 running_tasks=job.tasks.running,
                 tasks=job.tasks.total,
             )
-            for job in self._get("/jobs/overview", _Jobs).jobs
+            for job in self._get("/jobs/overview", answers.Jobs).jobs
         ]
         return tuple(sorted(found, key=lambda job: (job.state in ENDED, -job.started_ms)))
 
     def detailed(self, job: ClusterJob) -> ClusterJob:
-        """Return a job with its restarts and its last checkpoint, where they are known."""
+        """Return a job with its restarts, its last checkpoint and its failure, as far as known."""
+        failed: Sequence[answers.Failure] = ()
         try:
-            checkpoints = self._get(f"/jobs/{job.id}/checkpoints", _Checkpoints)
-            metrics = self._get(f"/jobs/{job.id}/metrics?get=numRestarts", list[_Metric])
+            checkpoints = self._get(f"/jobs/{job.id}/checkpoints", answers.Checkpoints)
+            metrics = self._get(f"/jobs/{job.id}/metrics?get=numRestarts", list[answers.Metric])
+            restarts = metrics[0].value if metrics else ""
+            if job.state in _FAILING or restarts.strip("0"):
+                history = self._get(
+                    f"/jobs/{job.id}/exceptions", answers.Exceptions
+                ).exception_history
+                failed = history.entries
         except FatalError:  # it has just ended
             return job
         done = checkpoints.latest.completed
-        restarts = metrics[0].value if metrics else ""
         return attrs.evolve(
             job,
             checkpoint_ms=None if done is None else done.latest_ack_timestamp,
             restarts=int(restarts) if restarts.isdecimal() else None,
+            failure=root_cause(failed[0].stacktrace) if failed else "",
         )
 
     def named(self, name: str) -> ClusterJob:
@@ -273,7 +221,9 @@ class Cluster:
             body["targetDirectory" if stop else "target-directory"] = folder
         path = f"/jobs/{job.id}/{'stop' if stop else 'savepoints'}"
         with self._told(f"no savepoint of {job.name}"):
-            return msgspec.json.decode(self._ask("POST", path, body), type=_Triggered).request_id
+            return msgspec.json.decode(
+                self._ask("POST", path, body), type=answers.Triggered
+            ).request_id
 
     def savepoint(self, job: ClusterJob, request: str) -> str | None:
         """Return where the savepoint is; ``None`` while it is being made.
@@ -283,12 +233,12 @@ class Cluster:
         """
         with self._told(f"no savepoint of {job.name}"):
             answer = self._ask("GET", f"/jobs/{job.id}/savepoints/{request}")
-            found = msgspec.json.decode(answer, type=_Savepoint)
+            found = msgspec.json.decode(answer, type=answers.Savepoint)
         if found.status.id != "COMPLETED":
             return None
-        done = found.operation or _Operation()
+        done = found.operation or answers.Operation()
         if done.location is None:
-            cause = root_cause((done.failure_cause or _Cause()).stack_trace)
+            cause = root_cause((done.failure_cause or answers.Cause()).stack_trace)
             raise FatalError(
                 f"the savepoint of {job.name} failed: {cause}; the job goes on, unless "
                 "'mastostream flink status' says otherwise"
@@ -305,7 +255,7 @@ class Cluster:
         if answer.ok:
             return answer.content
         raise _RefusedError(
-            root_cause("\n".join(msgspec.json.decode(answer.content, type=_Errors).errors))
+            root_cause("\n".join(msgspec.json.decode(answer.content, type=answers.Errors).errors))
         )
 
     @contextmanager

@@ -31,6 +31,8 @@ _GATEWAY: Final = "PYFLINK_GATEWAY_PORT"
 
 _WORKERS: Final = "_python_worker_execution_mode"
 
+_SKIP_FOR_FLINK: Final = "the --allowNonRestoredState option on the CLI"
+_SKIP: Final = '"execution.state-recovery.ignore-unclaimed-state" to true in [flink.settings]'
 _TIMES_OUT: Final = "java.util.concurrent.TimeoutException"
 
 

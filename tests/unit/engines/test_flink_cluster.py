@@ -1,0 +1,163 @@
+"""What is asked of a JobManager, and what becomes of its answers."""
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from mastostream.engines.flink import Cluster
+from mastostream.exceptions import BusyError, ConfigurationError, FatalError, RetriableError
+
+NO_FOLDER = (
+    "org.apache.flink.runtime.rest.handler.RestHandlerException: Config key "
+    "[execution.checkpointing.savepoint-dir] is not set. Property [target-directory] must be "
+    "provided.\n\tat org.apache.flink\n"
+)
+
+
+@pytest.fixture
+def cluster(jobmanager: Any) -> Iterator[Cluster]:
+    with Cluster(jobmanager.target) as cluster:
+        yield cluster
+
+
+def test_jobs_that_run_come_first(jobmanager: Any, cluster: Cluster) -> None:
+    jobmanager.holds(("a", "old", "FINISHED"), ("b", "new", "RUNNING"))
+    jobs = [cluster.detailed(job) for job in cluster.jobs()]
+    assert [(job.name, job.state, job.id) for job in jobs] == [
+        ("new", "RUNNING", "b" * 32),
+        ("old", "FINISHED", "a" * 32),
+    ]
+    assert (jobs[0].restarts, jobs[0].checkpoint_ms) == (3, 1_700_000_060_000)
+    assert jobs[0].failure == "Lost: it is gone"
+
+
+def test_a_job_is_found_by_its_name_or_its_id(jobmanager: Any, cluster: Cluster) -> None:
+    jobmanager.holds(("a", "one", "RUNNING"), ("b", "two", "RUNNING"), ("c", "one", "CANCELED"))
+    assert cluster.named("one").id == "a" * 32
+    assert cluster.named("b" * 32).name == "two"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("three", "no job is named three at .*: choose one of those that run, one, two"),
+        ("two", "2 jobs named two run at .*: say which by its id, one of b{32}, c{32}"),
+        ("gone", r"the job gone has ended at .* \(FAILED\): choose"),
+    ],
+)
+def test_a_job_that_cannot_be_told_apart_is_explained(
+    jobmanager: Any, cluster: Cluster, name: str, told: str
+) -> None:
+    jobmanager.holds(
+        ("a", "one", "RUNNING"),
+        ("b", "two", "RUNNING"),
+        ("c", "two", "RESTARTING"),
+        ("d", "gone", "FAILED"),
+    )
+    with pytest.raises(ConfigurationError, match=told):
+        cluster.named(name)
+
+
+def test_where_nothing_runs_that_is_said(jobmanager: Any, cluster: Cluster) -> None:
+    jobmanager.holds()
+    with pytest.raises(ConfigurationError, match="no other runs there: is it the right --target"):
+        cluster.named("one")
+
+
+def test_a_name_cannot_steer_a_terminal(jobmanager: Any, cluster: Cluster) -> None:
+    jobmanager.holds(("a", "\x1b[2Jevil\n", "RUNNING"))
+    assert cluster.jobs()[0].name == "?[2Jevil?"
+
+
+def test_a_name_is_taken_only_while_its_job_runs(jobmanager: Any, cluster: Cluster) -> None:
+    jobmanager.holds(("a", "one", "RESTARTING"), ("b", "two", "FINISHED"))
+    cluster.check_free("two")
+    with pytest.raises(BusyError, match=r"a job named one runs .* flink savepoint one --stop"):
+        cluster.check_free("one")
+
+
+@pytest.mark.parametrize(
+    ("stop", "path", "body"),
+    [
+        (False, "savepoints", {"formatType": "CANONICAL", "target-directory": "hdfs:///s"}),
+        (True, "stop", {"formatType": "CANONICAL", "targetDirectory": "hdfs:///s", "drain": True}),
+    ],
+)
+def test_a_savepoint_is_asked_for_and_waited_for(
+    jobmanager: Any, cluster: Cluster, stop: bool, path: str, body: object
+) -> None:
+    jobmanager.holds(("a", "one", "RUNNING"))
+    job = cluster.named("one")
+    where = f"/jobs/{job.id}"
+    jobmanager.answers[f"POST {where}/{path}"] = (202, {"request-id": "r"})
+    request = cluster.begin_savepoint(job, "hdfs:///s", stop=stop, drain=stop)
+    assert jobmanager.asked[-1] == (f"POST {where}/{path}", body)
+    told: dict[str, object] = {"status": {"id": "IN_PROGRESS"}}
+    jobmanager.answers[f"GET {where}/savepoints/r"] = (200, told)
+    assert cluster.savepoint(job, request) is None
+    told |= {"status": {"id": "COMPLETED"}, "operation": {"location": "hdfs:///s/1"}}
+    assert cluster.savepoint(job, request) == "hdfs:///s/1"
+    cause = {
+        "failure-cause": {"stack-trace": "a.B: x\nCaused by: c.D: Failure reason: no space.\n"}
+    }
+    told |= {"operation": cause}
+    with pytest.raises(FatalError, match="the savepoint of one failed: no space; the job goes on"):
+        cluster.savepoint(job, request)
+
+
+def test_a_savepoint_without_a_folder_says_where_to_set_one(
+    jobmanager: Any, cluster: Cluster
+) -> None:
+    jobmanager.holds(("a", "one", "RUNNING"))
+    job = cluster.named("one")
+    jobmanager.refuses(f"POST /jobs/{job.id}/savepoints", 400, NO_FOLDER)
+    with pytest.raises(ConfigurationError, match="say one with --folder"):
+        cluster.begin_savepoint(job, "", stop=False, drain=False)
+
+
+def test_a_savepoint_of_a_job_that_is_starting_is_for_later(
+    jobmanager: Any, cluster: Cluster
+) -> None:
+    jobmanager.holds(("a", "one", "RUNNING"))
+    _, told = jobmanager.answers["GET /jobs/overview"]
+    told["jobs"][0]["tasks"]["running"] = 1
+    with pytest.raises(RetriableError, match=r"just starting .1 of 2 tasks run"):
+        cluster.begin_savepoint(cluster.named("one"), "", stop=False, drain=False)
+
+
+def test_a_cancelled_job_is_asked_about_until_it_has_ended(
+    jobmanager: Any, cluster: Cluster
+) -> None:
+    jobmanager.holds(("a", "one", "RUNNING"))
+    job = cluster.named("one")
+    jobmanager.answers[f"PATCH /jobs/{job.id}?mode=cancel"] = (202, {})
+    cluster.cancel(job)
+    jobmanager.holds(("a", "one", "CANCELED"))
+    assert cluster.state(job.id) == "CANCELED"
+    jobmanager.holds()
+    with pytest.raises(FatalError, match="does not know the job"):
+        cluster.state(job.id)
+
+
+@pytest.mark.parametrize("answer", [(200, b"<html>"), (200, {"a": 1}), (404, b"not here")])
+def test_what_is_no_jobmanager_is_told(
+    jobmanager: Any, cluster: Cluster, answer: tuple[int, object]
+) -> None:
+    jobmanager.answers["GET /jobs/overview"] = answer
+    with pytest.raises(ConfigurationError, match="is no JobManager of Flink"):
+        cluster.jobs()
+
+
+def test_nobody_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with Cluster(f"127.0.0.1:{port}") as cluster, pytest.raises(RetriableError, match="can be rea"):
+        cluster.jobs()
+
+
+@pytest.mark.parametrize("target", ["local", "cluster", "cluster:x", ":8081"])
+def test_a_target_that_is_none_is_told(target: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"flink\.target"):
+        Cluster(target)
