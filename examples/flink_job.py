@@ -7,35 +7,55 @@ posts that ``producer.py`` collects, and settings from mastostream.toml, where t
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from mastostream import MastostreamError
+from mastostream import Analysis, MastostreamError
 from mastostream.config import load_settings
-from mastostream.wiring import analyses, flink_engine
+from mastostream.wiring import flink_engine
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mode", choices=["stream"], default="stream", help="post by post")
+    parser.add_argument("--mode", choices=["stream", "sql"], default="stream")
     parser.add_argument(
         "--analysis",
         action="append",
-        help="engagement, hashtags, language, full (the default), or module:NAME; may be repeated",
+        help="stream: engagement, hashtags, language, full (its default); sql: count (its "
+        "default), dashboard, and with --print engagement, language, users; or module:NAME; "
+        "may be repeated",
     )
     parser.add_argument("--servers", help="host:port of Kafka; localhost:9092 by default")
     parser.add_argument("--once", action="store_true", help="end with what is there now")
+    parser.add_argument("--print", action="store_true", help="of sql: show, and write nothing")
     options = parser.parse_args()
 
     sys.path.insert(0, str(Path.cwd()))
     settings = load_settings(flags={"log": "kafka", "kafka.servers": options.servers})
-    chosen = analyses(settings, options.mode, options.analysis or ["full"])
-    engine = flink_engine(settings, chosen, lambda *_: None, once=options.once)
+    names = options.analysis or ["count" if options.mode == "sql" else "full"]
+    engine = flink_engine(
+        settings,
+        options.mode,
+        names,
+        on_progress=lambda *_: None,
+        once=options.once,
+        on_results=show if options.print else None,
+    )
+    if options.print:
+        while not engine.ended:
+            engine.step(1.0)
+        return
 
     env = engine.environment()
     statements = engine.job.declare(env)
     # Tables of your own are declared with `env.execute_sql`, and what is to be written to them is
     # added with `statements.add_insert_sql`: all is one job.
     statements.execute().wait()
+
+
+def show(_: Analysis, records: Sequence[object]) -> None:
+    for record in records:
+        print(record)
 
 
 if __name__ == "__main__":

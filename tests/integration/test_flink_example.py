@@ -1,6 +1,7 @@
 """The script that submits the built-in job: alone and by ``flink run``, beside the local engine."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mastostream import Deletion, Stamp, encode
-from mastostream.core.topics import DEAD_LETTERS, ENGAGEMENT, HASHTAGS, STREAM
+from mastostream.core.topics import COUNTS, DEAD_LETTERS, ENGAGEMENT, HASHTAGS, LATE, STREAM
 from mastostream.log.kafka import KafkaLogReader, KafkaLogWriter, KafkaPlace, ensure_topics
 from mastostream.ports.log import NewRecord, Record
 from mastostream.services import FlinkCluster, KafkaServer
@@ -24,6 +25,7 @@ from mastostream.testing.temporary import temporary_server
 pytestmark = pytest.mark.timeout(300)
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flink_job.py"
 OUTPUTS = (ENGAGEMENT, HASHTAGS, DEAD_LETTERS, "twice")
+POSTS = 500
 ANALYSES = ("--analysis", "full", "--analysis", "own:TWICE")
 OWN = """
 from mastostream import Analysis
@@ -46,7 +48,7 @@ def place(kafka_server: KafkaServer) -> Iterator[KafkaPlace]:
         found = KafkaPlace(servers=server.address, partitions=3)
         stamp = Stamp(key="d", event="delete", observed_at=datetime(2026, 1, 1, tzinfo=UTC))
         gone = encode(Deletion(id="d", mastostream=stamp))
-        values = [*generate_statuses(500), gone, b"", b"not json", b"\xff"]
+        values = [*generate_statuses(POSTS), gone, b"", b"not json", b"\xff"]
         ensure_topics(found, [STREAM])
         with closing(KafkaLogWriter(found)) as writer:
             writer.append([NewRecord(STREAM, str(n), value) for n, value in enumerate(values)])
@@ -111,15 +113,56 @@ def test_by_python_it_writes_what_the_local_engine_writes(
 def test_by_flink_run_it_does_so_on_a_cluster(
     place: KafkaPlace, by_local: Outputs, flink_cluster: FlinkCluster, tmp_path: Path
 ) -> None:
+    job = ("--servers", place.servers, "--once", *ANALYSES)
+    command = by_flink_run(flink_cluster, *job)
+    assert added(place, tmp_path, command, environment_of_flink(tmp_path)) == by_local
+
+
+def by_flink_run(cluster: FlinkCluster, *job: str) -> Sequence[str | Path]:
+    python = ("-pyexec", sys.executable, "-pyclientexec", sys.executable, "-pyfs", "own.py")
+    flink = ("bash", flink_home() / "bin" / "flink", "run", "-m", cluster.address)
+    return (*flink, *python, "-py", EXAMPLE, *job)
+
+
+def environment_of_flink(folder: Path) -> Mapping[str, str]:
+    return {"FLINK_HOME": str(flink_home()), "FLINK_LOG_DIR": str(folder)}
+
+
+def flink_home() -> Path:
     spec = importlib.util.find_spec("pyflink")
     assert spec is not None
     assert spec.submodule_search_locations
-    home = Path(spec.submodule_search_locations[0])
-    python = ("-pyexec", sys.executable, "-pyclientexec", sys.executable, "-pyfs", "own.py")
-    job = ("-py", EXAMPLE, "--servers", place.servers, "--once", *ANALYSES)
-    command = ("bash", home / "bin" / "flink", "run", "-m", flink_cluster.address, *python, *job)
-    environment = {"FLINK_HOME": str(home), "FLINK_LOG_DIR": str(tmp_path)}
-    assert added(place, tmp_path, command, environment) == by_local
+    return Path(spec.submodule_search_locations[0])
+
+
+def test_in_sql_it_counts_each_post_once(
+    place: KafkaPlace, flink_cluster: FlinkCluster, tmp_path: Path
+) -> None:
+    """On a cluster: each is in a window, or was late."""
+    job = ("--servers", place.servers, "--once", "--mode", "sql")
+    command = by_flink_run(flink_cluster, *job)
+    added(place, tmp_path, command, environment_of_flink(tmp_path))
+    assert counted(place) == POSTS
+
+
+def test_it_may_show_instead(place: KafkaPlace, tmp_path: Path) -> None:
+    job = ("--servers", place.servers, "--once", "--mode", "sql", "--print")
+    command = [sys.executable, EXAMPLE, *job, "--analysis", "language"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout.splitlines()
+    assert shown
+    assert all(line.startswith("WindowLanguages(") for line in shown)
+
+
+def counted(place: KafkaPlace) -> int:
+    """How many posts are in windows, or are late."""
+    found = 0
+    for topic in (COUNTS, LATE):
+        with closing(KafkaLogReader(place, topic=topic, group=new_topic())) as reader:
+            for record in read_all(reader):
+                found += json.loads(record.value).get("posts", 1)
+    return found
 
 
 def test_without_kafka_it_says_what_to_do(tmp_path: Path) -> None:

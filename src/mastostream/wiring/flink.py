@@ -80,8 +80,8 @@ def flink_engine(  # noqa: PLR0913 - each is a choice of the user's, by name
         for analysis in (*chosen, *analyses(settings, mode, in_sql)):
             if analysis.topic is None:
                 raise ConfigurationError(
-                    f"{analysis.name} has no topic: Flink has nowhere to write it; a job shows its "
-                    "results where it is the only one, and of --mode sql"
+                    f"{analysis.name} has no topic: Flink has nowhere to write it; --print shows "
+                    "one analysis of --mode sql"
                 )
     _check_installed()
     archive = None
