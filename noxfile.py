@@ -14,6 +14,8 @@ for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):  # the latter makes each 
 UV = uv.find_uv_bin()
 CLIENTS = ("kafka", "elasticsearch", "hdfs", "services")
 """The extras that the adapters of the real servers need; Python alone is enough to install them."""
+ALONE = ("tests/integration/test_trial.py",)
+"""What simulates hours in seconds, and so needs the machine for itself. All else mostly waits."""
 
 
 def sync(session: nox.Session, *groups: str, extras: tuple[str, ...] = ()) -> None:
@@ -65,7 +67,13 @@ def integration(session: nox.Session) -> None:
     """The whole pipeline, against servers that were not written here, and killed at random."""
     sync(session, "integration", extras=(*CLIENTS, "flink"))  # flink: below Python 3.13
     options = ("--timeout=900", "--durations=30")
-    session.run("pytest", "tests/integration", *options, *session.posargs)
+    if session.posargs:
+        session.run("pytest", "tests/integration", *options, *session.posargs)
+        return
+    ignored = [f"--ignore={path}" for path in ALONE]
+    together = ("--numprocesses=2", "--dist=loadfile")
+    session.run("pytest", "tests/integration", *ignored, *together, *options)
+    session.run("pytest", *ALONE, *options)
 
 
 @nox.session

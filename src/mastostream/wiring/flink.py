@@ -89,7 +89,7 @@ def flink_engine(  # noqa: PLR0913 - each is a choice of the user's, by name
         archive = Path(settings.flink.python_archive)
         check_archive(archive)
     told = "+".join([*(f"sql-{name}" for name in in_sql), *sorted(each.name for each in chosen)])
-    name = f"{settings.kafka.group}-flink-{told}"
+    name = f"{settings.kafka.group}-flink-{told}" + ("" if on_results is None else "-shown")
     if settings.flink.target != LOCAL:
         check_cluster(settings.flink.target)
         with Cluster(settings.flink.target) as cluster:
