@@ -5,11 +5,14 @@ steady state, so that the start of Java counts for nobody. All have the same par
 """
 
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from importlib.util import find_spec
+from itertools import chain, islice
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,6 +21,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # not declared
 
+from mastostream.core.topics import COUNTS, LATE
 from mastostream.services import KafkaServer, download
 from mastostream.services.versions import FLINK_KAFKA_JAR
 
@@ -51,6 +55,14 @@ FIRST, WARM_UP_S = 400, 30
 ENOUGH_S = 1_200
 LOOK_EVERY_S = 0.05
 
+FULL = ("--analysis", "full")
+COUNT = ("--mode", "sql", "--analysis", "count")
+OUTPUTS = (ENGAGEMENT, HASHTAGS, COUNTS, LATE)
+CREATED = re.compile(rb'"created_at":"[^"]*"')
+START_MS = 1_790_000_000_000
+POSTS_A_WINDOW = 500
+MOST_OF_PLAIN = 1.3
+
 HERE = Path(__file__).parent / "contenders"
 BIN = Path(sys.executable).parent
 
@@ -77,7 +89,7 @@ def ours(jar: Path, choice: Choice, *options: str) -> Contender:
     command = (BIN / "mastostream", "analyze", "--log", "kafka", "--engine", "flink")
     return Contender(
         name="mastostream",
-        commands=[(*command, "--analysis", "full", "--data", "data", *options)],
+        commands=[(*command, "--data", "data", *options)],
         environment={
             "MASTOSTREAM_KAFKA_SERVERS": "{servers}",
             "MASTOSTREAM_KAFKA_GROUP": "{group}",
@@ -89,8 +101,8 @@ def ours(jar: Path, choice: Choice, *options: str) -> Contender:
     )
 
 
-def script(name: str, file: str, jar: Path) -> Contender:
-    arguments = ("{servers}", INPUT, "{group}", ENGAGEMENT, HASHTAGS, jar.as_uri(), PARALLELISM)
+def script(name: str, file: str, jar: Path, outputs: Sequence[str], parallelism: int) -> Contender:
+    arguments = ("{servers}", INPUT, "{group}", *outputs, jar.as_uri(), parallelism)
     return Contender(
         name=name,
         commands=[(sys.executable, HERE / file, *map(str, arguments))],
@@ -111,17 +123,31 @@ def bench(kafka_server: KafkaServer, tmp_path_factory: pytest.TempPathFactory) -
     return Bench(kafka_server.address, pid, Statuses(), tmp_path_factory.mktemp("flink"))
 
 
-def slopes(bench: Bench, contenders: Sequence[Contender], rounds: int) -> Mapping[str, float]:
-    """Posts a second of each, once it has started: between two sizes, of the best of each."""
+def slopes(
+    bench: Bench,
+    contenders: Sequence[Contender],
+    rounds: int,
+    check: Callable[[AdminClient, int], None],
+    make: Callable[[Statuses, int, int], Iterator[tuple[str, bytes]]] = Statuses.take,
+) -> Mapping[str, float]:
+    """Posts a second of each, once it has started: between two sizes, of the best of each.
+
+    Args:
+        bench: where.
+        contenders: each reads the input and ends.
+        rounds: at each size.
+        check: that a contender has done its work, told how many posts there were.
+        make: the input, from one number on, so many.
+    """
     admin = AdminClient({"bootstrap.servers": bench.servers, "log_level": 2})
     make_topics(admin)
     taken: dict[str, list[float]] = {each.name: [] for each in contenders}
     there = 0
     for size in SIZES:
-        sent = fill(bench, there, size - there)
+        sent = fill(bench, make(bench.statuses, there, size - there))
         there = size
         for each in contenders:
-            times = [seconds(bench, admin, each, size) for _ in range(rounds)]
+            times = [seconds(bench, admin, each, size, check) for _ in range(rounds)]
             taken[each.name].append(min(times))
             print(
                 f"  {each.name}, {size} of {sent} bytes: {', '.join(f'{t:.1f} s' for t in times)}"
@@ -134,36 +160,58 @@ def slopes(bench: Bench, contenders: Sequence[Contender], rounds: int) -> Mappin
     return found
 
 
-def fill(bench: Bench, first: int, count: int) -> int:
-    """Add so many statuses to the input; return how large they are on average."""
+def fill(bench: Bench, statuses: Iterator[tuple[str, bytes]]) -> int:
+    """Add statuses to the input; return how large the first of them are on average."""
     settings = {"bootstrap.servers": bench.servers, "compression.type": "lz4", "linger.ms": 20}
     producer = Producer(settings)
-    send(producer, bench.statuses.take(first, count))
+    sample = list(islice(statuses, 1_000))
+    send(producer, chain(sample, statuses))
     producer.flush(PATIENCE_S)
-    sample = [len(status) for _, status in bench.statuses.take(first, 1_000)]
-    return round(sum(sample) / len(sample))
+    return round(sum(len(status) for _, status in sample) / len(sample))
 
 
-def seconds(bench: Bench, admin: AdminClient, contender: Contender, posts: int) -> float:
-    """From the start of its process until it has ended, with both records of each post written."""
-    make_topics(admin, (ENGAGEMENT, HASHTAGS))
+def seconds(
+    bench: Bench,
+    admin: AdminClient,
+    contender: Contender,
+    posts: int,
+    check: Callable[[AdminClient, int], None],
+) -> float:
+    """From the start of its process until it has ended, with its work done."""
+    make_topics(admin, OUTPUTS)
     began_s = time.monotonic()
     with processes_of(contender, bench, f"bench-{uuid4().hex[:12]}") as (process,):
         process.wait(ENOUGH_S)
         took_s = time.monotonic() - began_s
     assert process.returncode == 0, (bench.folder / "contender.log").read_text()[-4_000:]
-    assert {topic: ends(admin, [topic]) for topic in (ENGAGEMENT, HASHTAGS)} == {
-        ENGAGEMENT: posts,
-        HASHTAGS: posts,
-    }
+    check(admin, posts)
     return took_s
+
+
+def both_records_of_each(admin: AdminClient, posts: int) -> None:
+    assert [ends(admin, [topic]) for topic in (ENGAGEMENT, HASHTAGS)] == [posts, posts]
+
+
+def all_windows(admin: AdminClient, posts: int) -> None:
+    """One record for each, and nothing was late."""
+    assert ends(admin, [COUNTS]) == posts // POSTS_A_WINDOW
+    assert ends(admin, [LATE]) == 0
+
+
+def rising(statuses: Statuses, first: int, count: int) -> Iterator[tuple[str, bytes]]:
+    """Statuses written one after the other, so that windows close all the time."""
+    for key, status in statuses.take(first, count):
+        time_ms = START_MS + int(key) * 10_000 // POSTS_A_WINDOW
+        written = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
+        created = b'"created_at":"%bZ"' % written.removesuffix("+00:00").encode()
+        yield key, CREATED.sub(created, status, count=1)
 
 
 def delays(bench: Bench, contender: Contender) -> tuple[float, float]:
     """Median and 99th percentile of a job that has run for a while."""
     admin = AdminClient({"bootstrap.servers": bench.servers, "log_level": 2})
     make_topics(admin)
-    fill(bench, 0, FIRST)
+    fill(bench, bench.statuses.take(0, FIRST))
     with processes_of(contender, bench, f"bench-{uuid4().hex[:12]}") as processes:
         until_there(admin, processes)
         return delays_ms(bench, FIRST, WARM_UP_S)
@@ -183,19 +231,34 @@ def told(choice: Choice) -> str:
 
 
 def test_the_built_in_job_against_others(bench: Bench, jar: Path) -> None:
-    us = ours(jar, Choice(), "--once")
-    by_hand = script("by hand", "flink_by_hand.py", jar)
-    by_sql = script("SQL", "flink_sql.py", jar)
+    us = ours(jar, Choice(), *FULL, "--once")
+    by_hand = script("by hand", "flink_by_hand.py", jar, (ENGAGEMENT, HASHTAGS), PARALLELISM)
+    by_sql = script("SQL", "flink_sql.py", jar, (ENGAGEMENT, HASHTAGS), PARALLELISM)
     print(f"\n{told(Choice())}, for all; best of {ROUNDS}:")
-    found = slopes(bench, (us, by_hand, by_sql), ROUNDS)
+    found = slopes(bench, (us, by_hand, by_sql), ROUNDS, both_records_of_each)
     of_by_hand, of_sql = (found[us.name] / found[each.name] for each in (by_hand, by_sql))
     print(f"flink, against by hand: ratio {of_by_hand:.2f}; against SQL: ratio {of_sql:.2f}")
     assert of_by_hand >= LEAST_OF_BY_HAND
     assert of_sql >= LEAST_OF_SQL
 
 
+@pytest.mark.parametrize("parallelism", [1, 2])
+def test_counting_each_post_once_against_counting(
+    bench: Bench, jar: Path, parallelism: int
+) -> None:
+    choice = Choice(parallelism=parallelism)
+    us = ours(jar, choice, *COUNT, "--once")
+    plain = script("plain count", "flink_plain_count.py", jar, [COUNTS], parallelism)
+    print(f"\n{told(choice)}, for both; best of {ROUNDS}:")
+    found = slopes(bench, (us, plain), ROUNDS, all_windows, rising)
+    ratio = found[plain.name] / found[us.name]
+    print(f"flink, count against plain count: {ratio:.2f} of its time (bound {MOST_OF_PLAIN})")
+    if parallelism == 1:  # the default
+        assert ratio <= MOST_OF_PLAIN
+
+
 def test_the_delay_from_produce_to_the_output(bench: Bench, jar: Path) -> None:
-    middle, p99 = delays(bench, ours(jar, Choice()))
+    middle, p99 = delays(bench, ours(jar, Choice(), *FULL))
     print(
         f"\n{told(Choice())}; flink, from produce to the output at {RATE_PER_S} posts/s: median "
         f"{middle:.1f} ms (bound {BOUND_MEDIAN_MS}), p99 {p99:.1f} ms (bound {BOUND_P99_MS})"
@@ -211,6 +274,6 @@ def test_the_delay_from_produce_to_the_output(bench: Bench, jar: Path) -> None:
 def test_what_other_settings_give(bench: Bench, jar: Path, choice: Choice) -> None:
     """Nothing is expected: the numbers are to look at."""
     print(f"\n{told(choice)}:")
-    slopes(bench, [ours(jar, choice, "--once")], 1)
-    middle, p99 = delays(bench, ours(jar, choice))
+    slopes(bench, [ours(jar, choice, *FULL, "--once")], 1, both_records_of_each)
+    middle, p99 = delays(bench, ours(jar, choice, *FULL))
     print(f"flink, delay at {RATE_PER_S} posts/s: median {middle:.1f} ms, p99 {p99:.1f} ms")
