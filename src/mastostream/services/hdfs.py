@@ -4,6 +4,7 @@ import json
 import os
 import pwd
 import shutil
+import uuid
 import sys
 import time
 from collections.abc import Mapping
@@ -180,8 +181,10 @@ class HdfsServer(Service):
 
     def _format(self, java: list[str], names: Path) -> None:
         """Prepare the NameNode's storage: whole, or not at all."""
-        part = names.with_name("namenode.part")
-        shutil.rmtree(part, ignore_errors=True)
+        # Each time another folder: where this process was killed, the tool may still be at work.
+        for left in names.parent.glob("namenode.part*"):
+            shutil.rmtree(left, ignore_errors=True)
+        part = names.with_name(f"namenode.part-{uuid.uuid4().hex[:8]}")
         place = f"-Ddfs.namenode.name.dir={part}"
         tool = [f"{_CLASSES}.namenode.NameNode", place, "-format", "-nonInteractive"]
         run_tool([*java, *tool], "HDFS cannot be formatted")

@@ -96,9 +96,13 @@ class KafkaServer(Service):
         properties.write_text("".join(lines), encoding="latin-1")
 
     def _format(self, java: list[str]) -> None:
-        """Prepare the storage: whole, or not at all."""
-        part = self.folder / "data.part"
-        shutil.rmtree(part, ignore_errors=True)
+        """Prepare the storage: whole, or not at all.
+
+        Each time in another folder: where this process was killed, the tool may still be at work.
+        """
+        for left in self.folder.glob("data.part*"):
+            shutil.rmtree(left, ignore_errors=True)
+        part = self.folder / f"data.part-{uuid.uuid4().hex[:8]}"
         properties = self.folder / "format.properties"
         self._write(properties, part)
         tool = ["kafka.tools.StorageTool", "format", "-t", new_cluster_id()]
