@@ -4,9 +4,9 @@ import json
 import os
 import pwd
 import shutil
-import uuid
 import sys
 import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
