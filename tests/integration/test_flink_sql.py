@@ -5,21 +5,25 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
+import requests
 
 from mastostream import Account, Deletion, Post, Rejected, Stamp, Tag, decode, encode
 from mastostream.core.models import Event
 from mastostream.core.topics import COUNTS, DASHBOARD, LATE, STREAM
 from mastostream.log.kafka import KafkaLogReader, KafkaLogWriter, KafkaPlace, ensure_topics
 from mastostream.ports.log import NewRecord
-from mastostream.services import FlinkCluster, KafkaServer
+from mastostream.services import FlinkCluster, KafkaServer, download
+from mastostream.services.versions import FLINK_KAFKA_JAR
 from mastostream.testing.conformance.log import new_topic, read_all
 from mastostream.testing.temporary import temporary_server
 
@@ -252,17 +256,15 @@ def in_sql_client(place: KafkaPlace, cluster: FlinkCluster, folder: Path, name: 
     text = text.replace(startup, f"{startup} 'scan.bounded.mode' = 'latest-offset',")
     (folder / f"{name}.sql").write_text(text)
     host, port = cluster.address.split(":")
-    from mastostream.services import download
-    from mastostream.services.versions import FLINK_KAFKA_JAR
-
     jar = download(FLINK_KAFKA_JAR, "jar", lambda *_: None)
-    home = Path(next(iter(files("pyflink").iterdir())).parent)  # type: ignore[arg-type]
+    home = next(iter(files("pyflink").iterdir())).parent  # type: ignore[attr-defined]
     command = ["bash", home / "bin" / "sql-client.sh", "-j", jar, "-f", folder / f"{name}.sql"]
     command += [f"-Drest.address={host}", f"-Drest.port={port}", "-Dexecution.target=remote"]
     environment = {
         **os.environ,
         "FLINK_CONF_DIR": str(cluster.folder / "config"),
         "FLINK_LOG_DIR": str(folder),
+        "FLINK_OPT_DIR": str(whole_client(Path(home), folder / "opt")),
     }
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, cwd=folder, env=environment
@@ -272,11 +274,17 @@ def in_sql_client(place: KafkaPlace, cluster: FlinkCluster, folder: Path, name: 
     return done.stdout
 
 
+def whole_client(home: Path, folder: Path) -> Path:
+    """Return a folder with the client's jars: the wheel lacks one that a distribution has."""
+    if not folder.exists():
+        folder.mkdir()
+        gateway = f"org.apache.flink:flink-sql-gateway:{version('apache-flink')}"
+        for jar in (*(home / "opt").glob("*.jar"), download(gateway, "jar", lambda *_: None)):
+            (folder / jar.name).symlink_to(jar)
+    return folder
+
+
 def until_ended(cluster: FlinkCluster) -> None:
-    import time
-
-    import requests
-
     deadline = time.monotonic() + 120
     while True:
         jobs: Sequence[dict[str, str]]

@@ -95,3 +95,16 @@ def test_with_an_archive_the_python_is_that_of_the_taskmanager() -> None:
 
 def test_a_table_may_have_the_name_of_any_analysis() -> None:
     assert sink("out-my.own", ["t"], TOPICS).startswith("CREATE TEMPORARY TABLE `out-my.own` (")
+
+
+@pytest.mark.parametrize(
+    ("description", "table"),
+    [
+        ("[1]:TableSourceScan(table=[[default_catalog, default_database, posts]])", "posts"),
+        ("[4]:Sink(table=[default_catalog.default_database.out-own], fields=[a])", "out-own"),
+        ("[7]:Sink(table=[default_catalog.sql_count.late], fields=[a])", "sql_count.late"),
+        ("[9]:ChangeToDefaultParallel", ""),
+    ],
+)
+def test_what_keeps_state_is_named_after_its_table(description: str, table: str) -> None:
+    assert table_of(description) == table

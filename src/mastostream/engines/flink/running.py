@@ -1,6 +1,7 @@
 """Starting a job, and waiting for it."""
 
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pyflink.datastream import StreamExecutionEnvironment
     from pyflink.table import StatementSet, StreamTableEnvironment, Table, TableResult
 
-__all__ = ["FlinkEngine", "Job", "job_settings"]
+__all__ = ["FlinkEngine", "Job", "job_settings", "table_of"]
 
 _GATEWAY: Final = "PYFLINK_GATEWAY_PORT"
 """Set by ``flink run``, whose options say where the job runs, and with which Python."""
@@ -33,6 +34,7 @@ _WORKERS: Final = "_python_worker_execution_mode"
 
 _SKIP_FOR_FLINK: Final = "the --allowNonRestoredState option on the CLI"
 _SKIP: Final = '"execution.state-recovery.ignore-unclaimed-state" to true in [flink.settings]'
+_TABLE: Final = re.compile(r"\bdefault_catalog(?:, |\.)([\w-]+)(?:, |\.)([\w-]+)")
 _TIMES_OUT: Final = "java.util.concurrent.TimeoutException"
 
 
@@ -306,7 +308,8 @@ def _name_states(environment: "StreamExecutionEnvironment") -> None:
     """Name what keeps state after its table, so that a savepoint finds it in another plan.
 
     Flink's own names are hashes of the plan, or with ``table.exec.uid.generation`` their numbers
-    in it: both change with any step that is added. Other operators have no state, and need none.
+    in it: both change with any step that is added. Of other operators only the windows of SQL have
+    state; they keep Flink's names, and so need the plan that they had.
     """
     from pyflink.util.java_utils import get_field_value  # noqa: PLC0415 - an extra
 
@@ -320,7 +323,19 @@ def _name_states(environment: "StreamExecutionEnvironment") -> None:
             waiting.extend(each.getInputs())
     for each in found.values():
         if each.getClass().getSimpleName() in {"SourceTransformation", "SinkTransformation"}:
-            each.setUid(each.getName().rpartition("[")[0])
+            each.setUid(table_of(each.getDescription()) or each.getName().rpartition("[")[0])
+
+
+def table_of(description: str) -> str:
+    """Return which table Flink describes as read or written; empty for none.
+
+    With its database, where that is not the default one.
+    """
+    found = _TABLE.search(description)
+    if found is None:
+        return ""
+    database, table = found.groups()
+    return table if database == "default_database" else f"{database}.{table}"
 
 
 def _python_jar() -> Path:
