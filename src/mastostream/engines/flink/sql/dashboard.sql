@@ -177,13 +177,31 @@ FROM (
 WHERE place <= 10000
 GROUP BY window_start, window_end;
 
--- Tags spelled as Mastodon's HashtagNormalizer does: lower case, Latin letters and full width ones
--- to ASCII, all but letters, digits and three signs removed. Of NFKC no more than that.
+-- Spelled as Mastodon's HashtagNormalizer does: lower case, Latin letters and full width ones to
+-- ASCII, all but letters, digits and three signs removed. Of NFKC no more than that.
+CREATE VIEW texts AS
+SELECT
+  window_start,
+  window_end,
+  `key`,
+  tags,
+  REGEXP_REPLACE(
+    TRANSLATE(
+      LOWER(content),
+      'àáâãäåçèéêëìíîïðñòóôõöøùúûüýÿāăąćĉċčďđēĕėęěĝğġģĥħĩīĭįıĵķĸĺļľłńņňŋōŏőŕŗřśŝşšţťŧũūŭůűųŵŷźżžſ＃０１２３４５６７８９＿ａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ',
+      'aaaaaaceeeeiiiidnoooooouuuuyyaaaccccddeeeeegggghhiiiiijkkllllnnnnooorrrsssstttuuuuuuwyzzzs#0123456789_abcdefghijklmnopqrstuvwxyz'
+    ),
+    '[^\p{IsAlphabetic}\p{Nd}_·\u200c\s<>#&/]',
+    ''
+  ) AS text
+FROM first_sights;
+
 CREATE VIEW listed_hashtags AS
 SELECT
   window_start,
   window_end,
   `key`,
+  text,
   REGEXP_REPLACE(
     TRANSLATE(
       LOWER(tag.name),
@@ -192,16 +210,11 @@ SELECT
     ),
     '[^\p{IsAlphabetic}\p{Nd}_·\u200c]',
     ''
-  ) AS hashtag,
-  TRANSLATE(
-    LOWER(content),
-    'àáâãäåçèéêëìíîïðñòóôõöøùúûüýÿāăąćĉċčďđēĕėęěĝğġģĥħĩīĭįıĵķĸĺļľłńņňŋōŏőŕŗřśŝşšţťŧũūŭůűųŵŷźżžſ＃０１２３４５６７８９＿ａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ',
-    'aaaaaaceeeeiiiidnoooooouuuuyyaaaccccddeeeeegggghhiiiiijkkllllnnnnooorrrsssstttuuuuuuwyzzzs#0123456789_abcdefghijklmnopqrstuvwxyz'
-  ) AS content
-FROM first_sights
+  ) AS hashtag
+FROM texts
 CROSS JOIN UNNEST(tags) AS tag (name);
 
--- How often each is used in the text of a post, outside of HTML tags; one that is only listed, once.
+-- How often each is used in a post's text, outside of HTML tags; one that is only listed, once.
 CREATE VIEW used_hashtags AS
 SELECT
   window_start,
@@ -212,9 +225,9 @@ SELECT
       1,
       COALESCE(
         REGEXP_COUNT(
-          content,
-          '(?<![&/\p{IsAlphabetic}\p{Nd}_])#(?![^<>]*>)(?:<span[^<>]*>)?' || hashtag
-            || '[^\s<>#&\p{IsAlphabetic}\p{Nd}_·\u200c]*(?:[\s<>#&]|$)'
+          text,
+          '(?<![&/\p{IsAlphabetic}\p{Nd}_])#(?![^<>]*>)(?:<span[^<>]*>)?'
+            || hashtag || '(?:[\s<>#&]|$)'
         ),
         0
       )
