@@ -184,9 +184,9 @@ def shown(told: str) -> Records:
 
 
 def canonical(record: dict[str, object]) -> str:
-    """One text for one record, however its times are spelled."""
+    """One text for one record, however its times are spelled, to the millisecond."""
     times = {
-        name: datetime.fromisoformat(value).isoformat()
+        name: datetime.fromisoformat(value).isoformat(timespec="milliseconds")
         for name, value in record.items()
         if isinstance(value, str) and name in {"created_at", "watermark"}
     }
