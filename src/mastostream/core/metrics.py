@@ -273,7 +273,7 @@ class LateRecord:
         key: the post's key.
         observed_at: when the log took it.
         reason: ``late``, its window had closed; ``ahead``, it claims to come from the future.
-        watermark: where the analysis stood then.
+        watermark: where the analysis stood then, in whole seconds, as windows end with them.
     """
 
     key: str

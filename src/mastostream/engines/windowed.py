@@ -108,6 +108,7 @@ def _stage(analysis: Analysis) -> str:
 
 
 def _late_record(analysis: Analysis, late: Late, now_ms: int) -> NewRecord:
+    watermark_ms = late.watermark_ms
     record = LateRecord(
         key=late.key,
         observed_at=from_ms(now_ms),
@@ -115,7 +116,7 @@ def _late_record(analysis: Analysis, late: Late, now_ms: int) -> NewRecord:
         reason=late.reason,
         created_at=from_ms(late.event_ms),
         window_start=from_ms(late.start_ms),
-        watermark=None if late.watermark_ms is None else from_ms(late.watermark_ms),
+        watermark=None if watermark_ms is None else from_ms(watermark_ms - watermark_ms % 1_000),
     )
     return NewRecord(LATE, late.key, encode(record))
 
