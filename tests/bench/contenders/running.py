@@ -180,6 +180,7 @@ def make_topics(admin: AdminClient, topics: Sequence[str] = TOPICS) -> None:
             if time.monotonic() > deadline_s:
                 raise
             time.sleep(LOOK_EVERY_S)
+            admin.list_topics(timeout=PATIENCE_S)  # else it may ask for the topic that was deleted
         else:
             return
 
