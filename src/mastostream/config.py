@@ -262,7 +262,8 @@ class FlinkSettings:
     Attributes:
         target: ``local``, a cluster within the process; or ``host:port`` of a JobManager.
         jar: Flink's connector for Kafka; empty: it is downloaded.
-        parallelism: of the job; 0 leaves it to Flink's configuration.
+        parallelism: of the job; 0 leaves it to the cluster's configuration, and is 1 within the
+            process, and for SQL: with more, latency suffers where cores are few.
         checkpoint_s: seconds between two checkpoints.
         bundle_records: so many posts cross from Java to Python at once, at most,
         bundle_ms: or those that came in so many milliseconds.

@@ -47,7 +47,7 @@ pytestmark = [
 ]
 
 SIZES = tuple(map(int, os.environ.get("MASTOSTREAM_BENCH_SIZES", "200000,800000").split(",")))
-PARALLELISM = int(os.environ.get("MASTOSTREAM_BENCH_PARALLELISM", str(os.cpu_count() or 1)))
+PARALLELISM = int(os.environ.get("MASTOSTREAM_BENCH_PARALLELISM", "1"))
 ROUNDS = int(os.environ.get("MASTOSTREAM_BENCH_ROUNDS", "2"))
 LEAST_OF_BY_HAND, LEAST_OF_SQL = 2.5, 0.5
 BOUND_MEDIAN_MS, BOUND_P99_MS = 50, 150

@@ -105,7 +105,7 @@ ca_file = ""                   # the certificate that signed the server's
 [flink]
 target = "local"               # a cluster within the process, or host:port of a JobManager
 jar = ""                       # Flink's connector for Kafka; empty: it is downloaded
-parallelism = 0                # of the job; 0 as Flink's configuration says
+parallelism = 0                # 0: as the cluster says; 1 within the process, and for SQL
 checkpoint_s = 10.0            # between two checkpoints
 bundle_records = 1000          # so many posts cross to Python at once, at most,
 bundle_ms = 10                 # or those of so many milliseconds

@@ -162,7 +162,7 @@ def _job(
         name=topics.group,
         declare=declare,
         delivery=topics.delivery,
-        parallelism=None if chosen else 1,
+        parallelism=None if chosen and settings.flink.target != LOCAL else 1,
     )
 
 
