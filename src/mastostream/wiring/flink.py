@@ -1,7 +1,7 @@
 """Analyses on Flink."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from mastostream.engines.flink import (
     Cluster,
     FlinkEngine,
     Job,
+    SqlFile,
     Topics,
     check_archive,
     check_cluster,
@@ -163,6 +164,7 @@ def _job(
         declare=declare,
         delivery=topics.delivery,
         parallelism=None if chosen and settings.flink.target != LOCAL else 1,
+        settings={} if chosen else _settings_of(files.values()),
     )
 
 
@@ -180,8 +182,18 @@ def _shown(settings: Settings, topics: Topics, name: str, on_results: OnResults)
         on_results(analysis, [record_of(name, row)])
 
     return Job(
-        name=topics.group, declare=declare, delivery=topics.delivery, parallelism=1, on_row=on_row
+        name=topics.group,
+        declare=declare,
+        delivery=topics.delivery,
+        parallelism=1,
+        settings=_settings_of([file]),
+        on_row=on_row,
     )
+
+
+def _settings_of(files: Iterable[SqlFile]) -> dict[str, str]:
+    """What the files set for the job: nothing that Python's operators were tried with."""
+    return {name: value for file in files for name, value in file.settings.items()}
 
 
 def sql_literals(settings: Settings, topics: Topics) -> dict[str, str | int]:

@@ -4,7 +4,7 @@ from mastostream.engines.flink.archive import Packed, archive_name, check_archiv
 from mastostream.engines.flink.cluster import ENDED, LOCAL, Cluster, ClusterJob, check_cluster
 from mastostream.engines.flink.results import record_of
 from mastostream.engines.flink.running import FlinkEngine, Job
-from mastostream.engines.flink.statements import SQL_NAMES, delay_literal, read_sql
+from mastostream.engines.flink.statements import SQL_NAMES, SqlFile, delay_literal, read_sql
 from mastostream.engines.flink.tables import OnError, Topics
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Job",
     "OnError",
     "Packed",
+    "SqlFile",
     "Topics",
     "archive_name",
     "check_archive",

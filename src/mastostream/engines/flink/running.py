@@ -50,6 +50,7 @@ class Job:
         folder: whose modules, as far as they are imported here, travel to a cluster.
         savepoint: whose state it begins with; empty for none.
         parallelism: where the settings choose none; ``None`` leaves it to Flink's configuration.
+        settings: by Flink's names; those of the user win over them.
         on_row: told of each row of the query, in a thread of its own; ``None`` for statements.
     """
 
@@ -60,6 +61,7 @@ class Job:
     folder: Path | None = None
     savepoint: str = ""
     parallelism: int | None = None
+    settings: Mapping[str, str] = attrs.field(factory=dict)
     on_row: Callable[[Sequence[object]], None] | None = None
 
 
@@ -88,6 +90,7 @@ def job_settings(
         "execution.checkpointing.mode": job.delivery.replace("-", "_").upper(),
         "restart-strategy.type": "exponential-delay",
         "restart-strategy.exponential-delay.max-backoff": "30 s",
+        **job.settings,
     }
     if _GATEWAY not in os.environ:
         found["python.client.executable"] = sys.executable

@@ -40,7 +40,8 @@ def results_of(env: "StreamTableEnvironment", name: str, file: SqlFile, topics: 
 
 
 def _declare(env: "StreamTableEnvironment", name: str, file: SqlFile, topics: Topics) -> None:
-    env.get_config().set_local_timezone("UTC")
+    for setting, value in file.settings.items():
+        env.get_config().set(setting, value)
     env.execute_sql(f"CREATE DATABASE sql_{name}")
     env.use_database(f"sql_{name}")
     for statement in file.declarations:

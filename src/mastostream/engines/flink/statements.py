@@ -21,6 +21,7 @@ SQL_NAMES: Final = ("engagement", "language", "users", "count", "dashboard")
 _SETTING: Final = re.compile(r"/\*([a-z_]+)\*/ ('(?:[^']|'')*'|\d+)")
 _COMMENT: Final = re.compile(r"('(?:[^']|'')*')|--[^\n]*")
 _STATEMENT: Final = re.compile(r"(?:[^;']|'(?:[^']|'')*')+")
+_SET: Final = re.compile(r"SET '([^']+)' = '([^']*)'")
 _TABLE: Final = re.compile(r"CREATE TABLE (\w+)")
 
 
@@ -29,11 +30,13 @@ class SqlFile:
     """The statements of one file, with the user's settings in them.
 
     Attributes:
+        settings: of the job, by Flink's names.
         declarations: tables and views, in their order.
         tables: the names of the tables.
         inserts: what is written; none where the results are only shown.
     """
 
+    settings: Mapping[str, str]
     declarations: tuple[str, ...]
     tables: tuple[str, ...]
     inserts: tuple[str, ...]
@@ -47,13 +50,17 @@ def read_sql(name: str, values: Mapping[str, str | int]) -> SqlFile:
         values: the settings; a literal that none of them names stays as it is.
     """
     text = (files("mastostream.engines.flink") / "sql" / f"{name}.sql").read_text("utf-8")
+    settings: dict[str, str] = {}
     declarations, inserts = [], []
     for statement in _split(_COMMENT.sub(r"\1", _filled(text, values))):
         if statement.startswith("CREATE"):
             declarations.append(statement)
         elif "INSERT INTO" in statement:
             inserts.append(statement[statement.index("INSERT INTO") :])
+        elif (found := _SET.fullmatch(statement)) and not found[1].startswith("sql-client."):
+            settings[found[1]] = found[2]
     return SqlFile(
+        settings=settings,
         declarations=tuple(declarations),
         tables=tuple(found[1] for each in declarations if (found := _TABLE.match(each))),
         inserts=tuple(inserts),
