@@ -247,7 +247,7 @@ def collect(
     )
 
 
-def until(collector: Collector, holds: Callable[[], bool], timeout_s: float = 20.0) -> None:
+def until(collector: Collector, holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
     """Go on until that holds."""
     end_s = time.monotonic() + timeout_s
     while not holds():
