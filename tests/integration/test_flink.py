@@ -179,10 +179,15 @@ def until(holds: Callable[[], object]) -> None:
         time.sleep(0.5)
 
 
+BOTH = ("--analysis", "users", "--analysis", "count")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["--mode", "sql"], 2, "window by window"),
+        (["--mode", "sql", *BOTH], 2, "window-users has no topic"),
+        (["--mode", "sql", *BOTH, "--print"], 2, "one analysis at a time"),
+        (["--print"], 2, "--print goes with --mode sql"),
         (["--log", "sqlite"], 2, "Flink reads from Kafka"),
         (["--target", "nowhere"], 2, "flink.target"),
         (["--target", "localhost:1"], 3, "no Flink can be reached at localhost:1"),
