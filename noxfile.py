@@ -14,7 +14,10 @@ for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):  # the latter makes each 
 UV = uv.find_uv_bin()
 CLIENTS = ("kafka", "elasticsearch", "hdfs", "services")
 """The extras that the adapters of the real servers need; Python alone is enough to install them."""
-ALONE = ("tests/integration/test_trial.py",)
+ALONE = tuple(
+    f"tests/integration/test_{name}.py"
+    for name in ("trial", "pipeline", "real_pipeline", "real_faults")
+)
 """What simulates hours in seconds, and so needs the machine for itself. All else mostly waits."""
 
 
