@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from mastostream.config import Settings
+from mastostream.config import FlinkSettings, Settings
 from mastostream.core.analyses import Analysis
 from mastostream.core.topics import STREAM
 from mastostream.engines.flink import (
@@ -70,26 +70,18 @@ def flink_engine(  # noqa: PLR0913 - each is a choice of the user's, by name
     if settings.log != "kafka":
         raise ConfigurationError('Flink reads from Kafka: add --log kafka, or set log = "kafka"')
     in_sql = sorted(set(names) & set(SQL_NAMES)) if mode == "sql" else []
-    chosen = analyses(settings, mode, [name for name in names if name not in in_sql])
-    if on_results is not None:
-        if chosen or len(in_sql) != 1:
-            raise ConfigurationError(
-                "Flink shows the results of one analysis at a time, of "
-                f"{', '.join(SQL_NAMES)}: name one, with --mode sql"
-            )
-    else:
-        for analysis in (*chosen, *analyses(settings, mode, in_sql)):
-            if analysis.topic is None:
-                raise ConfigurationError(
-                    f"{analysis.name} has no topic: Flink has nowhere to write it; --print shows "
-                    "one analysis of --mode sql"
-                )
+    others = analyses(settings, mode, [name for name in names if name not in in_sql])
+    chosen = sorted(others, key=lambda analysis: analysis.name)
+    if on_results is None:
+        _check_written([*chosen, *analyses(settings, mode, in_sql)])
+    elif chosen or len(in_sql) != 1:
+        raise ConfigurationError(
+            "Flink shows the results of one analysis at a time, of "
+            f"{', '.join(SQL_NAMES)}: name one, with --mode sql"
+        )
     _check_installed()
-    archive = None
-    if settings.flink.python_archive and settings.flink.target != LOCAL:
-        archive = Path(settings.flink.python_archive)
-        check_archive(archive)
-    told = "+".join([*(f"sql-{name}" for name in in_sql), *sorted(each.name for each in chosen)])
+    archive = _archive(settings.flink)
+    told = "+".join([*(f"sql-{name}" for name in in_sql), *(each.name for each in chosen)])
     name = f"{settings.kafka.group}-flink-{told}" + ("" if on_results is None else "-shown")
     if settings.flink.target != LOCAL:
         check_cluster(settings.flink.target)
@@ -99,24 +91,46 @@ def flink_engine(  # noqa: PLR0913 - each is a choice of the user's, by name
 
     kafka = kafka_place(settings)
     ensure_topics(kafka, [*TOPICS, *(str(analysis.topic) for analysis in chosen)])
-    flink = settings.flink
-    jar = Path(flink.jar) if flink.jar else download(FLINK_KAFKA_JAR, "jar", on_progress)
-    if not jar.is_file():
-        raise ConfigurationError(f"flink.jar: there is no file {jar}")
+    jar = _jar(settings.flink, on_progress)
     topics = Topics(
         servers=kafka.servers,
         group=name,
         delivery=settings.kafka.delivery,
         bounded=once,
         compression=kafka.compression,
-        settings=flink.kafka,
+        settings=settings.flink.kafka,
     )
     if on_results is None:
-        job = _job(settings, topics, in_sql, sorted(chosen, key=lambda each: each.name))
+        job = _job(settings, topics, in_sql, chosen)
     else:
         job = _shown(settings, topics, in_sql[0], on_results)
     job = attrs.evolve(job, archive=archive, folder=Path.cwd(), savepoint=savepoint)
-    return FlinkEngine(flink, jar, job)
+    return FlinkEngine(settings.flink, jar, job)
+
+
+def _check_written(chosen: Sequence[Analysis]) -> None:
+    for analysis in chosen:
+        if analysis.topic is None:
+            raise ConfigurationError(
+                f"{analysis.name} has no topic: Flink has nowhere to write it; --print shows "
+                "one analysis of --mode sql"
+            )
+
+
+def _archive(flink: FlinkSettings) -> Path | None:
+    """The code that travels to a cluster; a job within the process needs none."""
+    if not flink.python_archive or flink.target == LOCAL:
+        return None
+    archive = Path(flink.python_archive)
+    check_archive(archive)
+    return archive
+
+
+def _jar(flink: FlinkSettings, on_progress: OnProgress) -> Path:
+    jar = Path(flink.jar) if flink.jar else download(FLINK_KAFKA_JAR, "jar", on_progress)
+    if not jar.is_file():
+        raise ConfigurationError(f"flink.jar: there is no file {jar}")
+    return jar
 
 
 def _check_installed() -> None:

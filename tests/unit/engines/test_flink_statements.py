@@ -84,3 +84,38 @@ def test_a_delay_is_written_as_an_interval(delay_ms: int) -> None:
     days, hours, minutes, seconds, ms = map(int, found.groups())
     interval = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds, milliseconds=ms)
     assert interval == timedelta(milliseconds=delay_ms)
+
+
+COMMON = ("CREATE TABLE late ", "CREATE VIEW windowed ", "CREATE VIEW first_sights ")
+
+
+@pytest.mark.parametrize("beginning", COMMON)
+def test_files_say_the_same_of_what_they_have_in_common(beginning: str) -> None:
+    found = [
+        each.replace("'10' SECOND", "'1' MINUTE")
+        for name in SQL_NAMES
+        for each in read_sql(name, {}).declarations
+        if each.startswith(beginning)
+    ]
+    assert len(found) > 1
+    assert set(found) == {found[0]}
+
+
+def test_all_files_read_posts_alike() -> None:
+    """But for their columns, and the name of their group."""
+    shared = set()
+    for name in SQL_NAMES:
+        posts = read_sql(name, {"group": "g"}).declarations[0]
+        shared.add(posts[posts.index("arrived_at") :])
+    (one,) = shared
+    assert "'value.json.ignore-parse-errors' = 'true'" in one
+
+
+def test_all_files_take_the_same_for_posts() -> None:
+    shared = set()
+    for name in SQL_NAMES:
+        (view,) = (
+            each for each in read_sql(name, {}).declarations if each.startswith("CREATE VIEW arr")
+        )
+        shared.add(view[view.index("written_at,\n") :])
+    assert len(shared) == 1

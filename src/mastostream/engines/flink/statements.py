@@ -3,6 +3,10 @@
 A file is what Flink's own SQL client runs: settings, tables and views, and in the end either what
 is written, as one statement set, or a query. Its view ``results`` is what it finds. A literal
 behind a comment of one name, ``/*servers*/ 'localhost:9092'``, is a setting's default.
+
+SQL has no way to include another file, and the Kafka source reads all columns that its table has:
+so each file declares its own table of posts, with what it needs, and a test holds together what
+the files have in common.
 """
 
 import re

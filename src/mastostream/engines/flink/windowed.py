@@ -67,21 +67,12 @@ def add_windows(  # noqa: PLR0913 - each by name
         f"WHERE r.{name} IS NOT NULL"
         for name, analysis in zip(names, analyses, strict=True)
     )
-    rows = Types.ROW_NAMED(
-        ["t", "k", "v", "h"],
-        [
-            Types.STRING(),
-            Types.STRING(),
-            Types.PRIMITIVE_ARRAY(Types.BYTE()),
-            Types.MAP(Types.STRING(), Types.PRIMITIVE_ARRAY(Types.BYTE())),
-        ],
-    )
     stream = (
         env.to_data_stream(env.sql_query(messages))
         .key_by(_name, key_type=Types.STRING())
         .process(
             RunWindows(analyses, delay_ms=delay_ms, idle_timeout_ms=idle_timeout_ms),
-            output_type=rows,
+            output_type=_record_type(),
         )
         .name("windows")
         .uid("windows")
@@ -90,6 +81,13 @@ def add_windows(  # noqa: PLR0913 - each by name
     outputs = sorted({str(each.topic) for each in analyses} | {DEAD_LETTERS, LATE})
     env.execute_sql(sink("of_windows", outputs, topics, anything=True))
     statements.add_insert_sql("INSERT INTO of_windows (k, v, t, h) SELECT k, v, t, h FROM windows")
+
+
+def _record_type() -> Any:
+    """Rows of topic, key, value, headers."""
+    data = Types.PRIMITIVE_ARRAY(Types.BYTE())
+    kinds = [Types.STRING(), Types.STRING(), data, Types.MAP(Types.STRING(), data)]
+    return Types.ROW_NAMED(["t", "k", "v", "h"], kinds)
 
 
 def _name(row: Any) -> Any:
