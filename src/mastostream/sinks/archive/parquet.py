@@ -175,7 +175,8 @@ def parquet_tables(file: BinaryIO, name: str, columns: list[str] | None = None) 
         if not set(columns or SCHEMA.names) <= set(reader.schema_arrow.names):
             raise DamagedError(f"{name} has not the columns of an archive: move it away")
         for number in range(reader.num_row_groups):
-            yield reader.read_row_group(number, columns=columns)
+            # A thread of pyarrow's that still holds a Python file when Python ends aborts it.
+            yield reader.read_row_group(number, columns=columns, use_threads=False)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DamagedError(f"{name} is damaged: {error}") from error
 

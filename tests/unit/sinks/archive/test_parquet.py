@@ -1,5 +1,7 @@
 """Records as Parquet."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,3 +102,20 @@ def test_pages_are_compressed_and_have_checksums(
     name = {"none": "UNCOMPRESSED"}.get(compression, compression.upper())
     assert described.metadata.row_group(0).column(0).compression == name
     assert kept(place_of(tmp_path)) == {0: values}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_no_thread_of_reading_is_left_to_hold_a_file_when_python_ends(tmp_path: Path) -> None:
+    rows(tmp_path, [b"{}"] * 100)
+    (file,) = list_archive(place_of(tmp_path)).files
+    program = """if True:
+        import os, sys
+        from mastostream.sinks.archive.parquet import parquet_tables
+
+        before = os.listdir("/proc/self/task")
+        with open(sys.argv[1], "rb") as file:
+            (table,) = parquet_tables(file, "a name")
+        assert len(table) == 100
+        assert os.listdir("/proc/self/task") == before
+    """
+    subprocess.run([sys.executable, "-c", program, file.path], check=True, timeout=60)
