@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -49,6 +50,21 @@ class JobManager:
             failed = {"stacktrace": "java.lang.Exception: all\nCaused by: a.b.Lost: it is gone\n"}
             history = {"exceptionHistory": {"entries": [failed]}}
             self.answers[f"{where}/exceptions"] = (200, history)
+            self.reads(str(job["jid"]), posts=(1_000, 994))
+
+    def reads(self, job: str, **sources: tuple[int, int]) -> None:
+        """Let sources of a job have taken and passed on so many records."""
+        steps = [{"id": "v0", "name": "Calc[1] -> counts[2]: Writer"}]
+        for number, (name, counts) in enumerate(sources.items(), start=1):
+            steps.append({"id": f"v{number}", "name": f"Source: {name}[{number}] -> Calc[9]"})
+            path = f"GET /jobs/{job}/vertices/v{number}/subtasks/metrics"
+            names = [f"Source__{name}[{number}].numRecords{way}" for way in ("In", "Out")]
+            others = ["numRecordsIn", "Calc[9].numRecordsIn", f"{names[0]}PerSecond"]
+            self.answers[path] = (200, [{"id": name} for name in (*others, *names)])
+            totals = [{"id": n, "sum": float(c)} for n, c in zip(names, counts, strict=True)]
+            query = urlencode({"get": ",".join(names), "agg": "sum"})
+            self.answers[f"{path}?{query}"] = (200, totals)
+        self.answers[f"GET /jobs/{job}"] = (200, {"vertices": steps})
 
     def refuses(self, request: str, status: int, stack: str) -> None:
         self.answers[request] = (status, {"errors": [stack]})

@@ -67,6 +67,9 @@ def status(settings: MakeSettings, output: Output, target: str | None) -> None:
     if not output.json:
         output.console.print(table if jobs else f"There are no jobs at {cluster.target}.")
         for job in jobs:
+            if job.dropped:
+                left_out = f"{job.dropped} values that are no JSON"
+                tell(output, f"{safe(job.name)} has left out {left_out}, since it last began")
             if job.failure:
                 tell(output, f"last failure of {safe(job.name)}: {safe(job.failure)}")
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from mastostream.collector import Collector
 from mastostream.core.consent import REASONS
+from mastostream.engines.flink import FlinkEngine
 from mastostream.engines.local import LocalEngine
 from mastostream.indexer import Indexer
 from mastostream.ports.stage import Stage
@@ -22,6 +23,8 @@ def counters(stages: Sequence[Stage]) -> dict[str, int]:
             found["records_rejected"] += stage.stats.rejected
             found["records_late"] += stage.stats.late
             found["records_lost"] += stage.stats.lost
+        elif isinstance(stage, FlinkEngine):
+            found["records_rejected"] += stage.dropped
         elif isinstance(stage, Indexer):
             found["documents_refused"] = stage.stats.refused
             found["documents_lost"] = stage.stats.lost
@@ -40,6 +43,8 @@ def details(stages: Sequence[Stage]) -> dict[str, str]:
             told = [", ".join(ways), f"{failed} sources given up" if failed else ""]
             told += [error for error in errors if error][:1]
             found[stage.name] = "; ".join(filter(None, told))
+        elif isinstance(stage, FlinkEngine) and stage.dropped:
+            found[stage.name] = f"{stage.dropped} values left out that are no JSON"
     return found
 
 

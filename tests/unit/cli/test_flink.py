@@ -35,6 +35,7 @@ def test_status_shows_jobs_whatever_their_names() -> None:
     assert "RUNNING" in found.stdout
     assert "2/2" in found.stdout
     assert "last failure of two: Lost: it is gone" in found.stdout
+    assert "one[bold]?[2J has left out 6 values that are no JSON" in found.stdout
     assert "\x1b" not in found.stdout
 
 
@@ -50,6 +51,7 @@ def test_status_for_programs() -> None:
         "restarts": 3,
         "started_at": "2023-11-14T22:13:20+00:00",
         "checkpoint_at": "2023-11-14T22:14:20+00:00",
+        "dropped": 6,
         "failure": "Lost: it is gone",
     }
     assert second["state"] == "CANCELED"

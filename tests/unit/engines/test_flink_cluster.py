@@ -33,6 +33,27 @@ def test_jobs_that_run_come_first(jobmanager: Any, cluster: Cluster) -> None:
     assert jobs[0].failure == "Lost: it is gone"
 
 
+def test_what_sources_leave_out_is_counted_once(jobmanager: Any, cluster: Cluster) -> None:
+    """Each of them reads the same topic."""
+    jobmanager.holds(("a", "one", "RUNNING"))
+    jobmanager.reads("a" * 32, posts=(990, 985), others=(1_000, 993))
+    assert cluster.sources("a" * 32) == (1_000, 7)
+    assert cluster.detailed(cluster.named("one")).dropped == 7
+
+
+def test_what_a_job_that_is_starting_has_read_is_not_told(
+    jobmanager: Any, cluster: Cluster
+) -> None:
+    jobmanager.holds(("a", "one", "RUNNING"))
+    jobmanager.reads("a" * 32)
+    assert cluster.sources("a" * 32) is None
+    jobmanager.reads("a" * 32, posts=(10, 10))
+    path = f"GET /jobs/{'a' * 32}/vertices/v1/subtasks/metrics"
+    jobmanager.answers[path] = (200, [])
+    assert cluster.sources("a" * 32) is None
+    assert cluster.detailed(cluster.named("one")).dropped is None
+
+
 def test_a_job_is_found_by_its_name_or_its_id(jobmanager: Any, cluster: Cluster) -> None:
     jobmanager.holds(("a", "one", "RUNNING"), ("b", "two", "RUNNING"), ("c", "one", "CANCELED"))
     assert cluster.named("one").id == "a" * 32

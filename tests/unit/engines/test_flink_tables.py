@@ -9,7 +9,8 @@ import pytest
 
 from mastostream.config import FlinkSettings
 from mastostream.engines.flink import Job, Topics
-from mastostream.engines.flink.running import job_settings, table_of
+from mastostream.engines.flink.environment import table_of
+from mastostream.engines.flink.job import job_settings
 from mastostream.engines.flink.tables import literal, sink, source
 from mastostream.exceptions import ConfigurationError
 

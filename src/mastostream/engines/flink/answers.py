@@ -19,7 +19,10 @@ __all__ = [
     "Savepoint",
     "Status",
     "Tasks",
+    "Topology",
+    "Total",
     "Triggered",
+    "Vertex",
 ]
 
 
@@ -68,6 +71,26 @@ class Metric(msgspec.Struct, frozen=True):
     """One of ``/jobs/:id/metrics``."""
 
     value: str
+
+
+class Vertex(msgspec.Struct, frozen=True):
+    """A step of a job, or several that Flink does in one."""
+
+    id: str
+    name: str
+
+
+class Topology(msgspec.Struct, frozen=True):
+    """``/jobs/:id``."""
+
+    vertices: list[Vertex]
+
+
+class Total(msgspec.Struct, frozen=True):
+    """One of ``/jobs/:id/vertices/:vertex/subtasks/metrics``; its sum only where asked for."""
+
+    id: str
+    sum: float = 0.0
 
 
 class Failure(msgspec.Struct, frozen=True):

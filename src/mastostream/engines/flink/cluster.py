@@ -3,10 +3,12 @@
 Source: https://nightlies.apache.org/flink/flink-docs-release-2.2/docs/ops/rest_api/
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, NamedTuple, Self, TypeVar
+from urllib.parse import urlencode
 
 import attrs
 import msgspec
@@ -16,7 +18,15 @@ from mastostream.engines.flink import answers
 from mastostream.engines.flink.causes import printable, root_cause
 from mastostream.exceptions import BusyError, ConfigurationError, FatalError, RetriableError
 
-__all__ = ["ENDED", "LOCAL", "Cluster", "ClusterJob", "address", "check_cluster"]
+__all__ = [
+    "ENDED",
+    "LOCAL",
+    "Cluster",
+    "ClusterJob",
+    "SourceCounts",
+    "address",
+    "check_cluster",
+]
 
 LOCAL: Final = "local"
 ENDED: Final = frozenset({"FINISHED", "CANCELED", "FAILED"})
@@ -26,6 +36,8 @@ _FAILING: Final = frozenset({"RESTARTING", "FAILING", "FAILED"})
 _TIMEOUT_S: Final = 10.0
 _NO_FOLDER: Final = "execution.checkpointing.savepoint-dir"
 _SHOWN_JOBS: Final = 10
+_SOURCE: Final = "Source: "
+_TAKEN: Final = re.compile(r"Source__.+\.numRecordsIn$")
 _T = TypeVar("_T")
 
 
@@ -42,6 +54,8 @@ class ClusterJob:
         tasks: all of them.
         restarts: since it was started; ``None`` where the cluster does not tell.
         checkpoint_ms: when the last checkpoint was complete; ``None`` for never.
+        dropped: values that were no JSON, and left out of SQL, since it last began; ``None`` where
+            the cluster does not tell.
         failure: why it last had to start again, or has failed; empty where it never did.
     """
 
@@ -53,7 +67,21 @@ class ClusterJob:
     tasks: int
     restarts: int | None = None
     checkpoint_ms: int | None = None
+    dropped: int | None = None
     failure: str = ""
+
+
+class SourceCounts(NamedTuple):
+    """What a job has read. Several sources of one job read the same: it is that of one of them.
+
+    Attributes:
+        read: records.
+        dropped: those of them whose values the source could not decode, and left out. Flink's JSON
+            format does so for SQL, and tells nowhere else; other values are decoded later.
+    """
+
+    read: int
+    dropped: int
 
 
 class _RefusedError(Exception):
@@ -90,6 +118,10 @@ class Cluster:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave it as it is."""
         self._session.close()
 
     def version(self) -> str:
@@ -123,6 +155,7 @@ class Cluster:
                     f"/jobs/{job.id}/exceptions", answers.Exceptions
                 ).exception_history
                 failed = history.entries
+            counts = self.sources(job.id) if job.state == "RUNNING" else None
         except FatalError:  # it has just ended
             return job
         done = checkpoints.latest.completed
@@ -130,8 +163,31 @@ class Cluster:
             job,
             checkpoint_ms=None if done is None else done.latest_ack_timestamp,
             restarts=int(restarts) if restarts.isdecimal() else None,
+            dropped=None if counts is None else counts.dropped,
             failure=root_cause(failed[0].stacktrace) if failed else "",
         )
+
+    def sources(self, job_id: str) -> SourceCounts | None:
+        """Return what a job has read since it last began; ``None`` where it is not told.
+
+        Raises:
+            FatalError: the cluster does not know the job any more.
+        """
+        found = []
+        for vertex in self._get(f"/jobs/{job_id}", answers.Topology).vertices:
+            if not vertex.name.startswith(_SOURCE):
+                continue
+            path = f"/jobs/{job_id}/vertices/{vertex.id}/subtasks/metrics"
+            names = [total.id for total in self._get(path, list[answers.Total])]
+            for taken in filter(_TAKEN.match, names):
+                passed = taken.replace("numRecordsIn", "numRecordsOut")
+                query = urlencode({"get": f"{taken},{passed}", "agg": "sum"})
+                totals = self._get(f"{path}?{query}", list[answers.Total])
+                sums = {total.id: round(total.sum) for total in totals}
+                if len(sums) == 2:
+                    counts = SourceCounts(sums[taken], max(0, sums[taken] - sums[passed]))
+                    found.append(counts)
+        return max(found, default=None, key=lambda counts: counts.read)
 
     def named(self, name: str) -> ClusterJob:
         """Return the one job of this name, or of this id, that has not ended.
