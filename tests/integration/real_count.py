@@ -195,7 +195,7 @@ def count(servers: Servers, archive_folder: str) -> Count:
     }
     for index, found in documents.items():
         assert {key: when(source) for key, source in found.items()} == shown, index
-    late = check_windows(address, new_keys)
+    late = check_windows(address, stream)
     return Count(
         held=[msgspec.convert(each, HeldPost) for each in documents[ENGAGEMENT].values()],
         new_keys=new_keys,
@@ -210,15 +210,43 @@ def documents_of(server: ElasticsearchServer, index: str) -> dict[str, Mapping[s
         return {hit["_id"]: hit["_source"] for hit in scan(client, index=index)}
 
 
-def check_windows(address: str, new_keys: Collection[str]) -> int:
-    """Each window once, each post in one of them or late; return how many are late."""
-    windows = [msgspec.json.decode(record.value) for record in read_topic(address, COUNTS)]
-    starts = Counter(window["window_start"] for window in windows)
-    assert [start for start, times in starts.items() if times > 1] == [], "a window twice"
-    late = [msgspec.json.decode(record.value)["key"] for record in read_topic(address, LATE)]
-    assert len(late) == len(set(late)), "a post twice"
-    assert sum(window["posts"] for window in windows) + len(late) == len(new_keys)
+def check_windows(address: str, stream: Sequence[Logged]) -> int:
+    """Each window once, each new post in its window or late; return how many are late."""
+    counted: Counter[datetime] = Counter()
+    for record in read_topic(address, COUNTS):
+        window = msgspec.json.decode(record.value, type=_Counted)
+        assert window.window_start not in counted, "a window twice"
+        counted[window.window_start] = window.posts
+    late = [msgspec.json.decode(each.value, type=_Late) for each in read_topic(address, LATE)]
+    assert len(late) == len({each.key for each in late}), "a post late twice"
+    counted.update(each.window_start for each in late)
+    news = [each for each in stream if version_of(each.value).event == "new"]
+    assert [key for key, times in Counter(each.key for each in news).items() if times > 1] == []
+    expected = Counter(map(window_of, news))
+    assert (counted - expected, expected - counted) == (Counter(), Counter()), "too many, too few"
     return len(late)
+
+
+class _Counted(msgspec.Struct):
+    window_start: datetime
+    posts: int
+
+
+class _Late(msgspec.Struct):
+    key: str
+    window_start: datetime
+
+
+class _Written(msgspec.Struct):
+    created_at: datetime
+    reblog: "_Written | None" = None
+
+
+def window_of(record: Logged) -> datetime:
+    """The beginning of the 10 s in which a post, or what it passes on, was written."""
+    post = msgspec.json.decode(record.value, type=_Written)
+    time = (post.reblog or post).created_at
+    return time.replace(second=time.second // 10 * 10, microsecond=0)
 
 
 def check_archive(server: HdfsServer, folder: str, stream: Sequence[Logged]) -> None:
