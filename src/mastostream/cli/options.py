@@ -21,6 +21,10 @@ __all__ = ["Output", "common", "named", "server_options", "tell", "topic_option"
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _TOPIC_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+_UNSEEN: Final = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+"""What JSON may hold as it is, but ends a line for some (U+0085, U+2028), steers a terminal
+(U+009B) or turns text around (U+202E)."""
+
 _LEVELS: Final = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 
 
@@ -41,7 +45,7 @@ class Output:
         if self.json:
             ascii_only = not sys.stdout.encoding.lower().startswith("utf")
             line = json.dumps({"kind": kind} | members, ensure_ascii=ascii_only, default=str)
-            click.echo(line)
+            click.echo(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", line))
 
     @property
     def live(self) -> bool:
