@@ -1,6 +1,7 @@
 """The archive on a real HDFS, and what it does when that fails."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 
 from mastostream.archiver import Archiver
 from mastostream.config import HdfsSettings
+from mastostream.exceptions import RetriableError
 from mastostream.log.kafka import KafkaLogWriter, KafkaPlace
 from mastostream.log.sqlite import SqliteLogReader, SqliteLogWriter
 from mastostream.ports.clock import SystemClock
@@ -195,6 +197,26 @@ def test_what_fails_is_waited_out_and_no_record_is_lost_or_kept_twice(
     assert kept(place) == {0: [b"%d" % number for number in range(log.count)]}
     found = verify_archive(place)
     assert (found.problems, found.unfinished) == ([], 0)
+
+
+def test_a_datanode_that_dies_before_it_confirms_is_noticed(
+    hdfs_server: HdfsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """hdfs-native itself would wait for ever."""
+    monkeypatch.setattr("mastostream.sinks.archive.filesystems.native._PATIENCE_S", 5.0)
+    filesystem, folder = open_place(new_folder(hdfs_server), settings_of(hdfs_server, "native"))
+    filesystem.make_folder(folder)
+    file = filesystem.create(f"{folder}/file")
+    file.write(b"12345")
+    assert hdfs_server.datanode.pid is not None
+    os.kill(hdfs_server.datanode.pid, signal.SIGSTOP)
+    death = threading.Timer(1.0, hdfs_server.datanode.kill)
+    death.start()
+    with pytest.raises(RetriableError, match="no DataNode has confirmed"):
+        file.seal()
+    file.close()
+    death.join()
+    hdfs_server.datanode.start()
 
 
 def test_an_archiver_that_starts_before_its_hdfs_waits(

@@ -2,7 +2,9 @@
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, BinaryIO, Final, cast
 
@@ -18,6 +20,10 @@ _DEFAULTS: Final = {
     "dfs.client.failover.sleep.base.millis": "200",
     "dfs.client.failover.sleep.max.millis": "1000",
 }
+
+
+_PATIENCE_S: Final = 90.0
+"""Longer than it waits itself for a DataNode that is silent: 60 s."""
 
 
 class NativeHdfs:
@@ -112,12 +118,41 @@ class _NewFile:
 
     def seal(self) -> None:
         with translated_hdfs(self._where):
-            self._inner.hsync()
-            self._inner.close()
+            _within(_PATIENCE_S, self._sync)
+
+    def _sync(self) -> None:
+        self._inner.hsync()
+        self._inner.close()
 
     def close(self) -> None:
         with suppress(OSError, RuntimeError):
             self._inner.close()
+
+
+def _within(limit_s: float, call: Callable[[], None]) -> None:
+    """Make a call that may never come back, and leave it to itself then.
+
+    hdfs-native 0.14.7 waits for ever in ``hsync`` if the last DataNode of a block goes away before
+    it has confirmed the sync: it waits for the end of a task that waits for its next packet.
+
+    Raises:
+        OSError: it has not come back.
+    """
+    done: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    threading.Thread(target=run, name="hdfs-native", daemon=True).start()
+    try:
+        done.result(limit_s)
+    except TimeoutError:
+        raise OSError(f"no DataNode has confirmed what was written for {limit_s:.0f} s") from None
 
 
 class _Reading(io.RawIOBase):
