@@ -294,7 +294,9 @@ def test_a_newer_build_goes_on_from_a_savepoint(
     )
     assert done.returncode == 2
     assert f"a job named {own.name} runs" in done.stderr
-    own.cancel()
+    done = own.command("flink", "savepoint", own.name, "--stop", "--drain", "--json")
+    assert json.loads(done.stdout)["stopped"], done.stderr
+    assert own.job()["state"] == "FINISHED"
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -20,12 +21,15 @@ import requests
 from mastostream import Account, Deletion, Post, Rejected, Stamp, Tag, decode, encode
 from mastostream.core.models import Event
 from mastostream.core.topics import COUNTS, DASHBOARD, LATE, STREAM
+from mastostream.engines.flink import ENDED
 from mastostream.log.kafka import KafkaLogReader, KafkaLogWriter, KafkaPlace, ensure_topics
 from mastostream.ports.log import NewRecord
 from mastostream.services import FlinkCluster, KafkaServer, download
 from mastostream.services.versions import FLINK_KAFKA_JAR
 from mastostream.testing.conformance.log import new_topic, read_all
 from mastostream.testing.temporary import temporary_server
+
+from .flink_inputs import arbitrary, history
 
 pytestmark = pytest.mark.timeout(600)
 BIN = Path(sys.executable).parent
@@ -46,11 +50,15 @@ def place(kafka_server: KafkaServer) -> Iterator[KafkaPlace]:
 
 
 @pytest.fixture(scope="module")
-def expected(place: KafkaPlace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Records]:
+def expected(
+    place: KafkaPlace, real_statuses: Sequence[bytes], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Records]:
     """What the local engine finds: records by topic, and by the analyses that are only shown."""
     ensure_topics(place, [STREAM, COUNTS, DASHBOARD, LATE])
     with closing(KafkaLogWriter(place)) as writer:
-        writer.append([*map(real, real_statuses()), *made(random.Random(1)), *broken()])
+        writer.append(history(real_statuses, tmp_path_factory.mktemp("simulated")))
+        writer.append(arbitrary(START - timedelta(minutes=10), START, tags=TAGS))
+        writer.append([*made(random.Random(1)), *broken()])
     folder = tmp_path_factory.mktemp("local")
     found = {}
     for name in SHOWN:
@@ -60,25 +68,6 @@ def expected(place: KafkaPlace, tmp_path_factory: pytest.TempPathFactory) -> dic
     own = ("count", "dashboard")
     late = (record for record in found[LATE].elements() if json.loads(record)["analysis"] in own)
     return found | {LATE: Counter(late)}
-
-
-def real_statuses() -> list[bytes]:
-    """All real ones, in the order of their writing; none where there is no corpus."""
-    folder = Path(os.environ.get("MASTOSTREAM_CORPUS", "../shared/data"))
-    found: list[tuple[datetime, bytes]] = []
-    for name in ("statuses.jsonl", "quirks.jsonl"):
-        if (folder / name).exists():
-            for line in (folder / name).read_bytes().splitlines():
-                status = json.loads(line)
-                value = json.dumps(status.get("status", status)).encode()
-                item = decode(value)
-                if isinstance(item, Post):
-                    found.append((item.created_at, value))
-    return [value for _, value in sorted(found)]
-
-
-def real(value: bytes) -> NewRecord:
-    return NewRecord(STREAM, "", value)
 
 
 def post(chance: random.Random, key: str, seconds: float, event: Event = "new") -> NewRecord:
@@ -157,22 +146,29 @@ def broken() -> list[NewRecord]:
     return [NewRecord(STREAM, "x", value) for value in values]
 
 
-def analyze(place: KafkaPlace, folder: Path, name: str, *arguments: str) -> str:
-    """Run analyses once; return what was told, as JSON lines."""
-    environment = {
+def command(name: str, *arguments: str) -> list[str | Path]:
+    command = [BIN / "mastostream", "analyze", "--json", "--log", "kafka"]
+    return [*command, "--mode", "sql", "--analysis", name, *arguments]
+
+
+def environment_of(place: KafkaPlace, folder: Path) -> dict[str, str]:
+    return {
         **os.environ,
         "MASTOSTREAM_KAFKA_SERVERS": place.servers,
         "MASTOSTREAM_KAFKA_GROUP": new_topic(),
         "MASTOSTREAM_DATA": str(folder / "data"),
     }
-    command = [BIN / "mastostream", "analyze", "--json", "--log", "kafka", "--once"]
+
+
+def analyze(place: KafkaPlace, folder: Path, name: str, *arguments: str) -> str:
+    """Run analyses once; return what was told, as JSON lines."""
     done = subprocess.run(
-        [*command, "--mode", "sql", "--analysis", name, *arguments],
+        command(name, "--once", *arguments),
         check=False,
         capture_output=True,
         text=True,
         cwd=folder,
-        env=environment,
+        env=environment_of(place, folder),
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -207,6 +203,12 @@ def written(place: KafkaPlace) -> dict[str, Records]:
     return found
 
 
+def test_real_statuses_are_among_them(
+    corpus: Sequence[bytes], expected: dict[str, Records]
+) -> None:
+    assert any(json.loads(record)["key"].startswith("2022-11-") for record in expected[COUNTS])
+
+
 @pytest.mark.parametrize("name", SHOWN)
 def test_what_is_only_shown_is_what_the_local_engine_shows(
     place: KafkaPlace, expected: dict[str, Records], tmp_path: Path, name: str
@@ -234,6 +236,42 @@ def test_what_is_written_may_be_shown_instead(
 ) -> None:
     found = shown(analyze(place, tmp_path, "count", "--engine", "flink", "--print"))
     assert found == expected[COUNTS]
+
+
+def test_what_is_no_json_is_counted(
+    place: KafkaPlace, expected: dict[str, Records], tmp_path: Path
+) -> None:
+    """And all that is read: Flink is asked for both."""
+    with closing(KafkaLogReader(place, topic=STREAM, group=new_topic())) as reader:
+        values = [record.value for record in read_all(reader)]
+    broken = sum(not is_object(value) for value in values)
+    assert broken > 5
+    arguments = command("users", "--engine", "flink")
+    environment = environment_of(place, tmp_path)
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment
+    ) as job:
+        try:
+            assert job.stdout is not None
+            told = (json.loads(line) for line in job.stdout)
+            stages = (line for line in told if line["kind"] in {"health", "stage"})
+            found = next(line for line in stages if line["processed"] == len(values))
+            assert found["detail"] == f"{broken} values left out that are no JSON"
+            job.send_signal(signal.SIGINT)
+            assert next(line for line in told if line["kind"] == "stage") == found | {
+                "kind": "stage",
+                "state": "stopped",
+            }
+            assert job.wait(60) == 0
+        finally:
+            job.kill()
+
+
+def is_object(value: bytes) -> bool:
+    try:
+        return isinstance(json.loads(value), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def test_a_file_runs_in_the_sql_client_as_it_stands(
@@ -289,7 +327,8 @@ def until_ended(cluster: FlinkCluster) -> None:
     while True:
         jobs: Sequence[dict[str, str]]
         jobs = requests.get(f"{cluster.url}/jobs/overview", timeout=10).json()["jobs"]
-        if jobs and all(job["state"] == "FINISHED" for job in jobs):
+        if all(job["state"] in ENDED for job in jobs):
+            assert max(jobs, key=lambda job: job["start-time"])["state"] == "FINISHED"
             return
         assert time.monotonic() < deadline, jobs
         time.sleep(0.5)

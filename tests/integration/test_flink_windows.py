@@ -24,9 +24,11 @@ from mastostream.services import KafkaServer
 from mastostream.testing.conformance.log import new_topic, read_all
 from mastostream.testing.temporary import temporary_server
 
+from .flink_inputs import history
+
 pytestmark = pytest.mark.timeout(600)
 BIN = Path(sys.executable).parent
-START = datetime(2026, 1, 1, tzinfo=UTC)
+START = datetime(2026, 9, 1, tzinfo=UTC)
 OUTPUTS = ("tens", "minutes", ENGAGEMENT, LATE, DEAD_LETTERS)
 OWN = """
 import os
@@ -183,8 +185,13 @@ def until(holds: Callable[[], object], seconds: float = 180) -> None:
 
 
 @pytest.mark.parametrize("place", [1, 3], indirect=True)
-def test_flink_writes_what_the_local_engine_writes(place: KafkaPlace, folder: Path) -> None:
-    send(place, posts(random.Random(place.partitions)))
+def test_flink_writes_what_the_local_engine_writes(
+    place: KafkaPlace, folder: Path, real_statuses: Sequence[bytes]
+) -> None:
+    send(
+        place,
+        [*history(real_statuses, folder / "simulated"), *posts(random.Random(place.partitions))],
+    )
     names = ["own:TENS", "own:MINUTES", *(["engagement"] if place.partitions > 1 else [])]
     chosen = [word for name in names for word in ("--analysis", name)]
     by_local = analyze(place, folder, "--close-windows", *chosen)

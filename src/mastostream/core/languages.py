@@ -14,12 +14,13 @@ UNDETERMINED: Final = "und"
 def primary_language(post: Post) -> str:
     """Return the primary subtag (RFC 5646, section 2.2.1) in lower case: ``pt`` for ``pt-BR``.
 
-    ``und`` where the server is silent.
+    ``und`` where the server is silent. Spaces around it are removed, and nothing else, as SQL's
+    ``TRIM`` does.
     """
     language = post.language
     if not language:
         return UNDETERMINED
-    return language.replace("_", "-").partition("-")[0].strip().lower() or UNDETERMINED
+    return language.replace("_", "-").partition("-")[0].strip(" ").lower() or UNDETERMINED
 
 
 def in_languages(post: Post, languages: AbstractSet[str]) -> Post | None:

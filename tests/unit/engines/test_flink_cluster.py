@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mastostream.engines.flink import Cluster
+from mastostream.engines.flink.cluster import SourceCounts
 from mastostream.exceptions import BusyError, ConfigurationError, FatalError, RetriableError
 
 NO_FOLDER = (
@@ -39,6 +40,21 @@ def test_what_sources_leave_out_is_counted_once(jobmanager: Any, cluster: Cluste
     jobmanager.reads("a" * 32, posts=(990, 985), others=(1_000, 993))
     assert cluster.sources("a" * 32) == (1_000, 7)
     assert cluster.detailed(cluster.named("one")).dropped == 7
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "fresh"),
+    [
+        ((0, 0), (10, 1), (10, 1)),
+        ((10, 1), (15, 3), (5, 2)),
+        ((10, 1), (4, 0), (4, 0)),
+        ((10, 3), (12, 2), (12, 2)),
+    ],
+)
+def test_a_job_that_has_begun_again_counts_anew(
+    before: tuple[int, int], now: tuple[int, int], fresh: tuple[int, int]
+) -> None:
+    assert SourceCounts(*now).since(SourceCounts(*before)) == fresh
 
 
 def test_what_a_job_that_is_starting_has_read_is_not_told(

@@ -83,6 +83,12 @@ class SourceCounts(NamedTuple):
     read: int
     dropped: int
 
+    def since(self, before: "SourceCounts") -> "SourceCounts":
+        """Return what has come since then: all, where the job has begun again meanwhile."""
+        if self.read < before.read or self.dropped < before.dropped:
+            return self
+        return SourceCounts(self.read - before.read, self.dropped - before.dropped)
+
 
 class _RefusedError(Exception):
     """The JobManager's answer is an error; its cause, in one sentence."""

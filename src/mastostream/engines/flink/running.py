@@ -163,10 +163,9 @@ class FlinkEngine:
             return 0
         if counts is None:
             return 0
-        before = self._seen if counts.read >= self._seen.read else SourceCounts(0, 0)
-        self._seen = counts
-        self.dropped += max(0, counts.dropped - before.dropped)
-        return counts.read - before.read
+        fresh, self._seen = counts.since(self._seen), counts
+        self.dropped += fresh.dropped
+        return fresh.read
 
     def _archives(self, folder: Path) -> dict[str, Path]:
         """Return what travels; an archive of modules is written into this folder."""
