@@ -95,7 +95,7 @@ class FlinkEngine:
         with self._explained():
             if self._client is None:
                 self._client = self._start()
-                self._cluster = Cluster(self._rest(self._client))
+                self._cluster = self._jobmanager(self._client)
             if self._rows is not None:
                 self.ended = self._rows.wait(timeout_s)
             else:
@@ -143,14 +143,19 @@ class FlinkEngine:
             name_states(environment)
             return environment.execute_async(self.job.name)
 
-    def _rest(self, client: "JobClient") -> str:
+    def _jobmanager(self, client: "JobClient") -> Cluster | None:
+        """Return who is asked what the job has read; nobody, where it has ended already."""
         if self._settings.target != LOCAL:
-            return self._settings.target
-        from pyflink.util.java_utils import get_field_value  # noqa: PLC0415 - an extra
+            return Cluster(self._settings.target)
+        from py4j.protocol import Py4JJavaError  # noqa: PLC0415 - an extra
+        from pyflink.util.java_utils import get_field_value  # noqa: PLC0415 - as above
 
-        cluster = get_field_value(client._j_job_client, "miniCluster")  # noqa: SLF001 - it chose a port
-        url = cluster.getRestAddress().get()
-        return f"{url.getHost()}:{url.getPort()}"
+        try:
+            cluster = get_field_value(client._j_job_client, "miniCluster")  # noqa: SLF001 - it chose a port
+            url = cluster.getRestAddress().get()
+        except Py4JJavaError:
+            return None
+        return Cluster(f"{url.getHost()}:{url.getPort()}")
 
     def _read(self) -> int:
         """Ask, now and then, what has been read; what cannot be told now is told later."""
