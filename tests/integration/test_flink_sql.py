@@ -255,8 +255,8 @@ def test_what_is_no_json_is_counted(
             assert job.stdout is not None
             told = (json.loads(line) for line in job.stdout)
             stages = (line for line in told if line["kind"] in {"health", "stage"})
-            found = next(line for line in stages if line["processed"] == len(values))
-            assert found["detail"] == f"{broken} values left out that are no JSON"
+            wanted = (len(values), f"{broken} values left out that are no JSON")
+            found = next(line for line in stages if (line["processed"], line["detail"]) == wanted)
             job.send_signal(signal.SIGINT)
             assert next(line for line in told if line["kind"] == "stage") == found | {
                 "kind": "stage",

@@ -43,18 +43,20 @@ def test_what_sources_leave_out_is_counted_once(jobmanager: Any, cluster: Cluste
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "fresh"),
+    ("before", "now", "read", "dropped"),
     [
-        ((0, 0), (10, 1), (10, 1)),
-        ((10, 1), (15, 3), (5, 2)),
-        ((10, 1), (4, 0), (4, 0)),
-        ((10, 3), (12, 2), (12, 2)),
+        ((0, 0), (10, 1), 10, 0),  # it may be under way
+        ((10, 1), (10, 1), 0, 1),  # it was not
+        ((10, 1), (15, 3), 5, 2),
+        ((10, 1), (12, 0), 2, 0),  # it was
+        ((10, 1), (4, 0), 4, 0),  # the job has begun again
     ],
 )
-def test_a_job_that_has_begun_again_counts_anew(
-    before: tuple[int, int], now: tuple[int, int], fresh: tuple[int, int]
+def test_what_is_under_way_is_not_left_out(
+    before: tuple[int, int], now: tuple[int, int], read: int, dropped: int
 ) -> None:
-    assert SourceCounts(*now).since(SourceCounts(*before)) == fresh
+    earlier, counts = SourceCounts(*before), SourceCounts(*now)
+    assert (counts.read_since(earlier), counts.surely_dropped(earlier)) == (read, dropped)
 
 
 def test_what_a_job_that_is_starting_has_read_is_not_told(

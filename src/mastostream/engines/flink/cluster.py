@@ -54,8 +54,8 @@ class ClusterJob:
         tasks: all of them.
         restarts: since it was started; ``None`` where the cluster does not tell.
         checkpoint_ms: when the last checkpoint was complete; ``None`` for never.
-        dropped: values that were no JSON, and left out of SQL, since it last began; ``None`` where
-            the cluster does not tell.
+        dropped: values that were no JSON, and left out of SQL, since it last began, and perhaps one
+            that is just being read; ``None`` where the cluster does not tell.
         failure: why it last had to start again, or has failed; empty where it never did.
     """
 
@@ -77,17 +77,23 @@ class SourceCounts(NamedTuple):
     Attributes:
         read: records.
         dropped: those of them whose values the source could not decode, and left out. Flink's JSON
-            format does so for SQL, and tells nowhere else; other values are decoded later.
+            format does so for SQL, and tells nowhere else; other values are decoded later. One
+            that is just being read is among them.
     """
 
     read: int
     dropped: int
 
-    def since(self, before: "SourceCounts") -> "SourceCounts":
-        """Return what has come since then: all, where the job has begun again meanwhile."""
-        if self.read < before.read or self.dropped < before.dropped:
-            return self
-        return SourceCounts(self.read - before.read, self.dropped - before.dropped)
+    def read_since(self, before: "SourceCounts") -> int:
+        """Return how many have been read since then: all, where the job has begun again."""
+        return self.read - before.read if self.read >= before.read else self.read
+
+    def surely_dropped(self, before: "SourceCounts") -> int:
+        """Return how many were left out for sure, as far as two looks in a row can tell.
+
+        While records come, one may be under way, and not yet passed on.
+        """
+        return max(0, self.dropped - (self.read != before.read))
 
 
 class _RefusedError(Exception):

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["FlinkEngine"]
 
-_LOOK_EVERY_S: Final = 2.0
+_LOOK_EVERY_S: Final = 3.0
+_LOOK_AT_CLUSTER_EVERY_S: Final = 12.0
+"""Both are longer than it tells the same again (``metrics.fetcher.update-interval``: 1 s, 10 s)."""
+
 _TIMES_OUT: Final = "java.util.concurrent.TimeoutException"
 
 
@@ -35,7 +38,7 @@ class FlinkEngine:
 
     Attributes:
         ended: whether the job has come to its end.
-        dropped: values that were no JSON, and left out of SQL, as far as the job has told.
+        dropped: values that were no JSON, and left out of SQL, as far as the job has told for sure.
         job: what runs.
     """
 
@@ -161,16 +164,17 @@ class FlinkEngine:
         """Ask, now and then, what has been read; what cannot be told now is told later."""
         if self._client is None or self._cluster is None or time.monotonic() < self._look_s:
             return 0
-        self._look_s = time.monotonic() + _LOOK_EVERY_S
+        is_local = self._settings.target == LOCAL
+        self._look_s = time.monotonic() + (_LOOK_EVERY_S if is_local else _LOOK_AT_CLUSTER_EVERY_S)
         try:
             counts = self._cluster.sources(str(self._client.get_job_id()))
         except MastostreamError:
             return 0
         if counts is None:
             return 0
-        fresh, self._seen = counts.since(self._seen), counts
-        self.dropped += fresh.dropped
-        return fresh.read
+        before, self._seen = self._seen, counts
+        self.dropped = max(self.dropped, counts.surely_dropped(before))
+        return counts.read_since(before)
 
     def _archives(self, folder: Path) -> dict[str, Path]:
         """Return what travels; an archive of modules is written into this folder."""
