@@ -212,11 +212,13 @@ def test_a_datanode_that_dies_before_it_confirms_is_noticed(
     os.kill(hdfs_server.datanode.pid, signal.SIGSTOP)
     death = threading.Timer(1.0, hdfs_server.datanode.kill)
     death.start()
-    with pytest.raises(RetriableError, match="no DataNode has confirmed"):
-        file.seal()
-    file.close()
-    death.join()
-    hdfs_server.datanode.start()
+    try:
+        with pytest.raises(RetriableError, match="no DataNode has confirmed"):
+            file.seal()
+        file.close()
+    finally:  # other tests go on with it
+        death.join()
+        hdfs_server.datanode.start()
 
 
 def test_an_archiver_that_starts_before_its_hdfs_waits(
