@@ -4,7 +4,6 @@ import contextlib
 import importlib.util
 import json
 import re
-import shutil
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Final
 
 from mastostream.exceptions import BusyError, FatalError, MissingExtraError
 from mastostream.services.downloads import OnProgress
+from mastostream.services.files import write_whole
 from mastostream.services.java import find_java
 from mastostream.services.probing import get_json
 from mastostream.services.process import Command, Process
@@ -135,9 +135,9 @@ class FlinkCluster(Service):
         for each in ("config", "logs", "tmp"):
             (self.folder / each).mkdir(exist_ok=True)
         for file in ("log4j-console.properties", "logback-console.xml"):
-            shutil.copy(home / "conf" / file, config / file)
+            write_whole(config / file, (home / "conf" / file).read_text(encoding="utf-8"))
         if self.jobmanager.pid is None:
-            self._count_path.write_text(str(self._count), encoding="ascii")
+            write_whole(self._count_path, str(self._count))
             for each in ("jobmanager-rpc", "blob"):
                 self._ports.internal(each)
         self._configure(home, config)
@@ -145,7 +145,7 @@ class FlinkCluster(Service):
         if name != self.jobmanager.name:
             # A new name, so that the one before, should it be missed still, is not taken for it.
             known_as = f"{name}-{uuid.uuid4().hex[:8]}"
-            self._id_path(name).write_text(known_as, encoding="utf-8")
+            write_whole(self._id_path(name), known_as)
             options, role = [f"-Dtaskmanager.resource-id={known_as}"], "taskmanager"
         script = str(home / "bin" / f"{role}.sh")
         environment = {
@@ -192,7 +192,7 @@ class FlinkCluster(Service):
             "python.client.executable": sys.executable,
         } | self._settings
         lines = (f"{name}: {json.dumps(value)}\n" for name, value in settings.items())
-        (config / "config.yaml").write_text("".join(lines), encoding="utf-8")
+        write_whole(config / "config.yaml", "".join(lines))
 
 
 def _flink_home() -> Path:

@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape
 
 from mastostream.exceptions import ConfigurationError
 from mastostream.services.downloads import OnProgress, class_path
+from mastostream.services.files import write_whole
 from mastostream.services.java import find_java
 from mastostream.services.loopback import HOST
 from mastostream.services.probing import get_json
@@ -177,7 +178,7 @@ class HdfsServer(Service):
             site[setting] = f"{HOST}:{self._ports[name]}"
         _write_site(config / "core-site.xml", core)
         _write_site(config / "hdfs-site.xml", site | self._settings)
-        (config / "log4j.properties").write_text(_LOG4J, encoding="utf-8")
+        write_whole(config / "log4j.properties", _LOG4J)
 
     def _format(self, java: list[str], names: Path) -> None:
         """Prepare the NameNode's storage: whole, or not at all."""
@@ -207,4 +208,4 @@ def _write_site(path: Path, settings: Mapping[str, object]) -> None:
         for name, value in settings.items()
     )
     text = f"<configuration>\n{''.join(entries)}</configuration>\n"
-    path.write_text(f'<?xml version="1.0" encoding="UTF-8"?>\n{text}', encoding="utf-8")
+    write_whole(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}')

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from mastostream.exceptions import BusyError, ConfigurationError, FatalError, RetriableError
 from mastostream.services.downloads import OnProgress
+from mastostream.services.files import write_whole
 from mastostream.services.logs import last_lines, last_words
 from mastostream.services.loopback import check_free, free_port, is_free
 from mastostream.services.process import Command, Process
@@ -86,9 +87,7 @@ class Ports:
             return {}
 
     def _keep(self, ports: Mapping[str, int]) -> None:
-        part = self._path.with_suffix(".part")
-        part.write_text(json.dumps(ports), encoding="utf-8")
-        part.replace(self._path)
+        write_whole(self._path, json.dumps(ports))
 
 
 class Server:

@@ -3,6 +3,7 @@
 import json
 import re
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,21 @@ def test_hdfs_listens_on_loopback_and_keeps_one_copy(folder: Path) -> None:
     assert (found["dfs.replication"], found["dfs.permissions.enabled"]) == ("1", "false")
     assert found["dfs.blocksize"] == "1048576"
     assert (server.url, server.webhdfs_url) == ("hdfs://localhost:12345", "http://localhost:12346")
+
+
+def test_who_reads_it_while_it_is_written_finds_all_of_it(folder: Path) -> None:
+    """A NameNode is starting while the DataNode's configuration is written."""
+    server = HdfsServer(folder, port=12345, http_port=12346)
+    server._ports.settle()
+    for name in ("datanode", "datanode-http", "datanode-ipc"):
+        server._ports.internal(name)
+    server._configure(folder)
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(lambda: [server._configure(folder) for _ in range(100)])
+        while not written.done():
+            assert site(folder / "core-site.xml")["fs.defaultFS"] == "hdfs://localhost:12345"
+            assert site(folder / "hdfs-site.xml")["dfs.replication"] == "1"
+        written.result()
 
 
 def test_flink_listens_on_loopback_and_runs_this_python(folder: Path) -> None:
