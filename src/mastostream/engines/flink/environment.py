@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from mastostream.engines.flink.cluster import LOCAL
 from mastostream.engines.flink.job import by_flink_run
+from mastostream.java_options import WARNS_ON_STDERR, add_java_options
 
 if TYPE_CHECKING:
     from pyflink.common import Configuration
@@ -31,6 +32,7 @@ def open_environment(target: str, settings: Mapping[str, str]) -> "StreamExecuti
 
     # Else this process, too, listens for functions to run, on all addresses of the machine.
     os.environ.setdefault(_WORKERS, "process")
+    add_java_options("JVM_ARGS", *WARNS_ON_STDERR)
     chosen = Configuration()
     jars = settings["pipeline.jars"].split(";")
     if target != LOCAL:

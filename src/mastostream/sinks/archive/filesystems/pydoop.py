@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, Final, cast
 
 from mastostream.exceptions import ConfigurationError, MissingExtraError
+from mastostream.java_options import WARNS_ON_STDERR, add_java_options
 from mastostream.ports.filesystem import FileFacts
 from mastostream.sinks.archive.filesystems.errors import translated_hdfs
 
@@ -121,9 +122,7 @@ class PydoopHdfs:
 
 def _prepare() -> None:
     """Say what Java and pydoop ask the environment for."""
-    options = os.environ.get("LIBHDFS_OPTS", "")
-    if _NO_SIGNALS not in options.split():
-        os.environ["LIBHDFS_OPTS"] = f"{options} {_NO_SIGNALS}".strip()
+    add_java_options("LIBHDFS_OPTS", _NO_SIGNALS, *WARNS_ON_STDERR)
     home = os.environ.get("HADOOP_HOME")
     if home and shutil.which("hadoop") is None:
         os.environ["PATH"] = f"{home}/bin{os.pathsep}{os.environ.get('PATH', '')}"
