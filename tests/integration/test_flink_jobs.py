@@ -64,6 +64,8 @@ def cluster() -> Iterator[FlinkCluster]:
     spread = {"taskmanager.load-balance.mode": "SLOTS"}
     with server_or_skip(FlinkCluster, taskmanagers=2, settings=spread) as server:
         yield server
+        # Each job's classes stay for a while: one whose metaspace is full of them would have ended.
+        assert all(taskmanager.pid for taskmanager in server.taskmanagers)
 
 
 class Own:
@@ -123,6 +125,16 @@ class Own:
         assert done.returncode == 0, done.stderr
         jobs = map(json.loads, done.stdout.splitlines())
         return next(job for job in jobs if job["name"] == self.name)
+
+    def fails(self, reason: str) -> None:
+        """Wait until ``flink status`` says that it fails for this reason."""
+        told: list[Job] = []
+
+        def holds() -> bool:
+            told.append(self.job())
+            return reason in told[-1]["failure"]
+
+        until(holds, told)
 
     def written(self) -> Counter[str]:
         return keys(self.place, self.topic)
@@ -184,10 +196,10 @@ def keys(place: KafkaPlace, topic: str) -> Counter[str]:
     return Counter(key for key, _ in read(place, topic))
 
 
-def until(holds: Callable[[], object]) -> None:
+def until(holds: Callable[[], object], seen: Sequence[object] = ()) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not holds():
-        assert time.monotonic() < deadline, "it did not come true"
+        assert time.monotonic() < deadline, f"it did not come true; seen were {seen[-5:]}"
         time.sleep(0.3)
 
 
@@ -335,7 +347,7 @@ def test_an_archive_brings_all_to_taskmanagers_that_have_only_flink(
     wanted = send(place, 20)
     until(lambda: wanted <= set(own.written()))
     assert own.written() == keys(place, STREAM)
-    until(lambda: "No module named 'mastostream'" in without.job()["failure"])
+    without.fails("No module named 'mastostream'")
     shown = own.command("flink", "status")
     assert "RUNNING" in shown.stdout
     assert "No module named 'mastostream'" in shown.stdout

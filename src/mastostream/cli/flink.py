@@ -27,6 +27,9 @@ _POLL_S: Final = 0.3
 _PATIENCE_S: Final = 600.0
 _DEFAULT_TARGET: Final = "localhost:8081"
 _SAVEPOINTS: Final = "execution.checkpointing.savepoint-dir"
+_OVER: Final = frozenset({"FINISHED", "CANCELED"})
+"""What they once failed of concerns nobody any more."""
+
 _STYLES: Final = {"RUNNING": "green", "FAILED": "bold red", "FINISHED": "dim", "CANCELED": "dim"}
 
 
@@ -70,7 +73,7 @@ def status(settings: MakeSettings, output: Output, target: str | None) -> None:
             if job.dropped:
                 left_out = f"{job.dropped} values that are no JSON"
                 tell(output, f"{safe(job.name)} has left out {left_out}, since it last began")
-            if job.failure:
+            if job.failure and job.state not in _OVER:
                 tell(output, f"last failure of {safe(job.name)}: {safe(job.failure)}")
 
 

@@ -34,7 +34,8 @@ def test_status_shows_jobs_whatever_their_names() -> None:
     assert "one[bold]?[2J" in found.stdout.replace("\n", "")
     assert "RUNNING" in found.stdout
     assert "2/2" in found.stdout
-    assert "last failure of two: Lost: it is gone" in found.stdout
+    assert "last failure of one[bold]?[2J: Lost: it is gone" in found.stdout
+    assert "last failure of two" not in found.stdout
     assert "one[bold]?[2J has left out 6 values that are no JSON" in found.stdout
     assert "\x1b" not in found.stdout
 

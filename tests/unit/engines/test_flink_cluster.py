@@ -34,6 +34,15 @@ def test_jobs_that_run_come_first(jobmanager: Any, cluster: Cluster) -> None:
     assert jobs[0].failure == "Lost: it is gone"
 
 
+def test_a_failure_is_told_before_its_restart_is_counted(jobmanager: Any, cluster: Cluster) -> None:
+    """A JobManager's metrics are up to ten seconds old."""
+    jobmanager.holds(("a", "one", "RUNNING"))
+    restarts = f"GET /jobs/{'a' * 32}/metrics?get=numRestarts"
+    for told in ([], [{"id": "numRestarts", "value": "0"}]):
+        jobmanager.answers[restarts] = (200, told)
+        assert cluster.detailed(cluster.jobs()[0]).failure == "Lost: it is gone"
+
+
 def test_what_sources_leave_out_is_counted_once(jobmanager: Any, cluster: Cluster) -> None:
     """Each of them reads the same topic."""
     jobmanager.holds(("a", "one", "RUNNING"))

@@ -4,7 +4,7 @@ Source: https://nightlies.apache.org/flink/flink-docs-release-2.2/docs/ops/rest_
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, NamedTuple, Self, TypeVar
@@ -32,7 +32,6 @@ LOCAL: Final = "local"
 ENDED: Final = frozenset({"FINISHED", "CANCELED", "FAILED"})
 """States that a job does not leave."""
 
-_FAILING: Final = frozenset({"RESTARTING", "FAILING", "FAILED"})
 _TIMEOUT_S: Final = 10.0
 _NO_FOLDER: Final = "execution.checkpointing.savepoint-dir"
 _SHOWN_JOBS: Final = 10
@@ -157,16 +156,12 @@ class Cluster:
 
     def detailed(self, job: ClusterJob) -> ClusterJob:
         """Return a job with its restarts, its last checkpoint and its failure, as far as known."""
-        failed: Sequence[answers.Failure] = ()
         try:
             checkpoints = self._get(f"/jobs/{job.id}/checkpoints", answers.Checkpoints)
             metrics = self._get(f"/jobs/{job.id}/metrics?get=numRestarts", list[answers.Metric])
             restarts = metrics[0].value if metrics else ""
-            if job.state in _FAILING or restarts.strip("0"):
-                history = self._get(
-                    f"/jobs/{job.id}/exceptions", answers.Exceptions
-                ).exception_history
-                failed = history.entries
+            # Not only where there were restarts: these are told some seconds later.
+            history = self._get(f"/jobs/{job.id}/exceptions", answers.Exceptions).exception_history
             counts = self.sources(job.id) if job.state == "RUNNING" else None
         except FatalError:  # it has just ended
             return job
@@ -176,7 +171,7 @@ class Cluster:
             checkpoint_ms=None if done is None else done.latest_ack_timestamp,
             restarts=int(restarts) if restarts.isdecimal() else None,
             dropped=None if counts is None else counts.dropped,
-            failure=root_cause(failed[0].stacktrace) if failed else "",
+            failure=root_cause(history.entries[0].stacktrace) if history.entries else "",
         )
 
     def sources(self, job_id: str) -> SourceCounts | None:
