@@ -20,6 +20,9 @@ ALONE = tuple(
 )
 """What simulates hours in seconds, and so needs the machine for itself. All else mostly waits."""
 
+TRIALS = "tests/integration/test_trial_of_broken_ones.py"
+"""Simulates hours as well, with two processes that take one core; what delays it breaks it more."""
+
 
 def sync(session: nox.Session, *groups: str, extras: tuple[str, ...] = ()) -> None:
     """Install the locked versions of what these groups need."""
@@ -73,9 +76,10 @@ def integration(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", "tests/integration", *options, *session.posargs)
         return
-    ignored = [f"--ignore={path}" for path in ALONE]
+    ignored = [f"--ignore={path}" for path in (*ALONE, TRIALS)]
     together = ("--numprocesses=2", "--dist=loadfile")
     session.run("pytest", "tests/integration", *ignored, *together, *options)
+    session.run("pytest", TRIALS, "--numprocesses=2", "--dist=load", *options)
     session.run("pytest", *ALONE, *options)
 
 
