@@ -5,6 +5,7 @@ import json
 import logging
 import queue
 import re
+import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -51,11 +52,14 @@ class Server:
         app.router.add_get("/{path:.*}", self.answer)
         runner = web.AppRunner(app, shutdown_timeout=0.01, handler_cancellation=True)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        listening = socket.create_server(("127.0.0.1", 0))
+        await web.SockSite(runner, listening).start()
+        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         self.ready.set()
         await self.stop.wait()
+        # asyncio never closes what it has accepted just before its server is closed.
+        self.loop.remove_reader(listening)
+        await asyncio.sleep(0)
         await runner.cleanup()
         # A connection that was accepted in the last moment is none of the runner's yet.
         for transport in list(self.loop._transports.values()):

@@ -127,7 +127,7 @@ def test_a_paused_websocket_gives_signs_of_life() -> None:
                 pongs.release()
         return socket
 
-    with serving(handler) as server, listening(heartbeat_timeout_s=0.3) as ears:
+    with serving(handler) as server, listening(heartbeat_timeout_s=1.0) as ears:
         ears.streams.pause(paused=True)
         ears.follow(server, "websocket")
         ears.opened()

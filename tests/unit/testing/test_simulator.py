@@ -1,6 +1,10 @@
 """The simulated server."""
 
+import gc
 import itertools
+import socket
+import threading
+from urllib.parse import urlsplit
 
 import mastodon
 from hypothesis import given, settings
@@ -61,3 +65,28 @@ def test_paging_up_visits_every_post_once() -> None:
         assert seen == [post.id for post in server.world.timeline("news", now_ms)]
     assert newest == seen[:40]
     assert str(some.id) == seen[0]
+
+
+def test_who_comes_while_it_ends_is_let_go() -> None:
+    """What is left open is told when it is collected, and fails a test that knows nothing of it."""
+    clients = list[socket.socket]()
+    many = threading.Event()
+
+    def come(host: str, port: int) -> None:
+        while True:
+            try:
+                clients.append(socket.create_connection((host, port)))
+            except OSError:
+                break
+            if len(clients) == 50:
+                many.set()
+
+    with SimulatedServer() as server:
+        url = urlsplit(server.url)
+        thread = threading.Thread(target=come, args=(url.hostname, url.port))
+        thread.start()
+        assert many.wait(60)
+    thread.join()
+    for client in clients:
+        client.close()
+    gc.collect()

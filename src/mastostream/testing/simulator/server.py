@@ -210,10 +210,14 @@ class SimulatedServer:
         pushing = asyncio.create_task(self._site.pusher.run())
         config = self._site.config()
         while not self._stopping:
-            self._server = uvicorn.Server(config)
-            self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+            self._server = server = uvicorn.Server(config)
+            self._serving = asyncio.create_task(server.serve(sockets=[self._socket]))
             await asyncio.wait({self._serving})
-            answering = self._server.server_state.tasks
+            if server.started:
+                for listening in server.servers:
+                    listening.close()
+            self._site.connections.abort()
+            answering = server.server_state.tasks
             if answering:
                 await asyncio.wait(answering, timeout=1)
             if not self._serving.cancelled():
@@ -224,11 +228,11 @@ class SimulatedServer:
 
     def _go_down(self) -> None:
         """Break all connections, and refuse new ones from now on."""
-        if self._server is None or self._serving is None or not self._server.started:
+        if self._loop is None or self._serving is None or not self._is_up():
             return
-        for listening in self._server.servers:
-            listening.close()
-        self._site.connections.abort()
+        # asyncio never closes what it has accepted just before its server is closed. By the time
+        # that the task has ended, that has become a connection.
+        self._loop.remove_reader(self._socket)
         self._serving.cancel()
 
     async def _stay_down(self) -> None:
