@@ -2,11 +2,16 @@
 
 import gc
 import itertools
+import logging
 import socket
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import mastodon
+import pytest
+import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,6 +70,16 @@ def test_paging_up_visits_every_post_once() -> None:
         assert seen == [post.id for post in server.world.timeline("news", now_ms)]
     assert newest == seen[:40]
     assert str(some.id) == seen[0]
+
+
+def test_it_can_end_while_it_goes_down(caplog: pytest.LogCaptureFixture) -> None:
+    with SimulatedServer() as server, ThreadPoolExecutor(1) as pool:
+        server.faults.begin("slow")
+        asked = pool.submit(requests.get, f"{server.url}/api/v1/timelines/tag/news", timeout=60)
+        time.sleep(0.3)
+        server.restart(60)  # it waits a second for what is being answered
+        assert isinstance(asked.exception(), requests.ConnectionError)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 def test_who_comes_while_it_ends_is_let_go() -> None:

@@ -230,6 +230,8 @@ class SimulatedServer:
         """Break all connections, and refuse new ones from now on."""
         if self._loop is None or self._serving is None or not self._is_up():
             return
+        if self._serving.done():  # it is going down already, and its socket is closed
+            return
         # asyncio never closes what it has accepted just before its server is closed. By the time
         # that the task has ended, that has become a connection.
         self._loop.remove_reader(self._socket)
