@@ -27,7 +27,7 @@ _POLL_S: Final = 0.3
 _PATIENCE_S: Final = 600.0
 _DEFAULT_TARGET: Final = "localhost:8081"
 _SAVEPOINTS: Final = "execution.checkpointing.savepoint-dir"
-_OVER: Final = frozenset({"FINISHED", "CANCELED"})
+_OVER: Final = ENDED - {"FAILED"}
 """What they once failed of concerns nobody any more."""
 
 _STYLES: Final = {"RUNNING": "green", "FAILED": "bold red", "FINISHED": "dim", "CANCELED": "dim"}
