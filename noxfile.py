@@ -1,4 +1,4 @@
-"""All that there is to run: ``nox -s lint typing tests integration bench docs build``."""
+"""All that there is to run: ``nox -s quick tests campaign lint typing bench docs build``."""
 
 import os
 import shutil
@@ -8,20 +8,12 @@ import nox
 import uv
 
 nox.options.default_venv_backend = "uv"
-nox.options.sessions = ["lint", "typing", "tests"]
+nox.options.sessions = ["quick"]
 for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):  # the latter makes each start compile all
     os.environ.pop(name, None)
 UV = uv.find_uv_bin()
 CLIENTS = ("kafka", "elasticsearch", "hdfs", "services")
 """The extras that the adapters of the real servers need; Python alone is enough to install them."""
-ALONE = tuple(
-    f"tests/integration/test_{name}.py"
-    for name in ("trial", "pipeline", "real_pipeline", "real_faults")
-)
-"""What simulates hours in seconds, and so needs the machine for itself. All else mostly waits."""
-
-TRIALS = "tests/integration/test_trial_of_broken_ones.py"
-"""Simulates hours as well, with two processes that take one core; what delays it breaks it more."""
 
 
 def sync(session: nox.Session, *groups: str, extras: tuple[str, ...] = ()) -> None:
@@ -40,6 +32,36 @@ def sync(session: nox.Session, *groups: str, extras: tuple[str, ...] = ()) -> No
     )
 
 
+def check(session: nox.Session, *arguments: str) -> None:
+    """Style, the order of the rooms, types, and unit tests."""
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+    session.run("mypy")
+    session.run("pytest", "--numprocesses=3", "--dist=worksteal", *arguments)
+
+
+@nox.session
+def quick(session: nox.Session) -> None:
+    """What a person runs while working: lint, import contracts, types, unit tests."""
+    sync(session, "lint", "typing", "test", extras=CLIENTS)
+    check(session, *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """``quick``, then the pipeline end to end, on real servers where Java 17 is."""
+    sync(session, "lint", "typing", "integration", extras=(*CLIENTS, "flink"))
+    options = ("tests/integration", "--timeout=600", "--durations=15")
+    if session.posargs:
+        session.run("pytest", *options, *session.posargs)
+        return
+    check(session)
+    together = ("--numprocesses=3", "--dist=loadfile")
+    session.run("pytest", *options, "-m", "not campaign and not alone", *together)
+    session.run("pytest", *options, "-m", "not campaign and alone")
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style, and the order of the rooms."""
@@ -54,33 +76,6 @@ def typing(session: nox.Session) -> None:
     """Types, strictly."""
     sync(session, "typing", extras=CLIENTS)
     session.run("mypy")
-
-
-@nox.session
-@nox.parametrize("versions", ["locked", "lowest"])
-def tests(session: nox.Session, versions: str) -> None:
-    """Unit tests, with the locked and with the lowest allowed versions."""
-    if versions == "locked":
-        sync(session, "test", extras=CLIENTS)
-    else:
-        package = f".[{','.join(CLIENTS)}]"
-        session.install("--resolution=lowest-direct", "--group=test", "-e", package)
-    session.run("pytest", "--numprocesses=3", "--dist=worksteal", *session.posargs)
-
-
-@nox.session
-def integration(session: nox.Session) -> None:
-    """The whole pipeline, against servers that were not written here, and killed at random."""
-    sync(session, "integration", extras=(*CLIENTS, "flink"))  # flink: below Python 3.13
-    options = ("--timeout=900", "--durations=30")
-    if session.posargs:
-        session.run("pytest", "tests/integration", *options, *session.posargs)
-        return
-    ignored = [f"--ignore={path}" for path in (*ALONE, TRIALS)]
-    together = ("--numprocesses=2", "--dist=loadfile")
-    session.run("pytest", "tests/integration", *ignored, *together, *options)
-    session.run("pytest", TRIALS, "--numprocesses=2", "--dist=load", *options)
-    session.run("pytest", *ALONE, *options)
 
 
 @nox.session

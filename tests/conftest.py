@@ -1,11 +1,20 @@
-"""Fixtures for all tests."""
+"""Fixtures for all tests, and the order in which they run."""
 
+import fcntl
 import os
-from collections.abc import Sequence
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["mastostream.testing.servers"]
+
+_TURNS = "MASTOSTREAM_TEST_TURNS"
+"""A folder that all worker processes of one run share."""
 
 settings.register_profile(
     "project",
@@ -14,7 +23,67 @@ settings.register_profile(
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],  # a machine that is busy is no fault of the code
 )
+settings.register_profile("campaign", settings.get_profile("project"), max_examples=600)
 settings.load_profile("project")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("mastostream")
+    group.addoption("--seed", type=int, default=1, help="of all that tests choose at random")
+    group.addoption(
+        "--kills", type=int, default=5, help="how often a test of kill -9 kills each process"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        os.environ[_TURNS] = tempfile.mkdtemp(prefix="mastostream-turns-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(_TURNS))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"mastostream: --seed={config.option.seed} --kills={config.option.kills}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need the machine for themselves come last, when all others are done."""
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let no other test of any worker process run beside one that is marked ``alone``.
+
+    Each test holds a lock: most share it, those hold it exclusively. Whoever waits for it holds the
+    gate meanwhile, so that a test which wants to be alone is not overtaken for ever.
+    """
+    folder = Path(os.environ[_TURNS])
+    with (folder / "gate").open("wb") as gate, (folder / "turn").open("wb") as turn:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        fcntl.flock(turn, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        return (yield)
+
+
+@pytest.fixture
+def seed(pytestconfig: pytest.Config) -> int:
+    """Of all that a test chooses at random; another one with ``--seed``."""
+    return int(pytestconfig.option.seed)
+
+
+@pytest.fixture
+def rng(seed: int) -> random.Random:
+    return random.Random(seed)
+
+
+@pytest.fixture
+def kills(pytestconfig: pytest.Config, record_property: Callable[[str, object], None]) -> int:
+    """How often a test kills each process."""
+    return int(pytestconfig.option.kills)
 
 
 def corpus_folder() -> Path | None:

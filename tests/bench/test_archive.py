@@ -20,8 +20,8 @@ from mastostream.compression import Compression
 from mastostream.config import HdfsSettings
 from mastostream.ports.clock import SystemClock
 from mastostream.ports.log import Record
+from mastostream.services import HdfsServer
 from mastostream.sinks.archive import FileArchive, open_place
-from mastostream.testing.servers import HdfsServer, hdfs_server  # noqa: F401 - a fixture
 from mastostream.testing.simulator import generate_statuses
 
 LEAST: dict[Compression, float] = {"zstd": 0.8, "none": 0.5}
@@ -62,7 +62,7 @@ def timed(work: Callable[[], None]) -> float:
 
 @pytest.mark.parametrize("compression", ["zstd", "none"])
 def test_it_writes_at_least_so_fast_as_by_hand(
-    hdfs_server: HdfsServer,  # noqa: F811 - the fixture
+    hdfs_server: HdfsServer,
     records: list[Record],
     compression: Compression,
     tmp_path: Path,

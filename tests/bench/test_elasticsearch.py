@@ -24,8 +24,6 @@ from mastostream.sinks.elasticsearch.definitions import DEFINITIONS, first_index
 from mastostream.testing.simulator import generate_statuses
 from mastostream.wiring import indexer, places
 
-pytest_plugins = ["mastostream.testing.servers"]
-
 POSTS = 15_000
 WARM_UP = 6
 ROUNDS = 10

@@ -40,7 +40,6 @@ from .contenders.running import (
     send,
 )
 
-pytest_plugins = ["mastostream.testing.servers"]
 pytestmark = [
     pytest.mark.timeout(3600),
     pytest.mark.skipif(find_spec("pyflink") is None, reason="apache-flink is not installed"),

@@ -38,7 +38,6 @@ from .contenders.running import (
     wait_until_ready,
 )
 
-pytest_plugins = ["mastostream.testing.servers"]
 pytestmark = pytest.mark.timeout(1800)
 
 POSTS = int(os.environ.get("MASTOSTREAM_BENCH_POSTS", "150000"))

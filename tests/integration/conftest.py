@@ -1,4 +1,4 @@
-"""Servers and processes for the integration tests; all listen on the loopback."""
+"""A server that was not written here, for the integration tests; it listens on the loopback."""
 
 import socket
 import subprocess
@@ -9,14 +9,6 @@ from pathlib import Path
 
 import pytest
 import requests
-
-# pytest_plugins belongs into the topmost conftest.py, and the unit tests need no servers.
-from mastostream.testing.servers import (  # noqa: F401
-    elasticsearch_server,
-    flink_cluster,
-    hdfs_server,
-    kafka_server,
-)
 
 BIN = Path(sys.executable).parent
 

@@ -1,14 +1,16 @@
 """Real servers for tests: Kafka, Elasticsearch, HDFS and Flink, each on free ports of loopback.
 
-In ``conftest.py``::
+In the topmost ``conftest.py``::
 
     pytest_plugins = ["mastostream.testing.servers"]
 
 gives the fixtures ``kafka_server``, ``elasticsearch_server``, ``hdfs_server`` and
-``flink_cluster``: started when a test first asks for them, ended with the session. Where there is
-no Java, no network to get a server, or an extra is missing, such tests are skipped, and say why;
-where ``MASTOSTREAM_REQUIRE_SERVERS`` is set they fail. A test that stops or kills a server has to
-start it again.
+``flink_cluster``. Those that the chosen tests ask for are started at once, side by side, as soon as
+the tests are collected, and end with the test run. Where pytest-xdist runs tests in several
+processes, all of them share one of each. Where there is no Java, no network to get a server, or an
+extra is missing, such tests are skipped, and say why; where ``MASTOSTREAM_REQUIRE_SERVERS`` is set
+they fail. A test that stops or kills a server has to start it again, and no other test may run
+meanwhile.
 
 For a server with settings of its own there is :func:`server_or_skip`, without pytest
 :func:`mastostream.testing.temporary.temporary_server`.
@@ -17,6 +19,7 @@ For a server with settings of its own there is :func:`server_or_skip`, without p
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import pytest
@@ -29,6 +32,7 @@ from mastostream.services import (
     KafkaServer,
     Service,
 )
+from mastostream.testing.server_pool import ServerPool
 from mastostream.testing.temporary import temporary_server
 
 __all__ = [
@@ -42,35 +46,86 @@ __all__ = [
 
 REQUIRE: Final = "MASTOSTREAM_REQUIRE_SERVERS"
 
+_FIXTURES: Final = {
+    "kafka_server": "kafka",
+    "elasticsearch_server": "elasticsearch",
+    "hdfs_server": "hdfs",
+    "flink_cluster": "flink",
+}
+_POOL: Final = pytest.StashKey[ServerPool]()
+_POOL_FOLDER: Final = "mastostream_server_pool"
+"""What a worker process of pytest-xdist is told by the process that started it."""
+
 _Some = TypeVar("_Some", bound=Service)
 
 
-@pytest.fixture(scope="session")
-def kafka_server() -> Iterator[KafkaServer]:
-    """A Kafka broker: ``.address``."""
-    with server_or_skip(KafkaServer) as server:
-        yield server
+def pytest_configure(config: pytest.Config) -> None:
+    """Make a pool of servers, or join that of the whole run."""
+    folder = getattr(config, "workerinput", {}).get(_POOL_FOLDER)
+    config.stash[_POOL] = ServerPool(None if folder is None else Path(folder))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker process of pytest-xdist where the pool is."""
+    node.workerinput[_POOL_FOLDER] = str(node.config.stash[_POOL].folder)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start what the chosen tests need, without waiting for it."""
+    if session.config.option.collectonly:
+        return
+    asked = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    for fixture, name in _FIXTURES.items():
+        if fixture in asked:
+            session.config.stash[_POOL].start(name)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the servers of this run."""
+    if _POOL in config.stash:
+        config.stash[_POOL].close()
 
 
 @pytest.fixture(scope="session")
-def elasticsearch_server() -> Iterator[ElasticsearchServer]:
+def kafka_server(pytestconfig: pytest.Config) -> KafkaServer:
+    """A Kafka broker: ``.address``. Sessions of consumers may be as short as two seconds."""
+    return _shared(pytestconfig, "kafka", KafkaServer)
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_server(pytestconfig: pytest.Config) -> ElasticsearchServer:
     """An Elasticsearch node without security: ``.url``."""
-    with server_or_skip(ElasticsearchServer) as server:
-        yield server
+    return _shared(pytestconfig, "elasticsearch", ElasticsearchServer)
 
 
 @pytest.fixture(scope="session")
-def hdfs_server() -> Iterator[HdfsServer]:
+def hdfs_server(pytestconfig: pytest.Config) -> HdfsServer:
     """An HDFS: ``.url``, ``.webhdfs_url``, ``.namenode``, ``.datanode``."""
-    with server_or_skip(HdfsServer) as server:
-        yield server
+    return _shared(pytestconfig, "hdfs", HdfsServer)
 
 
 @pytest.fixture(scope="session")
-def flink_cluster() -> Iterator[FlinkCluster]:
+def flink_cluster(pytestconfig: pytest.Config) -> FlinkCluster:
     """A Flink session cluster: ``.address``, ``.jobmanager``, ``.taskmanager``."""
-    with server_or_skip(FlinkCluster) as server:
-        yield server
+    return _shared(pytestconfig, "flink", FlinkCluster)
+
+
+def _shared(config: pytest.Config, name: str, kind: type[_Some]) -> _Some:
+    with _skipped_where_impossible():
+        server = config.stash[_POOL].get(name)
+    assert isinstance(server, kind)  # noqa: S101 - it tells mypy
+    return server
+
+
+@contextmanager
+def _skipped_where_impossible() -> Iterator[None]:
+    try:
+        yield
+    except (ConfigurationError, RetriableError) as error:
+        if os.environ.get(REQUIRE):
+            raise
+        pytest.skip(f"no server here: {error}")
 
 
 @contextmanager
@@ -82,10 +137,6 @@ def server_or_skip(kind: Callable[..., _Some], **options: Any) -> Iterator[_Some
         options: what it takes besides folder and ports, such as ``settings``.
     """
     with ExitStack() as stack:
-        try:
+        with _skipped_where_impossible():
             server = stack.enter_context(temporary_server(kind, **options))
-        except (ConfigurationError, RetriableError) as error:
-            if os.environ.get(REQUIRE):
-                raise
-            pytest.skip(f"no server here: {error}")
         yield server

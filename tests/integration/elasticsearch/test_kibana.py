@@ -27,6 +27,8 @@ from mastostream.services import ElasticsearchServer
 from mastostream.sinks.elasticsearch.definitions import DEFINITIONS, mapping
 from mastostream.testing.simulator import generate_statuses
 
+pytestmark = pytest.mark.campaign
+
 Json = dict[str, Any]
 Row = tuple[Any, ...]
 OBJECTS = {each["id"].removeprefix("mastodon-live-"): each for each in saved_objects(LIVE)}

@@ -19,6 +19,8 @@ from mastostream.services import (
 from .real_count import Servers
 from .real_pipeline import HOUR_S, Scene, pipeline
 
+pytestmark = pytest.mark.alone
+
 BIN = Path(sys.executable).parent
 
 

@@ -15,7 +15,9 @@ import mastostream
 from mastostream.services import HdfsServer
 from mastostream.testing.servers import REQUIRE
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+pytestmark = pytest.mark.campaign
+
+SCRIPTS = Path(__file__).parents[3] / "scripts"
 SUITE = Path(__file__).with_name("pydoop_suite.py")
 PATIENCE_S = 600.0
 
@@ -68,7 +70,7 @@ def pydoop(tmp_path_factory: pytest.TempPathFactory) -> Pydoop:
 def test_everything_that_the_archive_promises(
     pydoop: Pydoop, hdfs_server: HdfsServer, tmp_path: Path
 ) -> None:
-    options = ("-q", "-p", "no:cacheprovider", "--timeout=300", f"--rootdir={SUITE.parents[2]}")
+    options = ("-q", "-p", "no:cacheprovider", "--timeout=300", f"--rootdir={SUITE.parents[3]}")
     url = {"MASTOSTREAM_TEST_HDFS": hdfs_server.url}
     told = pydoop.run("-m", "pytest", *options, str(SUITE), cwd=tmp_path, **url)
     assert "passed" in told

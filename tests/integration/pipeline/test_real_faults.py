@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
 from mastostream.core.topics import ENGAGEMENT, HASHTAGS, STREAM
@@ -29,7 +30,8 @@ from .real_pipeline import (
 )
 from .real_processes import Worker, Workers, kill_at_random, until
 
-KILLS = 30
+pytestmark = [pytest.mark.campaign, pytest.mark.alone]
+
 SPEED = 100.0
 SCENE = Scene(
     speed=SPEED,
@@ -54,12 +56,12 @@ def servers(
 
 
 def test_kill_9_of_any_process_at_random_moments_loses_and_repeats_nothing(
-    servers: Servers, tmp_path: Path
+    servers: Servers, tmp_path: Path, seed: int, rng: random.Random, kills: int
 ) -> None:
-    with pipeline(tmp_path, servers, SCENE) as running:
+    with pipeline(tmp_path, servers, attrs.evolve(SCENE, seed=seed)) as running:
         running.begin()
-        times = dict.fromkeys(running.workers.all, KILLS) | {running.counter: KILLS // 3}
-        kill_at_random(running.workers, times, random.Random(7))
+        times = dict.fromkeys(running.workers.all, kills) | {running.counter: kills // 3}
+        kill_at_random(running.workers, times, rng)
         count = running.end()
     assert len(count.new_keys) > 500
 

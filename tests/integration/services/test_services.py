@@ -31,6 +31,8 @@ from mastostream.services.loopback import is_free, listening
 from mastostream.testing.servers import REQUIRE
 from mastostream.testing.temporary import temporary_server
 
+pytestmark = pytest.mark.campaign
+
 BIN = Path(sys.executable).parent
 PATIENCE_S = 60.0
 NAMES = ("kafka", "hdfs", "elasticsearch")

@@ -35,6 +35,8 @@ from mastostream.ports.log import Commit, EngineLog, LogReader, NewRecord, Progr
 from mastostream.services import KafkaServer
 from mastostream.testing.conformance.log import new_topic, read_all
 
+pytestmark = pytest.mark.campaign
+
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 PATIENCE_S = 120.0
 

@@ -16,6 +16,9 @@ VERY_LATE = {  # and from outside: else the author's server shows them at once
 }
 NEVER_LATE = {"habits": attrs.evolve(QUICK.habits, late_share=0.0)}
 SLOWLY = {"speed": 30.0, "hours": 0.15, "settle_hours": 0.1}
+LONG = pytest.mark.campaign
+"""Three are tried with every change; all others in the campaign."""
+
 LONG_OFF = NEVER_LATE | {"longest_off_s": 1_500.0, "hours": 0.8}
 
 CURSOR_FIRST = """
@@ -83,14 +86,20 @@ Refreshes.prefer = lambda self, key, server, post_id, now_ms: None
     ("mutation", "mode", "sign", "changes"),
     [
         pytest.param(CURSOR_FIRST, "poll", "lost", LONG_OFF, id="cursor before confirmation"),
-        pytest.param(NO_GAP_IS_FILLED, "auto", "lost", NEVER_LATE, id="no gap filled"),
-        pytest.param(NOTHING_LATE_IS_LOOKED_FOR, "poll", "lost", VERY_LATE, id="no overlap"),
-        pytest.param(NOTHING_IS_READ_AGAIN, "auto", "wrong_counts", {}, id="no refresh"),
-        pytest.param(ANY_SERVER_COUNTS, "auto", "wrong_counts", {}, id="counts of any server"),
+        pytest.param(NO_GAP_IS_FILLED, "auto", "lost", NEVER_LATE, id="no gap filled", marks=LONG),
+        pytest.param(
+            NOTHING_LATE_IS_LOOKED_FOR, "poll", "lost", VERY_LATE, id="no overlap", marks=LONG
+        ),
+        pytest.param(
+            NOTHING_IS_READ_AGAIN, "auto", "wrong_counts", {}, id="no refresh", marks=LONG
+        ),
+        pytest.param(
+            ANY_SERVER_COUNTS, "auto", "wrong_counts", {}, id="counts of any server", marks=LONG
+        ),
         pytest.param(NO_DELETE_IS_FOLLOWED, "auto", "undeleted", {}, id="deletes ignored"),
-        pytest.param(NO_EDIT_IS_NOTICED, "auto", "wrong_text", {}, id="edits ignored"),
+        pytest.param(NO_EDIT_IS_NOTICED, "auto", "wrong_text", {}, id="edits ignored", marks=LONG),
         pytest.param(NO_POST_IS_KNOWN, "auto", "repeated", {}, id="no memory"),
-        pytest.param(NO_LIMIT_IS_KEPT, "poll", None, SLOWLY, id="limits ignored"),
+        pytest.param(NO_LIMIT_IS_KEPT, "poll", None, SLOWLY, id="limits ignored", marks=LONG),
     ],
 )
 def test_a_collector_that_is_broken_on_purpose_is_found_out(

@@ -203,6 +203,7 @@ def written(place: KafkaPlace) -> dict[str, Records]:
     return found
 
 
+@pytest.mark.campaign
 def test_real_statuses_are_among_them(
     corpus: Sequence[bytes], expected: dict[str, Records]
 ) -> None:
@@ -231,6 +232,7 @@ def test_what_is_written_is_what_the_local_engine_writes(
         assert found[topic].total() > 10, topic
 
 
+@pytest.mark.campaign
 def test_what_is_written_may_be_shown_instead(
     place: KafkaPlace, expected: dict[str, Records], tmp_path: Path
 ) -> None:
@@ -238,6 +240,7 @@ def test_what_is_written_may_be_shown_instead(
     assert found == expected[COUNTS]
 
 
+@pytest.mark.campaign
 def test_what_is_no_json_is_counted(
     place: KafkaPlace, expected: dict[str, Records], tmp_path: Path
 ) -> None:
@@ -274,6 +277,7 @@ def is_object(value: bytes) -> bool:
         return False
 
 
+@pytest.mark.campaign
 def test_a_file_runs_in_the_sql_client_as_it_stands(
     place: KafkaPlace, expected: dict[str, Records], flink_cluster: FlinkCluster, tmp_path: Path
 ) -> None:

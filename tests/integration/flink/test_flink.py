@@ -118,10 +118,12 @@ def test_flink_writes_what_the_local_engine_writes(
     assert all(topic.total() for topic in written(place).values())
 
 
+@pytest.mark.campaign
 def test_real_statuses_are_among_them(corpus: Sequence[bytes], values: list[bytes]) -> None:
     assert set(corpus) <= set(values)
 
 
+@pytest.mark.campaign
 def test_a_function_that_fails_may_fail_the_job(
     place: KafkaPlace, values: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +148,7 @@ def both_write_the_same(place: KafkaPlace, tmp_path: Path, arguments: Sequence[s
     assert sum(map(Counter.total, by_flink.values())) > sum(map(Counter.total, before.values()))
 
 
+@pytest.mark.campaign
 def test_a_job_on_a_session_cluster_goes_on_until_it_is_told_to_stop(
     place: KafkaPlace, values: list[bytes], flink_cluster: FlinkCluster, tmp_path: Path
 ) -> None:
@@ -188,6 +191,7 @@ def until(holds: Callable[[], object]) -> None:
 BOTH = ("--analysis", "users", "--analysis", "count")
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [

@@ -26,7 +26,7 @@ from mastostream.testing.temporary import temporary_server
 
 from .flink_inputs import history
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.campaign, pytest.mark.timeout(600)]
 BIN = Path(sys.executable).parent
 START = datetime(2026, 9, 1, tzinfo=UTC)
 OUTPUTS = ("tens", "minutes", ENGAGEMENT, LATE, DEAD_LETTERS)

@@ -20,7 +20,9 @@ from mastostream.services import ElasticsearchServer, HdfsServer, KafkaServer
 from mastostream.testing.simulator import SimulatedServer
 from mastostream.wiring import export, log_reader, verify
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+pytestmark = pytest.mark.campaign
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
 PATIENCE_S = 90.0
 ENOUGH = 50
 NAMES = ("producer", "elasticsearch_consumer", "hdfs_consumer", "kafka_analysis")

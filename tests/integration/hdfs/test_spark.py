@@ -18,7 +18,9 @@ from mastostream.services import HdfsServer
 from mastostream.sinks.archive import FileArchive, open_place
 from mastostream.testing.simulator import generate_statuses
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "spark_reader.py"
+pytestmark = pytest.mark.campaign
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "spark_reader.py"
 STATUSES = [status for status in generate_statuses(200) if b"\xc3" not in status]
 DELETED = (
     b'{"id":"gone","mastostream":{"key":"%s","event":"delete",'

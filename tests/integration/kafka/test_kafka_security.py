@@ -20,6 +20,8 @@ from mastostream.testing.servers import REQUIRE
 from mastostream.testing.temporary import temporary_server
 from mastostream.wiring import kafka_place, log_reader, log_writer
 
+pytestmark = pytest.mark.campaign
+
 PASSWORD = "hunter2secret"
 STORE_PASSWORD = "changeit"
 

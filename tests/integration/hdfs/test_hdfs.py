@@ -163,6 +163,7 @@ class Appending:
         writer.close()
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize(
     ("backend", "fault"),
     [
@@ -199,6 +200,7 @@ def test_what_fails_is_waited_out_and_no_record_is_lost_or_kept_twice(
     assert (found.problems, found.unfinished) == ([], 0)
 
 
+@pytest.mark.campaign
 def test_a_datanode_that_dies_before_it_confirms_is_noticed(
     hdfs_server: HdfsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +223,7 @@ def test_a_datanode_that_dies_before_it_confirms_is_noticed(
         hdfs_server.datanode.start()
 
 
+@pytest.mark.campaign
 def test_an_archiver_that_starts_before_its_hdfs_waits(
     hdfs_server: HdfsServer, tmp_path: Path
 ) -> None:
@@ -241,6 +244,7 @@ def test_an_archiver_that_starts_before_its_hdfs_waits(
     assert kept(topic_place(filesystem, folder, "t")) == {0: [b"1"]}
 
 
+@pytest.mark.campaign
 def test_a_file_that_was_kept_is_there_after_everything_was_killed(hdfs_server: HdfsServer) -> None:
     """``seal`` has written through, and the rename is in the NameNode's journal."""
     filesystem, folder = open_place(new_folder(hdfs_server), settings_of(hdfs_server, "native"))
@@ -257,6 +261,7 @@ def test_a_file_that_was_kept_is_there_after_everything_was_killed(hdfs_server: 
     sink.close()
 
 
+@pytest.mark.campaign
 def test_two_archivers_of_one_topic_keep_each_record_once(
     hdfs_server: HdfsServer, tmp_path: Path
 ) -> None:
@@ -304,6 +309,7 @@ def told(done: subprocess.CompletedProcess[str]) -> Mapping[str, object]:
     return last
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize(
     ("backend", "form"), [("native", "jsonl"), ("native", "parquet"), ("webhdfs", "parquet")]
 )
@@ -334,6 +340,7 @@ def test_the_commands_from_a_log_to_hdfs_and_back(
     assert [value_of(line) for line in lines] == statuses
 
 
+@pytest.mark.campaign
 def test_archivers_that_share_partitions_and_are_killed_keep_each_record_once(
     hdfs_server: HdfsServer, kafka_server: KafkaServer, tmp_path: Path
 ) -> None:

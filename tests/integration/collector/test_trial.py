@@ -9,12 +9,18 @@ from mastostream.testing.trial import run_trial
 
 from .trials import QUICK, told
 
+pytestmark = pytest.mark.alone
 
-@pytest.mark.parametrize("mode", ["auto", "poll"])
-def test_nothing_is_lost_repeated_or_out_of_date(tmp_path: Path, mode: str) -> None:
+
+@pytest.mark.parametrize("mode", ["auto", pytest.param("poll", marks=pytest.mark.campaign)])
+def test_nothing_is_lost_repeated_or_out_of_date(
+    tmp_path: Path, mode: str, seed: int, kills: int
+) -> None:
     """With every fault, and killed again and again."""
     settings = {**QUICK.settings, "MASTOSTREAM_COLLECT_MODE": mode}
-    trial = attrs.evolve(QUICK, hours=0.8, kills=5, fault_every_s=300.0, settings=settings)
+    trial = attrs.evolve(
+        QUICK, hours=0.16 * kills, kills=kills, fault_every_s=300.0, settings=settings, seed=seed
+    )
     result = run_trial(trial, tmp_path)
     print(f"\n{result}")
     assert result.check.expected > 200

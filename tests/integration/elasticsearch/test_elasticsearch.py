@@ -428,6 +428,7 @@ def committed(path: Path) -> int:
     return int(offset)
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("block", ["read_only_allow_delete", "read_only", "write"])
 def test_an_index_that_is_read_only_is_waited_for(
     client: Elasticsearch, settings: ElasticsearchSettings, tmp_path: Path, block: str
@@ -446,6 +447,7 @@ def test_an_index_that_is_read_only_is_waited_for(
     assert find(client, ENGAGEMENT, ["1"])
 
 
+@pytest.mark.campaign
 def test_an_index_that_is_closed_is_waited_for(
     client: Elasticsearch, index: ElasticsearchIndex
 ) -> None:
@@ -491,6 +493,7 @@ def spoil(one: NewRecord, number: int) -> NewRecord:
     return NewRecord(one.topic, one.key, value)
 
 
+@pytest.mark.campaign
 def test_one_record_in_twenty_is_broken_and_comes_in_when_the_cause_is_mended(
     client: Elasticsearch, settings: ElasticsearchSettings, tmp_path: Path
 ) -> None:
@@ -516,6 +519,7 @@ def test_one_record_in_twenty_is_broken_and_comes_in_when_the_cause_is_mended(
     assert len(letters(path)) == len(broken) + len(broken) - len(mended)
 
 
+@pytest.mark.campaign
 def test_a_wrong_mapping_refuses_all_until_it_is_mended(
     client: Elasticsearch, settings: ElasticsearchSettings, tmp_path: Path
 ) -> None:
@@ -542,6 +546,7 @@ def test_a_wrong_mapping_refuses_all_until_it_is_mended(
     assert find(client, ENGAGEMENT, ids).keys() == set(ids)
 
 
+@pytest.mark.campaign
 def test_the_command_says_what_it_did_and_where_the_index_is(
     client: Elasticsearch, settings: ElasticsearchSettings, tmp_path: Path
 ) -> None:
@@ -575,6 +580,7 @@ def small_server(elasticsearch_server: ElasticsearchServer) -> Iterator[Elastics
         yield server
 
 
+@pytest.mark.campaign
 def test_a_server_that_refuses_most_and_goes_away_gets_all_in_the_end(
     small_server: ElasticsearchServer, tmp_path: Path
 ) -> None:
@@ -665,6 +671,7 @@ def written_with(url: str, secrets: Mapping[str, str]) -> MastostreamError | Non
     return None
 
 
+@pytest.mark.campaign
 def test_who_may_write_and_what_the_others_are_told(
     locked_server: ElasticsearchServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
