@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 import attrs
 
 from mastostream.exceptions import ConfigurationError
+from mastostream.prefixes import check_index_prefix, check_topic_prefix
 
 __all__ = [
     "CONFIG_FILE",
@@ -107,6 +108,9 @@ class KafkaSettings:
         partitions: of a topic that is created: so many processes can share the work at most.
         replication: of a topic that is created.
         group: the consumer groups' names begin with it.
+        topic_prefix: names of topics, consumer groups, transactions and Flink jobs begin with it,
+            and so do folders of the archive and files in the data folder: pipelines that differ in
+            it share nothing.
         settings: any settings of librdkafka, by its own names; they win over all others.
     """
 
@@ -116,6 +120,9 @@ class KafkaSettings:
     partitions: int = attrs.field(default=4, validator=attrs.validators.ge(1))
     replication: int = attrs.field(default=1, validator=attrs.validators.ge(1))
     group: str = "mastostream"
+    topic_prefix: str = attrs.field(
+        default="", validator=lambda _, __, prefix: check_topic_prefix(prefix)
+    )
     settings: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
 
@@ -126,6 +133,8 @@ class ElasticsearchSettings:
     Attributes:
         hosts: URLs.
         ca_file: the certificate that signed the server's, PEM; empty for the system's.
+        index_prefix: names of indices, aliases and templates begin with it, and so do ids of what
+            is imported into Kibana: pipelines that differ in it share nothing.
         shards: of an index that is created.
         replicas: of an index that is created: a number, or a range that follows the nodes.
         refresh_s: how soon a document can be found.
@@ -136,6 +145,9 @@ class ElasticsearchSettings:
 
     hosts: tuple[str, ...] = ("http://localhost:9200",)
     ca_file: str = ""
+    index_prefix: str = attrs.field(
+        default="", validator=lambda _, __, prefix: check_index_prefix(prefix)
+    )
     shards: int = attrs.field(default=1, validator=attrs.validators.ge(1))
     replicas: str = attrs.field(default="0-1", validator=attrs.validators.matches_re(r"\d+(-\d+)?"))
     refresh_s: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))

@@ -20,7 +20,7 @@ from mastostream.ports.log import NewRecord
 from mastostream.runner import Runner
 from mastostream.services import ElasticsearchServer
 from mastostream.sinks.elasticsearch import CONNECTIONS, set_up
-from mastostream.sinks.elasticsearch.definitions import DEFINITIONS, first_index
+from mastostream.sinks.elasticsearch.definitions import definitions, first_index
 from mastostream.testing.simulator import generate_statuses
 from mastostream.wiring import indexer, places
 
@@ -49,7 +49,7 @@ def settings_of(url: str, folder: Path) -> Settings:
 
 
 def empty(client: Elasticsearch, url: str) -> None:
-    for definition in DEFINITIONS:
+    for definition in definitions():
         client.indices.delete(index=first_index(definition), ignore_unavailable=True)
     set_up(ElasticsearchSettings(hosts=(url,)), {})
 

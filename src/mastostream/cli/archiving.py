@@ -43,6 +43,7 @@ from mastostream.wiring import (
     places,
     replay_inputs,
     system_clock,
+    topic_name,
     verify,
 )
 
@@ -138,19 +139,19 @@ def verify_command(settings: MakeSettings, output: Output, topic: str, folder: s
     Exit code 4 where something is wrong; each problem is told on a line of its own.
     """
     chosen = settings(archive__folder=folder)
-    place = places(chosen).archive
+    place, name = places(chosen).archive, topic_name(chosen, topic)
     with _bar(output, "verify") as (bar, task):
         found = verify(chosen, topic, lambda size_bytes: bar.advance(task, size_bytes))
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
-    for name in ("partition", "files", "records", "bytes", "first", "last"):
-        table.add_column(name, justify="right")
+    for column in ("partition", "files", "records", "bytes", "first", "last"):
+        table.add_column(column, justify="right")
     for facts in found.partitions:
-        output.emit("partition", topic=topic, **attrs.asdict(facts))
+        output.emit("partition", topic=name, **attrs.asdict(facts))
         cells = (facts.partition, facts.files, facts.records, facts.size_bytes)
         table.add_row(*map(str, (*cells, facts.first, facts.last)))
     if not output.json:
         output.console.print(
-            table if found.partitions else f"There is no archive of {topic} in {safe(place)}."
+            table if found.partitions else f"There is no archive of {name} in {safe(place)}."
         )
     for problem in found.problems:
         output.emit("problem", problem=problem)
@@ -257,7 +258,7 @@ def replay(
         tell(
             output,
             f"{'stopped' if stop.is_set() else 'done'}: {result.records} records into "
-            f"{topic}, {result.undecodable} of them no posts",
+            f"{topic_name(chosen, topic)}, {result.undecodable} of them no posts",
         )
 
 

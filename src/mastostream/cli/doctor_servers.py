@@ -34,8 +34,9 @@ def _check_kafka(settings: Settings) -> Iterator[Finding]:
     from mastostream.log.kafka import check_topics  # noqa: PLC0415 - an extra
 
     checks, missing = check_topics(place, TOPICS, create=False)
+    topics = f"topics {place.topic_prefix}*" if place.topic_prefix else "topics"
     if missing:
-        names = "topics" if not checks else ", ".join(missing)
+        names = topics if not checks else ", ".join(missing)
         detail = f"{place.servers} answers, but has no {names} yet: 'mastostream topics' {_MADE}"
         yield Finding(what="kafka", state="warning", detail=detail)
     different = [
@@ -46,7 +47,7 @@ def _check_kafka(settings: Settings) -> Iterator[Finding]:
         detail = f"{place.servers}: {'; '.join(different)}: {advice}"
         yield Finding(what="kafka", state="warning", detail=detail)
     if not missing and not different:
-        detail = f"{place.servers}: all {len(checks)} topics are there, as set"
+        detail = f"{place.servers}: all {len(checks)} {topics} are there, as set"
         yield Finding(what="kafka", state="ok", detail=detail)
 
 
@@ -63,7 +64,8 @@ def _check_elasticsearch(settings: Settings) -> Iterator[Finding]:
     try:
         version = check_version(client, where)
         with translated(where):
-            names = [index.name for index in INDICES]
+            prefix = settings.elasticsearch.index_prefix
+            names = [prefix + index.name for index in INDICES]
             missing = [name for name in names if not client.indices.exists(index=name)]
     finally:
         client.close()

@@ -33,8 +33,8 @@ def kibana() -> None:
 @_space
 def export(settings: MakeSettings, output: Output, file: str, space: str | None) -> None:
     """Write the dashboard to FILE, for Kibana's own import; - for standard output."""
-    chosen = settings(kibana__space=space).kibana
-    objects = saved_objects(LIVE, chosen.space)
+    chosen = settings(kibana__space=space)
+    objects = saved_objects(LIVE, chosen.kibana.space, chosen.elasticsearch.index_prefix)
     text = to_ndjson(objects)
     if file == "-":
         click.echo(text, nl=False)
@@ -67,10 +67,10 @@ def import_(
     ELASTICSEARCH_PASSWORD, in the environment or in .env.
     """
     chosen = settings(kibana__url=url, kibana__space=space)
-    objects = saved_objects(LIVE, chosen.kibana.space)
+    objects = saved_objects(LIVE, chosen.kibana.space, chosen.elasticsearch.index_prefix)
     with _server(chosen) as server:
         done = server.import_objects(to_ndjson(objects), overwrite=overwrite)
-        address = server.dashboard_url(dashboard_id(LIVE, chosen.kibana.space))
+        address = server.dashboard_url(_dashboard_id(chosen))
     for failure in done.failures:
         output.emit("failure", **attrs.asdict(failure))
         if not output.json:
@@ -103,12 +103,16 @@ def open_(
     chosen = settings(kibana__url=url, kibana__space=space)
     with _server(chosen) as server:
         server.version()
-        address = server.dashboard_url(dashboard_id(LIVE, chosen.kibana.space))
+        address = server.dashboard_url(_dashboard_id(chosen))
     output.emit("open", url=address)
     if not output.json:
         tell(output, address)
     if not no_browser and not _opened(address):
         click.echo("there is no browser here: open the address anywhere", err=True)
+
+
+def _dashboard_id(settings: Settings) -> str:
+    return dashboard_id(LIVE, settings.kibana.space, settings.elasticsearch.index_prefix)
 
 
 def _server(settings: Settings) -> Kibana:

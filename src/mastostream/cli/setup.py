@@ -75,6 +75,7 @@ compression = "lz4"            # lz4, zstd or none
 partitions = 4                 # of a topic that is created: so many processes share the work
 replication = 1                # of a topic that is created
 group = "mastostream"          # the consumer groups' names begin with it
+topic_prefix = ""              # of topics, groups, transactions, Flink jobs; one for each pipeline
 
 [kafka.settings]               # any setting of librdkafka, by its own name
 # "security.protocol" = "SASL_SSL"
@@ -82,6 +83,7 @@ group = "mastostream"          # the consumer groups' names begin with it
 [elasticsearch]
 hosts = ["http://localhost:9200"]
 ca_file = ""                   # the certificate that signed the server's
+index_prefix = ""              # of indices, and of what goes into Kibana; one for each pipeline
 shards = 1                     # of an index that is created
 replicas = "0-1"               # a number, or a range that follows the nodes
 refresh_s = 1.0                # how soon a document can be found

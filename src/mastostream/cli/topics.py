@@ -8,7 +8,7 @@ from rich.text import Text
 from mastostream.cli.options import Output, common, tell
 from mastostream.cli.pipeline import MakeSettings
 from mastostream.config import Settings
-from mastostream.wiring import TOPICS, kafka_place, log_name
+from mastostream.wiring import TOPICS, kafka_place, log_name, topic_name
 from mastostream.wiring import topics as topic_facts
 
 __all__ = ["topics"]
@@ -30,9 +30,10 @@ def topics(settings: MakeSettings, output: Output, check: bool) -> None:
     for name in ("topic", "partition", "first", "next", "records"):
         table.add_column(name, justify="left" if name == "topic" else "right")
     for facts in topic_facts(chosen):
+        name = topic_name(chosen, facts.topic)
         output.emit(
             "partition",
-            topic=facts.topic,
+            topic=name,
             partition=facts.partition,
             first_offset=facts.first_offset,
             next_offset=facts.next_offset,
@@ -40,7 +41,7 @@ def topics(settings: MakeSettings, output: Output, check: bool) -> None:
         )
         numbers = (facts.partition, facts.first_offset, facts.next_offset)
         count = facts.next_offset - facts.first_offset
-        table.add_row(Text(facts.topic), *map(str, (*numbers, count)))
+        table.add_row(Text(name), *map(str, (*numbers, count)))
     if not output.json:
         output.console.print(table if table.rows else f"There are no topics in {log_name(chosen)}.")
     if missing:

@@ -27,6 +27,7 @@ from mastostream.wiring.logs import (
     log_name,
     log_reader,
     log_writer,
+    topic_name,
     topics,
 )
 from mastostream.wiring.places import Places, held, places, system_clock
@@ -67,6 +68,7 @@ __all__ = [
     "retention_stages",
     "set_up_index",
     "system_clock",
+    "topic_name",
     "topics",
     "verify",
 ]

@@ -34,7 +34,7 @@ from mastostream.sinks.archive import (
     verify_archive,
 )
 from mastostream.sources.replay import TEXT_SUFFIXES, ReplayFile, TextFile
-from mastostream.wiring.logs import log_ends, log_name, log_reader
+from mastostream.wiring.logs import log_ends, log_name, log_reader, topic_name
 from mastostream.wiring.places import places
 
 __all__ = ["archiver", "compact", "export", "replay_inputs", "verify"]
@@ -49,6 +49,9 @@ _logger = logging.getLogger(__name__)
 def archiver(settings: Settings, clock: Clock, topic: str = STREAM) -> Archiver:
     """Archive a topic, by default the collected posts. Nothing is looked at before the first step.
 
+    Its folder and its files have the name that the topic has in the log: pipelines on one Kafka
+    that differ in their prefix have archives of their own in one folder.
+
     Raises:
         ConfigurationError: a place that is none, or an extra that is not installed.
     """
@@ -57,9 +60,10 @@ def archiver(settings: Settings, clock: Clock, topic: str = STREAM) -> Archiver:
     chosen = settings.archive
     if chosen.format == "parquet":
         import mastostream.sinks.archive.parquet  # noqa: F401, PLC0415 - fails without its extra
+    name = topic_name(settings, topic)
     sink = FileArchive(
         folder,
-        topic,
+        name,
         clock=clock,
         filesystem=filesystem,
         form=chosen.format,
@@ -75,7 +79,7 @@ def archiver(settings: Settings, clock: Clock, topic: str = STREAM) -> Archiver:
         for partition, position in positions.items():
             if position > ends.get(partition, 0):
                 raise FatalError(
-                    f"the archive in {place} goes up to offset {position - 1} of {topic}, but the "
+                    f"the archive in {place} goes up to offset {position - 1} of {name}, but the "
                     f"log, {log_name(settings)}, ends before it: the archive is another log's, "
                     "choose another folder for it"
                 )
@@ -118,7 +122,7 @@ def export(
 
 def _place(settings: Settings, topic: str) -> TopicPlace:
     filesystem, folder = open_place(places(settings).archive, settings.hdfs)
-    return topic_place(filesystem, folder, topic)
+    return topic_place(filesystem, folder, topic_name(settings, topic))
 
 
 def replay_inputs(settings: Settings, place: str) -> tuple[ReplayFile, ...]:

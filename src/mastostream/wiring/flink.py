@@ -10,7 +10,7 @@ import attrs
 
 from mastostream.config import FlinkSettings, Settings
 from mastostream.core.analyses import Analysis
-from mastostream.core.topics import STREAM
+from mastostream.core.topics import COUNTS, DASHBOARD, LATE, STREAM
 from mastostream.engines.flink import (
     LOCAL,
     SQL_NAMES,
@@ -31,6 +31,7 @@ from mastostream.services import OnProgress, download, find_java
 from mastostream.services.versions import FLINK_KAFKA_JAR
 from mastostream.wiring.analyzing import Mode, analyses
 from mastostream.wiring.logs import TOPICS, kafka_place
+from mastostream.wiring.places import name_prefix
 
 if TYPE_CHECKING:
     from pyflink.table import StatementSet, StreamTableEnvironment, Table
@@ -82,7 +83,8 @@ def flink_engine(  # noqa: PLR0913 - each is a choice of the user's, by name
     _check_installed()
     archive = _archive(settings.flink)
     told = "+".join([*(f"sql-{name}" for name in in_sql), *(each.name for each in chosen)])
-    name = f"{settings.kafka.group}-flink-{told}" + ("" if on_results is None else "-shown")
+    shown = "" if on_results is None else "-shown"
+    name = f"{name_prefix(settings)}{settings.kafka.group}-flink-{told}{shown}"
     if settings.flink.target != LOCAL:
         check_cluster(settings.flink.target)
         with Cluster(settings.flink.target) as cluster:
@@ -95,6 +97,7 @@ def flink_engine(  # noqa: PLR0913 - each is a choice of the user's, by name
     topics = Topics(
         servers=kafka.servers,
         group=name,
+        prefix=kafka.topic_prefix,
         delivery=settings.kafka.delivery,
         bounded=once,
         compression=kafka.compression,
@@ -213,7 +216,10 @@ def _settings_of(files: Iterable[SqlFile]) -> dict[str, str]:
 def sql_literals(settings: Settings, topics: Topics) -> dict[str, str | int]:
     """What stands in the place of a file's literals, by their names."""
     return {
-        "topic": STREAM,
+        "topic": topics.full_name(STREAM),
+        "counts": topics.full_name(COUNTS),
+        "dashboard": topics.full_name(DASHBOARD),
+        "late": topics.full_name(LATE),
         "servers": topics.servers,
         "group": topics.group,
         "delay": delay_literal(round(settings.windows.delay_s * 1000)),

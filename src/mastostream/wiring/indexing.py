@@ -51,8 +51,8 @@ def index_place(settings: Settings) -> str:
     if settings.index == "elasticsearch":
         from mastostream.sinks import elasticsearch as sink  # noqa: PLC0415 - needs an extra
 
-        hosts = sink.address(settings.elasticsearch)
-        return f"{hosts}: {ENGAGEMENT}, {HASHTAGS}"
+        hosts, prefix = sink.address(settings.elasticsearch), settings.elasticsearch.index_prefix
+        return f"{hosts}: {prefix}{ENGAGEMENT}, {prefix}{HASHTAGS}"
     return str(places(settings).log)
 
 

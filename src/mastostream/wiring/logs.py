@@ -18,7 +18,7 @@ from mastostream.exceptions import MissingExtraError
 from mastostream.log.sqlite import SqliteLogReader, SqliteLogWriter, topic_facts
 from mastostream.ports.clock import Clock
 from mastostream.ports.log import LogReader, LogWriter, TopicFacts
-from mastostream.wiring.places import places, system_clock
+from mastostream.wiring.places import name_prefix, places, system_clock
 
 if TYPE_CHECKING:
     from mastostream.log.kafka import KafkaPlace
@@ -32,6 +32,7 @@ __all__ = [
     "log_name",
     "log_reader",
     "log_writer",
+    "topic_name",
     "topics",
 ]
 
@@ -69,6 +70,7 @@ def kafka_place(settings: Settings) -> "KafkaPlace":
     return KafkaPlace(
         servers=kafka.servers,
         group=kafka.group,
+        topic_prefix=kafka.topic_prefix,
         partitions=kafka.partitions,
         replication=kafka.replication,
         retention_ms=int(kept.age_days * _DAY_MS) or -1,
@@ -81,8 +83,14 @@ def kafka_place(settings: Settings) -> "KafkaPlace":
 def log_name(settings: Settings) -> str:
     """Return where the log is, for a person."""
     if settings.log == "kafka":
-        return f"Kafka at {settings.kafka.servers}"
+        prefix = settings.kafka.topic_prefix
+        return f"Kafka at {settings.kafka.servers}" + (f" (topics {prefix}*)" if prefix else "")
     return str(places(settings).log)
+
+
+def topic_name(settings: Settings, topic: str) -> str:
+    """Return what a topic is called where the log is, for a person and for the archive's files."""
+    return name_prefix(settings) + topic
 
 
 def data_place(settings: Settings) -> str:

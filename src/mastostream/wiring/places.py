@@ -13,7 +13,7 @@ from mastostream.config import Settings
 from mastostream.exceptions import BusyError, ConfigurationError, FatalError
 from mastostream.ports.clock import Clock, ScaledClock, SystemClock
 
-__all__ = ["Places", "held", "places", "system_clock"]
+__all__ = ["Places", "held", "name_prefix", "places", "system_clock"]
 
 _CLOCK: Final = "MASTOSTREAM_SIMULATED_CLOCK"
 
@@ -54,13 +54,22 @@ class Places:
     locks: Path
 
 
+def name_prefix(settings: Settings) -> str:
+    """Return what names begin with that belong to this pipeline, and not to another beside it."""
+    return settings.kafka.topic_prefix if settings.log == "kafka" else ""
+
+
 def places(settings: Settings) -> Places:
-    """Return where the data is, or will be."""
-    folder = Path(settings.data)
+    """Return where the data is, or will be.
+
+    Pipelines on one Kafka that differ in their prefix have files of their own in one folder: what
+    a collector remembers says which posts are in its own topic.
+    """
+    folder, prefix = Path(settings.data), name_prefix(settings)
     return Places(
         folder=folder,
-        log=folder / "mastostream.sqlite3",
-        memory=folder / "collector.sqlite3",
+        log=folder / f"{prefix}mastostream.sqlite3",
+        memory=folder / f"{prefix}collector.sqlite3",
         archive=settings.archive.folder or str(folder / "archive"),
         locks=folder / "locks",
     )
@@ -78,16 +87,16 @@ def held(settings: Settings, stages: Sequence[str]) -> Iterator[None]:
     """
     if settings.log == "kafka":
         stages = [stage for stage in stages if stage == "collect"]
-    folder = places(settings).locks
+    folder, prefix = places(settings).locks, name_prefix(settings)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FatalError(f"cannot write {folder.parent}: {error.strerror}") from error
-    locks = [FileLock(folder / f"{stage}.lock") for stage in stages]
+    locks = [FileLock(folder / f"{prefix}{stage}.lock") for stage in stages]
     taken: list[FileLock] = []
     try:
         for lock, stage in zip(locks, stages, strict=True):
-            owner = folder / f"{stage}.pid"
+            owner = folder / f"{prefix}{stage}.pid"
             try:
                 lock.acquire(timeout=0)
             except Timeout:

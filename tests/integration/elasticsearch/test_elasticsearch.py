@@ -34,7 +34,7 @@ from mastostream.sinks.elasticsearch import (
     SetupStep,
     set_up,
 )
-from mastostream.sinks.elasticsearch.definitions import DEFINITIONS, TOMBSTONES
+from mastostream.sinks.elasticsearch.definitions import TOMBSTONES, definitions
 from mastostream.sinks.sqlite import SqliteIndex, SqliteIndexReader
 from mastostream.testing.conformance.index import IndexConformance, IndexUnderTest, new_id
 from mastostream.testing.temporary import temporary_server
@@ -53,7 +53,7 @@ def until(holds: Callable[[], object]) -> None:
 
 
 def clear(client: Elasticsearch) -> None:
-    for definition in DEFINITIONS:
+    for definition in definitions():
         for index in client.indices.get(index=f"{definition.name}*", expand_wildcards="all"):
             client.indices.delete(index=index)
         client.options(ignore_status=404).indices.delete_index_template(name=definition.name)

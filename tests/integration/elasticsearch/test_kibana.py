@@ -24,7 +24,7 @@ from mastostream.dashboards.kibana import LIVE, saved_objects
 from mastostream.dashboards.kibana.client import Kibana
 from mastostream.exceptions import ConfigurationError
 from mastostream.services import ElasticsearchServer
-from mastostream.sinks.elasticsearch.definitions import DEFINITIONS, mapping
+from mastostream.sinks.elasticsearch.definitions import definitions, mapping
 from mastostream.testing.simulator import generate_statuses
 
 pytestmark = pytest.mark.campaign
@@ -74,7 +74,7 @@ def asked(elasticsearch_server: ElasticsearchServer) -> Iterator[Asked]:
     run = uuid.uuid4().hex[:8]
     names = {name: f"kibana-{run}-{name}" for name in (ENGAGEMENT, HASHTAGS)}
     records = {ENGAGEMENT: engagement_record, HASHTAGS: hashtag_record}
-    for definition in DEFINITIONS:
+    for definition in definitions():
         if definition.name in names:
             settings = {"mappings": mapping(definition), "settings": {"number_of_shards": 1}}
             made = requests.put(f"{url}/{names[definition.name]}", json=settings, timeout=30)

@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import attrs
+
 from mastostream.core.indices import Index
 from mastostream.dashboards.kibana.charts import LAYER
 from mastostream.dashboards.kibana.columns import Column
@@ -46,7 +48,36 @@ _SEARCH_SOURCE: Final = "kibanaSavedObjectMeta.searchSourceJSON.index"
 """The name of a saved search's reference to its data view."""
 
 
-def saved_objects(dashboard: Dashboard, space: str = "") -> tuple[SavedObject, ...]:
+@attrs.frozen(kw_only=True)
+class _Names:
+    """What the objects of one pipeline are called in one space.
+
+    Attributes:
+        space: empty or ``default`` for the default space.
+        index_prefix: what names of indices begin with.
+    """
+
+    space: str
+    index_prefix: str
+
+    def id(self, name: str) -> str:
+        """Return the id of an object."""
+        suffix = "" if self.space in ("", DEFAULT_SPACE) else f"-{self.space}"
+        return f"{self.index_prefix}{name}{suffix}"
+
+    def index(self, index: Index) -> str:
+        """Return the name of an index in Elasticsearch."""
+        return self.index_prefix + index.name
+
+    def title(self, dashboard: Dashboard) -> str:
+        """Return what a list of dashboards shows."""
+        told = f" ({self.index_prefix})" if self.index_prefix else ""
+        return f"{dashboard.title}{told}"
+
+
+def saved_objects(
+    dashboard: Dashboard, space: str = "", index_prefix: str = ""
+) -> tuple[SavedObject, ...]:
     """Return all that a dashboard needs, data views first, itself last.
 
     Equal calls give equal objects.
@@ -55,18 +86,21 @@ def saved_objects(dashboard: Dashboard, space: str = "") -> tuple[SavedObject, .
         dashboard: what to render.
         space: where they will be imported; empty or ``default`` for the default space. It is part
             of the ids: an id can be in one space only, and in a second Kibana would make up others.
+        index_prefix: what names of indices begin with; the ids do too, so that the dashboards of
+            several pipelines have room in one space.
     """
+    names = _Names(space=space, index_prefix=index_prefix)
     panels = [place.panel for place in dashboard.places]
     return (
-        *(_data_view(index, dashboard, space) for index in dashboard.indices),
-        *(_panel(panel, dashboard, space) for panel in panels),
-        _dashboard(dashboard, space),
+        *(_data_view(index, dashboard, names) for index in dashboard.indices),
+        *(_panel(panel, dashboard, names) for panel in panels),
+        _dashboard(dashboard, names),
     )
 
 
-def dashboard_id(dashboard: Dashboard, space: str = "") -> str:
-    """Return the id that the dashboard has in a space."""
-    return _id(dashboard.name, space)
+def dashboard_id(dashboard: Dashboard, space: str = "", index_prefix: str = "") -> str:
+    """Return the id that the dashboard has. Arguments as above."""
+    return _Names(space=space, index_prefix=index_prefix).id(dashboard.name)
 
 
 def to_ndjson(objects: Iterable[Mapping[str, Any]]) -> str:
@@ -74,10 +108,6 @@ def to_ndjson(objects: Iterable[Mapping[str, Any]]) -> str:
     return "".join(
         json.dumps(each, separators=(",", ":"), sort_keys=True) + "\n" for each in objects
     )
-
-
-def _id(name: str, space: str) -> str:
-    return name if space in ("", DEFAULT_SPACE) else f"{name}-{space}"
 
 
 def _object(
@@ -94,36 +124,36 @@ def _object(
     }
 
 
-def _to(index: Index, space: str, name: str) -> dict[str, str]:
-    return {"type": "index-pattern", "id": _id(index.name, space), "name": name}
+def _to(index: Index, names: _Names, name: str) -> dict[str, str]:
+    return {"type": "index-pattern", "id": names.id(index.name), "name": name}
 
 
 def _json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), sort_keys=True)
 
 
-def _data_view(index: Index, dashboard: Dashboard, space: str) -> SavedObject:
+def _data_view(index: Index, dashboard: Dashboard, names: _Names) -> SavedObject:
     formats = {field: {"id": "url"} for field in dashboard.links.get(index.name, ())}
     attributes = {
-        "title": index.name,
-        "name": index.name,
+        "title": names.index(index),
+        "name": names.index(index),
         "timeFieldName": index.time_field,
         "fields": "[]",
         "fieldFormatMap": _json(formats),
     }
-    return _object("index-pattern", _id(index.name, space), attributes, [])
+    return _object("index-pattern", names.id(index.name), attributes, [])
 
 
-def _panel_id(panel: Panel | Documents, dashboard: Dashboard, space: str) -> str:
-    return _id(f"{dashboard.name}-{panel.name}", space)
+def _panel_id(panel: Panel | Documents, dashboard: Dashboard, names: _Names) -> str:
+    return names.id(f"{dashboard.name}-{panel.name}")
 
 
-def _panel(panel: Panel | Documents, dashboard: Dashboard, space: str) -> SavedObject:
-    id_ = _panel_id(panel, dashboard, space)
-    return _search(panel, id_, space) if isinstance(panel, Documents) else _lens(panel, id_, space)
+def _panel(panel: Panel | Documents, dashboard: Dashboard, names: _Names) -> SavedObject:
+    id_ = _panel_id(panel, dashboard, names)
+    return _search(panel, id_, names) if isinstance(panel, Documents) else _lens(panel, id_, names)
 
 
-def _lens(panel: Panel, id_: str, space: str) -> SavedObject:
+def _lens(panel: Panel, id_: str, names: _Names) -> SavedObject:
     layer = {
         "columnOrder": list(panel.columns),
         "columns": {name: _column(column) for name, column in panel.columns.items()},
@@ -142,7 +172,7 @@ def _lens(panel: Panel, id_: str, space: str) -> SavedObject:
             "adHocDataViews": {},
         },
     }
-    reference = _to(panel.index, space, f"indexpattern-datasource-layer-{LAYER}")
+    reference = _to(panel.index, names, f"indexpattern-datasource-layer-{LAYER}")
     return _object("lens", id_, attributes, [reference])
 
 
@@ -159,7 +189,7 @@ def _column(column: Column) -> dict[str, object]:
     }
 
 
-def _search(panel: Documents, id_: str, space: str) -> SavedObject:
+def _search(panel: Documents, id_: str, names: _Names) -> SavedObject:
     source = {"query": _NO_QUERY, "filter": [], "indexRefName": _SEARCH_SOURCE}
     widths = {field: {"width": width} for field, width in panel.fields.items() if width}
     attributes = {
@@ -174,12 +204,12 @@ def _search(panel: Documents, id_: str, space: str) -> SavedObject:
         "timeRestore": False,
         "kibanaSavedObjectMeta": {"searchSourceJSON": _json(source)},
     }
-    return _object("search", id_, attributes, [_to(panel.index, space, _SEARCH_SOURCE)])
+    return _object("search", id_, attributes, [_to(panel.index, names, _SEARCH_SOURCE)])
 
 
-def _dashboard(dashboard: Dashboard, space: str) -> SavedObject:
+def _dashboard(dashboard: Dashboard, names: _Names) -> SavedObject:
     attributes = {
-        "title": dashboard.title,
+        "title": names.title(dashboard),
         "description": dashboard.description,
         "panelsJSON": _json([_placed(place) for place in dashboard.places]),
         "optionsJSON": _json(
@@ -200,13 +230,13 @@ def _dashboard(dashboard: Dashboard, space: str) -> SavedObject:
         "version": 1,
     }
     references = [
-        *(_to_panel(place, dashboard, space) for place in dashboard.places),
+        *(_to_panel(place, dashboard, names) for place in dashboard.places),
         *(
-            _to(control.index, space, f"controlGroup_{_control_id(control)}:optionsListDataView")
+            _to(control.index, names, f"controlGroup_{_control_id(control)}:optionsListDataView")
             for control in dashboard.controls
         ),
     ]
-    return _object("dashboard", dashboard_id(dashboard, space), attributes, references)
+    return _object("dashboard", names.id(dashboard.name), attributes, references)
 
 
 def _kind(panel: Panel | Documents) -> str:
@@ -225,11 +255,11 @@ def _placed(place: Place) -> dict[str, object]:
     }
 
 
-def _to_panel(place: Place, dashboard: Dashboard, space: str) -> dict[str, str]:
+def _to_panel(place: Place, dashboard: Dashboard, names: _Names) -> dict[str, str]:
     name = place.panel.name
     return {
         "type": _kind(place.panel),
-        "id": _panel_id(place.panel, dashboard, space),
+        "id": _panel_id(place.panel, dashboard, names),
         "name": f"{name}:panel_{name}",
     }
 

@@ -62,7 +62,8 @@ def stream_job(
     everything = sorted({*outputs, DEAD_LETTERS})
     env.execute_sql(sink("others", everything, topics, anything=True))
     statements.add_insert_sql(
-        f"INSERT INTO others (k, v, t, h) SELECT u.k, u.v, u.t, u.h FROM results, "  # noqa: S608 - a constant
+        f"INSERT INTO others (k, v, t, h) SELECT u.k, u.v, {topics.full_names('u.t')}, u.h "  # noqa: S608 - quoted
+        "FROM results, "
         f"LATERAL TABLE(unpack(r.{REST})) AS u (t, k, v, h) WHERE r.{REST} IS NOT NULL"
     )
     return statements

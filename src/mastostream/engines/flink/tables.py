@@ -26,7 +26,8 @@ class Topics:
 
     Attributes:
         servers: ``host:port``, several separated by commas.
-        group: whose commits the job goes on from where it has no checkpoint.
+        group: whose commits the job goes on from where it has no checkpoint, as Kafka calls it.
+        prefix: what topics begin with in Kafka, and only there: functions know them without it.
         delivery: what a reader of the outputs may rely on.
         bounded: whether the job ends with what is there when it begins.
         compression: of what is sent.
@@ -35,10 +36,19 @@ class Topics:
 
     servers: str
     group: str
+    prefix: str = ""
     delivery: Delivery = "at-least-once"
     bounded: bool = False
     compression: str = "lz4"
     settings: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+
+    def full_name(self, topic: str) -> str:
+        """Return what a topic is called in Kafka."""
+        return self.prefix + topic
+
+    def full_names(self, column: str) -> str:
+        """Return the SQL of what the topics in a column are called in Kafka."""
+        return f"{literal(self.prefix)} || {column}" if self.prefix else column
 
 
 def literal(text: str) -> str:
@@ -81,7 +91,7 @@ def timed_source(name: str, topic: str, topics: Topics, idle_timeout_ms: int) ->
 
 def _reading(topic: str, topics: Topics) -> dict[str, str]:
     options = {
-        "topic": topic,
+        "topic": topics.full_name(topic),
         "properties.group.id": topics.group,
         "properties.auto.offset.reset": "earliest",
         "properties.isolation.level": "read_committed",
@@ -108,12 +118,12 @@ def sink(name: str, names: Sequence[str], topics: Topics, *, anything: bool = Fa
 
     Args:
         name: of the table.
-        names: its topics.
+        names: its topics, without the prefix.
         topics: how they are written.
-        anything: whether each row names its topic and brings headers.
+        anything: whether each row brings headers and names its topic, as Kafka calls it.
     """
     options = {
-        "topic": ";".join(names),
+        "topic": ";".join(map(topics.full_name, names)),
         "properties.linger.ms": "5",
         "properties.batch.size": str(2**17),
         "properties.compression.type": topics.compression,

@@ -80,7 +80,9 @@ def add_windows(  # noqa: PLR0913 - each by name
     env.create_temporary_view("windows", env.from_data_stream(stream))
     outputs = sorted({str(each.topic) for each in analyses} | {DEAD_LETTERS, LATE})
     env.execute_sql(sink("of_windows", outputs, topics, anything=True))
-    statements.add_insert_sql("INSERT INTO of_windows (k, v, t, h) SELECT k, v, t, h FROM windows")
+    statements.add_insert_sql(
+        f"INSERT INTO of_windows (k, v, t, h) SELECT k, v, {topics.full_names('t')}, h FROM windows"  # noqa: S608 - quoted
+    )
 
 
 def _record_type() -> Any:

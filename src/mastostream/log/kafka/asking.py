@@ -17,7 +17,7 @@ from mastostream.log.kafka.place import KafkaPlace
 __all__ = ["TopicMap", "offered", "topic_map"]
 
 TopicMap = Mapping[str, Mapping[int, int]]
-"""Topic to partition to the number of its copies."""
+"""Topic, as Kafka calls it, to partition to the number of its copies."""
 
 _WAITS_S: Final = (1.0, 2.0, 7.0)
 """Between two looks at what was reported: a wrong password is told after a second."""
@@ -51,7 +51,7 @@ def topic_map(place: KafkaPlace) -> tuple[AdminClient, TopicMap]:
 
 
 def offered(admin: AdminClient, place: KafkaPlace) -> frozenset[str]:
-    """Return the topics of which every partition has its leader: they can be used.
+    """Return the topics, as Kafka calls them, of which every partition has its leader.
 
     Raises:
         RetriableError, ConfigurationError, FatalError: as :func:`errors.translated`.

@@ -54,6 +54,7 @@ class Partitions:
         self.positions: dict[int, int] = {}
         self._place = place
         self._topic = topic
+        self._name = place.full_name(topic)
         self._resume = resume
         self._ended: dict[int, int] = {}
         self._counted: dict[int, int] = {}
@@ -70,7 +71,7 @@ class Partitions:
         Raises:
             RetriableError: not now.
         """
-        wanted = [TopicPartition(self._topic, partition) for partition in partitions]
+        wanted = [TopicPartition(self._name, partition) for partition in partitions]
         committed = self._committed(wanted) if self._resume else {}
         kept = self._offsets.first(self._topic, [each.partition for each in wanted])
         for each in wanted:
@@ -107,7 +108,7 @@ class Partitions:
         there = partitions_of(self._place, self._topic)
         new = [each for each in there if each not in self.positions]
         if new:
-            here = [TopicPartition(self._topic, each, at) for each, at in self.positions.items()]
+            here = [TopicPartition(self._name, each, at) for each, at in self.positions.items()]
             begun = self.begin(new, starts)
             with translated(self._place):
                 self.consumer.assign(here + begun)
@@ -147,7 +148,7 @@ class Partitions:
 
     def pause(self) -> None:
         """Keep the consumer's place in its group without reading."""
-        here = [TopicPartition(self._topic, partition) for partition in self.positions]
+        here = [TopicPartition(self._name, partition) for partition in self.positions]
         with translated(self._place):
             self.consumer.pause(here)
             try:
@@ -192,7 +193,7 @@ class Partitions:
             raise
         self.unread(found)
         raise RetriableError(
-            f"Kafka at {self._place.servers} has not given the end of {self._topic}"
+            f"Kafka at {self._place.servers} has not given the end of {self._name}"
         )
 
     def unread(self, records: Iterable[Record]) -> None:
@@ -305,7 +306,7 @@ class Partitions:
 
     def _seek(self, partition: int, offset: int) -> None:
         try:
-            self.consumer.seek(TopicPartition(self._topic, partition, offset))
+            self.consumer.seek(TopicPartition(self._name, partition, offset))
         except KafkaException:  # such as in a partition whose offset was refused
             self._take_up(partition, offset)
         self.positions[partition] = offset
@@ -313,7 +314,7 @@ class Partitions:
 
     def _take_up(self, partition: int, offset: int) -> None:
         """Let a partition go and have it anew, from here on."""
-        here = TopicPartition(self._topic, partition, offset)
+        here = TopicPartition(self._name, partition, offset)
         with translated(self._place):
             self.consumer.incremental_unassign([here])
             self.consumer.incremental_assign([here])

@@ -183,8 +183,9 @@ class _Transactions:
             sender.send(commit.records)
             consumer = self._reader.consumer
             assert consumer is not None  # noqa: S101 - something was read
+            name = self._place.full_name(self._topic)
             offsets = [
-                TopicPartition(self._topic, partition, offset)
+                TopicPartition(name, partition, offset)
                 for partition, offset in self._reader.positions.items()
             ]
             sender.producer.send_offsets_to_transaction(
@@ -213,7 +214,7 @@ class _Transactions:
             now_ms=self._now_ms,
             **{
                 # Who may commit is decided by the group's generation, so that the name is free.
-                "transactional.id": f"{self._group}-{uuid4()}",
+                "transactional.id": self._place.full_name(f"{self._group}-{uuid4()}"),
                 "transaction.timeout.ms": TRANSACTION_S * 1000,
             },
         )

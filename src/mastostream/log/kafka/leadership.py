@@ -76,7 +76,10 @@ class Leadership:
         with translated(self._place):
             consumer = Consumer(self._place.consumer(self._group))
             consumer.subscribe(
-                [self._topic], on_assign=self._came, on_revoke=self._went, on_lost=self._went
+                [self._place.full_name(self._topic)],
+                on_assign=self._came,
+                on_revoke=self._went,
+                on_lost=self._went,
             )
         self._consumer = consumer
         return consumer
@@ -88,7 +91,9 @@ class Leadership:
         consumer.pause(partitions)  # it is only a token here
         self.leads = self.leads or any(each.partition == _PARTITION for each in partitions)
         self.stands_by = not self.leads
-        _logger.info("%s: %s", self._group, "leads" if self.leads else "stands by")
+        _logger.info(
+            "%s: %s", self._place.full_name(self._group), "leads" if self.leads else "stands by"
+        )
 
     def _went(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         if any(each.partition == _PARTITION for each in partitions):

@@ -28,7 +28,7 @@ class MergedPartitions:
 
     def __init__(self, place: KafkaPlace, topic: str, partitions: Partitions) -> None:
         self._place = place
-        self._topic = topic
+        self._name = place.full_name(topic)
         self._partitions = partitions
         self._waiting: dict[int, deque[Record]] = {}
         self._paused: set[int] = set()
@@ -105,4 +105,4 @@ class MergedPartitions:
             self._paused -= partitions
 
     def _named(self, partitions: set[int]) -> list[TopicPartition]:
-        return [TopicPartition(self._topic, each) for each in partitions]
+        return [TopicPartition(self._name, each) for each in partitions]

@@ -71,7 +71,8 @@ class Offsets:
         """Ask; while leaders change, or begin, for a moment."""
         if not partitions:
             return {}
-        asked = {TopicPartition(topic, partition): spec for partition in partitions}
+        name = self._place.full_name(topic)
+        asked = {TopicPartition(name, partition): spec for partition in partitions}
         try:
             with translated(self._place):
                 if self._admin is None:

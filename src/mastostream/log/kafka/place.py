@@ -11,6 +11,7 @@ import attrs
 
 from mastostream.exceptions import ConfigurationError
 from mastostream.log.kafka.client_log import LOGGER
+from mastostream.prefixes import check_topic_prefix
 
 __all__ = ["MAX_MESSAGE_BYTES", "KafkaPlace"]
 
@@ -48,6 +49,8 @@ class KafkaPlace:
     Attributes:
         servers: ``host:port``, several separated by commas.
         group: consumer groups' and transactional ids' names begin with it.
+        topic_prefix: names of topics, groups and transactional ids begin with it in Kafka, and only
+            there: callers name them without it, and records come back without it.
         partitions: of a topic that is created.
         replication: of a topic that is created.
         retention_ms: of a topic that is created; -1 keeps everything.
@@ -58,6 +61,7 @@ class KafkaPlace:
 
     servers: str = "localhost:9092"
     group: str = "mastostream"
+    topic_prefix: str = ""
     partitions: int = 4
     replication: int = 1
     retention_ms: int = -1
@@ -66,6 +70,10 @@ class KafkaPlace:
     settings: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        try:
+            check_topic_prefix(self.topic_prefix)
+        except ValueError as error:
+            raise ConfigurationError(f"[kafka] {error}") from error
         refused = sorted((_PROMISED | _CALLED) & set(self.settings))
         if refused:
             raise ConfigurationError(
@@ -77,6 +85,10 @@ class KafkaPlace:
             raise ConfigurationError(
                 f"[kafka.settings] {', '.join(misplaced)}: name the servers in [kafka] servers"
             )
+
+    def full_name(self, name: str) -> str:
+        """Return what a topic, a group or a transactional id is called in Kafka."""
+        return self.topic_prefix + name
 
     def admin(self) -> dict[str, Any]:
         """Settings of a client that only asks and creates."""
@@ -113,7 +125,7 @@ class KafkaPlace:
         """Settings of a consumer that commits by hand and is told where a partition ends."""
         return (
             {
-                "group.id": group,
+                "group.id": self.full_name(group),
                 "enable.auto.commit": False,
                 # What retention took before it was read is counted, not skipped in silence.
                 "auto.offset.reset": "error",

@@ -45,7 +45,7 @@ class Sender:
         self._place = place
         self._now_ms = now_ms
         self._settings = settings
-        self._known: set[str] = set()
+        self._names: dict[str, str] = {}
         self._batch: Sequence[NewRecord] | None = None
         self._sent = 0
         self._open()
@@ -63,16 +63,17 @@ class Sender:
             self._batch, self._sent = records, 0
         self._make_topics(records)
         deadline_s = time.monotonic() + PATIENCE_S
-        produce = self.producer.produce
+        produce, names = self.producer.produce, self._names
         timestamp = 0 if self._now_ms is None else self._now_ms()
         for number in range(self._sent, len(records)):
             topic, key, value, headers = records[number]
+            name = names[topic]
             while True:
                 try:
                     if headers:
-                        produce(topic, value, key, timestamp=timestamp, headers=list(headers))
+                        produce(name, value, key, timestamp=timestamp, headers=list(headers))
                     else:
-                        produce(topic, value, key, timestamp=timestamp)
+                        produce(name, value, key, timestamp=timestamp)
                     break
                 except BufferError:
                     self._sent = number
@@ -131,10 +132,11 @@ class Sender:
             )
 
     def _make_topics(self, records: Sequence[NewRecord]) -> None:
-        unknown = {record[0] for record in records} - self._known
+        """Make those that are missing, and note what each is called in Kafka."""
+        unknown = {record[0] for record in records} - self._names.keys()
         if unknown:
             ensure_topics(self._place, sorted(unknown))
-            self._known |= unknown
+            self._names |= {topic: self._place.full_name(topic) for topic in unknown}
 
     def _wait(self, deadline_s: float) -> None:
         self.producer.poll(0.1)

@@ -149,9 +149,10 @@ class KafkaSharedReader:
         while not self._assigned:
             found += partitions.poll(max_records - len(found), 0.1)
             if time.monotonic() > deadline_s:
+                named = self._place.full_name
                 raise RetriableError(
-                    f"Kafka at {self._place.servers} has not given group {self._group} its "
-                    f"partitions of {self._topic}"
+                    f"Kafka at {self._place.servers} has not given group {named(self._group)} its "
+                    f"partitions of {named(self._topic)}"
                 )
         if len(found) >= max_records:
             return found
@@ -203,7 +204,7 @@ class KafkaSharedReader:
         partitions = Partitions(self._place, self._topic, self._group, resume=self._resume)
         with translated(self._place):
             partitions.consumer.subscribe(
-                [self._topic],
+                [self._place.full_name(self._topic)],
                 on_assign=self._came,
                 on_revoke=self._goes,
                 on_lost=self._gone,
@@ -231,13 +232,20 @@ class KafkaSharedReader:
         except BaseException:
             self._broken = True  # librdkafka would go on from positions that are not known here
             raise
-        _logger.info("%s: %s has partitions %s", self._topic, self._group, sorted(self.positions))
+        named = self._place.full_name
+        _logger.info(
+            "%s: %s has partitions %s",
+            named(self._topic),
+            named(self._group),
+            sorted(self.positions),
+        )
 
     def _goes(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
             self._on_revoke()
         except RetriableError as error:
-            _logger.info("%s: what was not committed is read again: %s", self._topic, error)
+            name = self._place.full_name(self._topic)
+            _logger.info("%s: what was not committed is read again: %s", name, error)
         self._gone(consumer, partitions)
 
     def _gone(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -258,12 +266,13 @@ def commit_positions(
     """
     if not positions:
         return True
-    offsets = [TopicPartition(topic, each, at) for each, at in positions.items()]
+    name = place.full_name(topic)
+    offsets = [TopicPartition(name, each, at) for each, at in positions.items()]
     try:
         answers: Any = consumer.commit(offsets=offsets, asynchronous=False)
     except KafkaException as error:
         if error.args[0].code() in LOST_PARTITIONS:
-            _logger.info("%s: another reader has the partitions now: %s", topic, error)
+            _logger.info("%s: another reader has the partitions now: %s", name, error)
             return False
         raise explained(error.args[0], place) from error
     for answer in answers or ():

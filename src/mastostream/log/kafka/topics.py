@@ -27,6 +27,7 @@ class TopicCheck:
     """One topic, compared with what the settings would make of it.
 
     Attributes:
+        topic: what it is called in Kafka.
         created: whether it was missing and has been made now.
         partitions: how many it has.
         replication: how many copies of each.
@@ -51,7 +52,7 @@ def partitions_of(place: KafkaPlace, topic: str) -> tuple[int, ...]:
         RetriableError, ConfigurationError, FatalError: as :func:`errors.translated`.
     """
     _, there = topic_map(place)
-    return tuple(there.get(topic, {}))
+    return tuple(there.get(place.full_name(topic), {}))
 
 
 def ensure_topics(
@@ -68,12 +69,12 @@ def ensure_topics(
         RetriableError, ConfigurationError, FatalError: as :func:`errors.translated`.
     """
     admin, there = topic_map(place)
-    missing = [topic for topic in dict.fromkeys(topics) if topic not in there]
+    missing = [topic for topic in dict.fromkeys(topics) if place.full_name(topic) not in there]
     if not missing:
         return ()
     wanted = [
         NewTopic(
-            topic,
+            place.full_name(topic),
             num_partitions=1 if compacted else place.partitions,
             replication_factor=place.replication,
             config=_config(place, compacted=compacted),
@@ -81,19 +82,20 @@ def ensure_topics(
         for topic in missing
     ]
     made = []
-    for topic, future in admin.create_topics(wanted, operation_timeout=TIMEOUT_S).items():
+    futures = admin.create_topics(wanted, operation_timeout=TIMEOUT_S)
+    for topic in missing:
         try:
-            future.result(TIMEOUT_S)
+            futures[place.full_name(topic)].result(TIMEOUT_S)
             made.append(topic)
         except KafkaException as error:  # another process may have been faster
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise explained(error.args[0], place) from error
-    _await(admin, place, missing)
+    _await(admin, place, [place.full_name(topic) for topic in missing])
     return tuple(made)
 
 
 def _await(admin: AdminClient, place: KafkaPlace, topics: Collection[str]) -> None:
-    """Wait until a broker knows what the controller has made.
+    """Wait until a broker knows what the controller has made; topics as Kafka calls them.
 
     A client that subscribes before is told that there is no such topic.
     """
@@ -110,7 +112,9 @@ def _await(admin: AdminClient, place: KafkaPlace, topics: Collection[str]) -> No
 def check_topics(
     place: KafkaPlace, topics: Sequence[str], *, create: bool
 ) -> tuple[tuple[TopicCheck, ...], tuple[str, ...]]:
-    """Compare topics with the settings; return what was found, and the names of missing ones.
+    """Compare topics with the settings; return what was found, and which are missing.
+
+    Both are for people, and say what topics are called in Kafka.
 
     Args:
         place: where, and what they should be like.
@@ -122,19 +126,20 @@ def check_topics(
     """
     created = ensure_topics(place, topics) if create else ()
     admin, there = topic_map(place)
-    found = [topic for topic in topics if topic in there]
-    resources = {topic: ConfigResource(ResourceType.TOPIC, topic) for topic in found}
+    names = [place.full_name(topic) for topic in topics]
+    found = [name for name in names if name in there]
+    resources = {name: ConfigResource(ResourceType.TOPIC, name) for name in found}
     configs: dict[str, Mapping[str, str]] = {}
     with translated(place):
         answers = admin.describe_configs(list(resources.values())) if resources else {}
-        for topic, resource in resources.items():
+        for name, resource in resources.items():
             entries = answers[resource].result(TIMEOUT_S)
-            configs[topic] = {name: entry.value or "" for name, entry in entries.items()}
+            configs[name] = {setting: entry.value or "" for setting, entry in entries.items()}
+    made = {place.full_name(topic) for topic in created}
     checks = tuple(
-        _check(place, topic, there[topic], configs[topic], created=topic in created)
-        for topic in found
+        _check(place, name, there[name], configs[name], created=name in made) for name in found
     )
-    return checks, tuple(topic for topic in topics if topic not in there)
+    return checks, tuple(name for name in names if name not in there)
 
 
 def kafka_topic_facts(place: KafkaPlace, topics: Sequence[str]) -> tuple[TopicFacts, ...]:
@@ -147,7 +152,7 @@ def kafka_topic_facts(place: KafkaPlace, topics: Sequence[str]) -> tuple[TopicFa
     offsets = Offsets(place)
     facts = []
     for topic in topics:
-        partitions = sorted(there.get(topic, {}))
+        partitions = sorted(there.get(place.full_name(topic), {}))
         first, end = offsets.first(topic, partitions), offsets.end(topic, partitions)
         facts += [
             TopicFacts(topic=topic, partition=each, first_offset=first[each], next_offset=end[each])

@@ -129,7 +129,9 @@ class KafkaWindowLog:
         sender = self._sender
         progress = commit.progress.get(self._analysis)
         if sender is None:
-            raise RetriableError(f"{self._group}: another process does this now")
+            raise RetriableError(
+                f"{self._place.full_name(self._group)}: another process does this now"
+            )
         try:
             sender.producer.begin_transaction()
             sender.send(commit.records)
@@ -180,7 +182,10 @@ class KafkaWindowLog:
         sender = Sender(
             self._place,
             now_ms=self._now_ms,
-            **{"transactional.id": self._group, "transaction.timeout.ms": _TRANSACTION_MS},
+            **{
+                "transactional.id": self._place.full_name(self._group),
+                "transaction.timeout.ms": _TRANSACTION_MS,
+            },
         )
         try:
             sender.producer.init_transactions(PATIENCE_S)
@@ -232,10 +237,11 @@ class KafkaWindowLog:
             raise self._anothers()
 
     def _anothers(self) -> FatalError:
+        named = self._place.full_name
         return FatalError(
-            f"the windows of {self._analysis} go beyond the end of {self._topic} in Kafka at "
-            f"{self._place.servers}: they are another topic's; name another group in [kafka], or "
-            f"delete the topic {WINDOWS}, and they begin anew"
+            f"the windows of {self._analysis} go beyond the end of {named(self._topic)} in Kafka "
+            f"at {self._place.servers}: they are another topic's; name another group in [kafka], "
+            f"or delete the topic {named(WINDOWS)}, and they begin anew"
         )
 
     def _write(self, sender: Sender, progress: Progress) -> dict[int, tuple[int, int]]:
@@ -265,7 +271,7 @@ class KafkaWindowLog:
     def _put(self, sender: Sender, name: str, value: bytes | None) -> None:
         key = f"{self._group}/{name}"
         try:
-            sender.producer.produce(WINDOWS, value, key, partition=0)
+            sender.producer.produce(self._place.full_name(WINDOWS), value, key, partition=0)
         except BufferError as error:
             raise RetriableError(
                 f"Kafka at {self._place.servers} does not take the windows of {self._analysis} "

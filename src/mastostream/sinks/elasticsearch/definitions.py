@@ -14,9 +14,9 @@ from mastostream.config import ElasticsearchSettings
 from mastostream.core.indices import INDICES, FieldType
 
 __all__ = [
-    "DEFINITIONS",
     "TOMBSTONES",
     "Definition",
+    "definitions",
     "dynamic_settings",
     "first_index",
     "mapping",
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 TOMBSTONES: Final = "mastostream-tombstones"
-"""The hidden index of what was deleted."""
+"""The hidden index of what was deleted, without the prefix."""
 
 LONGEST_KEYWORD: Final = 8_191
 """Characters. Lucene refuses a document with a term of more than 32,766 bytes, and a character
@@ -53,7 +53,7 @@ class Definition:
     """One index.
 
     Attributes:
-        name: the alias, which everybody uses.
+        name: the alias, which everybody uses, with the prefix.
         fields: name to type.
         hidden: whether ``*`` leaves it out.
     """
@@ -63,10 +63,12 @@ class Definition:
     hidden: bool = False
 
 
-DEFINITIONS: Final = (
-    *(Definition(name=index.name, fields=index.fields) for index in INDICES),
-    Definition(name=TOMBSTONES, fields={"version": "long"}, hidden=True),
-)
+def definitions(prefix: str = "") -> tuple[Definition, ...]:
+    """Return all indices of the pipeline whose names begin with this."""
+    return (
+        *(Definition(name=prefix + index.name, fields=index.fields) for index in INDICES),
+        Definition(name=prefix + TOMBSTONES, fields={"version": "long"}, hidden=True),
+    )
 
 
 def first_index(definition: Definition) -> str:

@@ -27,6 +27,7 @@ class Operation(NamedTuple):
 
     Attributes:
         position: its place in the batch.
+        index_name: without the prefix.
         lines: what a bulk request holds of it, with the last line break.
         deletes: whether it is a deletion.
     """
@@ -44,11 +45,19 @@ def opening(now: str) -> bytes:
     return b'{"%b":"%b","' % (INDEXED_AT.encode(), now.encode())
 
 
-def operation(position: int, document: Document, opened: bytes) -> Operation:
+def operation(
+    position: int, document: Document, opened: bytes, index_prefix: str = ""
+) -> Operation:
     """Return the operation of a document.
 
     The body goes as it is, with :func:`opening` put before its first member. All versions from
     before 1970 count as 0: Elasticsearch has none below.
+
+    Args:
+        position: of the document in its batch.
+        document: names its index without the prefix.
+        opened: as :func:`opening` makes it.
+        index_prefix: what names of indices begin with.
 
     Raises:
         ValueError, msgspec.MsgspecError, RecursionError: the index can never take it; the message
@@ -69,7 +78,7 @@ def operation(position: int, document: Document, opened: bytes) -> Operation:
     version = max(version, 0)
     deletes = body is None
     lines = b'%b%b,"version":%d,"version_type":"external_gte"}}\n' % (
-        _beginning(name, deletes),
+        _beginning(index_prefix + name, deletes),
         encoded_id,
         version,
     )

@@ -59,6 +59,8 @@ class ElasticsearchIndexReader:
             ConfigurationError: the settings cannot be used.
         """
         self._where = address(settings)
+        self._engagement = settings.index_prefix + ENGAGEMENT
+        self._hashtags = settings.index_prefix + HASHTAGS
         self._client = connect(settings, secrets)
 
     def summary(self, since: datetime, until: datetime, interval_s: int, most: int) -> Summary:
@@ -73,7 +75,7 @@ class ElasticsearchIndexReader:
         in_span = {"range": {"created_at": created}}
         with translated(self._where):
             posts = self._client.search(
-                index=ENGAGEMENT,
+                index=self._engagement,
                 query={"bool": {"filter": [in_span, {"exists": {"field": "engagement_score"}}]}},
                 size=max(most, 1),
                 sort=[{"engagement_score": "desc"}, {"key": "asc"}],
@@ -83,7 +85,7 @@ class ElasticsearchIndexReader:
                 aggregations=_aggregations(interval_s),
             )
             tags = self._client.search(
-                index=HASHTAGS,
+                index=self._hashtags,
                 query=in_span,
                 size=0,
                 allow_partial_search_results=False,

@@ -10,8 +10,8 @@ from mastostream.config import ElasticsearchSettings
 from mastostream.exceptions import ConfigurationError
 from mastostream.sinks.elasticsearch.connection import address, check_version, connect
 from mastostream.sinks.elasticsearch.definitions import (
-    DEFINITIONS,
     Definition,
+    definitions,
     dynamic_settings,
     first_index,
     mapping,
@@ -87,7 +87,7 @@ def _steps(
 ) -> tuple[SetupStep, ...]:
     """All steps; ``only_missing`` leaves alone what is there, except that fields are added."""
     steps: list[SetupStep] = []
-    for definition in DEFINITIONS:
+    for definition in definitions(settings.index_prefix):
         with translated(where):
             steps.append(_template(client, definition, settings, only_missing))
             index, made = _index(client, definition, settings)

@@ -16,7 +16,6 @@ import msgspec
 from elasticsearch import Elasticsearch
 
 from mastostream.exceptions import ConfigurationError, RetriableError
-from mastostream.sinks.elasticsearch.definitions import TOMBSTONES
 from mastostream.sinks.elasticsearch.errors import said
 from mastostream.sinks.elasticsearch.operations import refusal
 
@@ -26,8 +25,14 @@ _AT_ONCE: Final = 1_000
 _NEEDED: Final = ("items.*.status", "items.*.error")
 
 
-def bury(client: Elasticsearch, versions: Mapping[str, int], where: str) -> None:
+def bury(client: Elasticsearch, index: str, versions: Mapping[str, int], where: str) -> None:
     """Remember that these ids were deleted at these versions; the highest stays.
+
+    Args:
+        client: of the server.
+        index: of the tombstones.
+        versions: by id.
+        where: the server's address.
 
     Raises:
         RetriableError: not now; call again.
@@ -40,27 +45,25 @@ def bury(client: Elasticsearch, versions: Mapping[str, int], where: str) -> None
         for id_, version in pairs[start : start + _AT_ONCE]:
             action = {"_id": id_, "version": version, "version_type": "external_gte"}
             lines += [msgspec.json.encode({"index": action}), b'{"version":%d}' % version]
-        answer = client.bulk(
-            index=TOMBSTONES, operations=lines, require_alias=True, filter_path=_NEEDED
-        )
+        answer = client.bulk(index=index, operations=lines, require_alias=True, filter_path=_NEEDED)
         for item in answer["items"]:
             reason = refusal(item, where)
             if reason is not None:
                 raise ConfigurationError(
-                    f"Elasticsearch at {where}: {TOMBSTONES} cannot take a deletion ({reason}): "
+                    f"Elasticsearch at {where}: {index} cannot take a deletion ({reason}): "
                     "'mastostream index --setup' says what differs"
                 )
 
 
-def buried(client: Elasticsearch, ids: Sequence[str], where: str) -> dict[str, int]:
-    """Return the versions at which those of these ids were deleted that were.
+def buried(client: Elasticsearch, index: str, ids: Sequence[str], where: str) -> dict[str, int]:
+    """Return the versions at which those of these ids were deleted that were. Arguments as above.
 
     Raises:
         RetriableError: not now.
         vendor errors: translate them.
     """
     answer = client.mget(
-        index=TOMBSTONES,
+        index=index,
         ids=ids,
         source_includes=["version"],
         filter_path=["docs.found", "docs.error", "docs._source"],

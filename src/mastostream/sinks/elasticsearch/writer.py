@@ -16,6 +16,7 @@ from mastostream.exceptions import RetriableError
 from mastostream.ports.clock import Clock
 from mastostream.ports.index import Document, Refusal
 from mastostream.sinks.elasticsearch.connection import address, check_version, connect
+from mastostream.sinks.elasticsearch.definitions import TOMBSTONES
 from mastostream.sinks.elasticsearch.errors import translated
 from mastostream.sinks.elasticsearch.operations import Operation, opening, operation, refusal
 from mastostream.sinks.elasticsearch.setup import ensure
@@ -75,6 +76,8 @@ class ElasticsearchIndex:
             ConfigurationError: the settings cannot be used.
         """
         self._settings = settings
+        self._prefix = settings.index_prefix
+        self._tombstones = settings.index_prefix + TOMBSTONES
         self._where = address(settings)
         self._client = connect(settings, secrets)
         self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="elasticsearch")
@@ -133,7 +136,7 @@ class ElasticsearchIndex:
                     deleted[each.id] = max(version, deleted.get(each.id, 0))
         if deleted:
             with translated(self._where):
-                bury(self._client, deleted, self._where)
+                bury(self._client, self._tombstones, deleted, self._where)
 
     def _operations(self, refusals: list[Refusal]) -> Iterator[Operation]:
         """What is left to do; what nobody needs to be asked about is refused."""
@@ -144,7 +147,7 @@ class ElasticsearchIndex:
             if position in settled:
                 continue
             try:
-                yield operation(position, document, opened)
+                yield operation(position, document, opened, self._prefix)
             except _UNFIT as error:
                 refusals.append(Refusal(position, str(error)))
 
@@ -212,7 +215,7 @@ class ElasticsearchIndex:
     def _send(self, request: list[Operation]) -> list[Refusal]:
         with translated(self._where):
             ids = list(dict.fromkeys(each.id for each in request if not each.deletes))
-            deleted = buried(self._client, ids, self._where) if ids else {}
+            deleted = buried(self._client, self._tombstones, ids, self._where) if ids else {}
             kept = [
                 each for each in request if each.deletes or each.version > deleted.get(each.id, -1)
             ]

@@ -49,7 +49,7 @@ CREATE TABLE counts (
   posts BIGINT
 ) WITH (
   'connector' = 'kafka',
-  'topic' = 'mastodon-counts',
+  'topic' = /*counts*/ 'mastodon-counts',
   'properties.bootstrap.servers' = /*servers*/ 'localhost:9092',
   'sink.delivery-guarantee' = 'at-least-once',
   'key.format' = 'raw',
@@ -68,7 +68,7 @@ CREATE TABLE late (
   `watermark` TIMESTAMP_LTZ(3)
 ) WITH (
   'connector' = 'kafka',
-  'topic' = 'mastodon-late',
+  'topic' = /*late*/ 'mastodon-late',
   'properties.bootstrap.servers' = /*servers*/ 'localhost:9092',
   'sink.delivery-guarantee' = 'at-least-once',
   'key.format' = 'raw',

@@ -66,7 +66,7 @@ CREATE TABLE dashboard (
   hashtag_counts ARRAY<BIGINT>
 ) WITH (
   'connector' = 'kafka',
-  'topic' = 'mastodon-dashboard',
+  'topic' = /*dashboard*/ 'mastodon-dashboard',
   'properties.bootstrap.servers' = /*servers*/ 'localhost:9092',
   'sink.delivery-guarantee' = 'at-least-once',
   'key.format' = 'raw',
@@ -85,7 +85,7 @@ CREATE TABLE late (
   `watermark` TIMESTAMP_LTZ(3)
 ) WITH (
   'connector' = 'kafka',
-  'topic' = 'mastodon-late',
+  'topic' = /*late*/ 'mastodon-late',
   'properties.bootstrap.servers' = /*servers*/ 'localhost:9092',
   'sink.delivery-guarantee' = 'at-least-once',
   'key.format' = 'raw',
