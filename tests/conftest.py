@@ -30,6 +30,7 @@ settings.load_profile("project")
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("mastostream")
     group.addoption("--seed", type=int, default=1, help="of all that tests choose at random")
+    group.addoption("--thorough", action="store_true", help="with all inputs, also slow ones")
     group.addoption(
         "--kills", type=int, default=5, help="how often a test of kill -9 kills each process"
     )
@@ -73,6 +74,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 def seed(pytestconfig: pytest.Config) -> int:
     """Of all that a test chooses at random; another one with ``--seed``."""
     return int(pytestconfig.option.seed)
+
+
+@pytest.fixture(scope="session")
+def thorough(pytestconfig: pytest.Config) -> bool:
+    """Whether this is the campaign, which has time for inputs that take long to make."""
+    return bool(pytestconfig.option.thorough)
 
 
 @pytest.fixture

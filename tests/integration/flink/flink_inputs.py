@@ -45,11 +45,15 @@ REPEATED_AFTER: Final = 7
 """So many records later some come again, as after a crash."""
 
 
-def history(real: Sequence[bytes], folder: Path) -> list[NewRecord]:
-    """Real statuses and a simulated run, in the order of their writing, some of them twice."""
-    simulated = run(folder)
+def history(real: Sequence[bytes], folder: Path | None) -> list[NewRecord]:
+    """Real statuses and a simulated run, in the order of their writing, some of them twice.
+
+    The run takes a quarter of a minute, and is left out where there is no folder for it.
+    """
+    simulated = [] if folder is None else run(folder)
     start = min(
-        post.created_at for post in map(decode, values(simulated)) if isinstance(post, Post)
+        (post.created_at for post in map(decode, values(simulated)) if isinstance(post, Post)),
+        default=datetime.max.replace(tzinfo=UTC),
     )
     found = sorted(((written_at(value), value) for value in real), key=lambda pair: pair[0])
     before = [NewRecord(STREAM, "", value) for at, value in found if at < start]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,13 +19,13 @@ from mastostream.core.topics import DEAD_LETTERS, ENGAGEMENT, HASHTAGS, STREAM
 from mastostream.log.kafka import KafkaLogReader, KafkaLogWriter, KafkaPlace, ensure_topics
 from mastostream.ports.log import NewRecord, Record
 from mastostream.services import FlinkCluster, KafkaServer
-from mastostream.testing.conformance.log import new_topic, read_all
+from mastostream.testing.conformance.log import new_prefix, new_topic, read_all
 from mastostream.testing.simulator import generate_statuses
-from mastostream.testing.temporary import temporary_server
 
 from .flink_inputs import arbitrary, history
 
 pytestmark = pytest.mark.timeout(300)
+CAMPAIGN = pytest.mark.campaign
 BIN = Path(sys.executable).parent
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OUTPUTS = (ENGAGEMENT, HASHTAGS, "mastodon-filtered", DEAD_LETTERS, "twice")
@@ -42,19 +42,29 @@ TWICE = Analysis(name="twice", topic="twice", function=twice)
 
 
 @pytest.fixture(scope="module")
-def place(kafka_server: KafkaServer) -> Iterator[KafkaPlace]:
-    """A broker without topics: their names are fixed."""
-    with temporary_server(KafkaServer) as server:
-        yield KafkaPlace(servers=server.address, partitions=3)
+def place(kafka_server: KafkaServer) -> KafkaPlace:
+    """Topics that no other test uses."""
+    return KafkaPlace(servers=kafka_server.address, partitions=3, topic_prefix=new_prefix())
+
+
+@pytest.fixture(scope="module", params=["cluster", pytest.param("local", marks=CAMPAIGN)])
+def on_flink(request: pytest.FixtureRequest, flink_cluster: FlinkCluster) -> tuple[str, ...]:
+    """Options that run an analysis on Flink: on the session cluster, or within the command."""
+    target = flink_cluster.address if request.param == "cluster" else "local"
+    return ("--engine", "flink", "--target", target)
 
 
 @pytest.fixture(scope="module")
 def values(
-    place: KafkaPlace, real_statuses: Sequence[bytes], tmp_path_factory: pytest.TempPathFactory
+    place: KafkaPlace,
+    real_statuses: Sequence[bytes],
+    tmp_path_factory: pytest.TempPathFactory,
+    thorough: bool,
 ) -> list[bytes]:
     """Posts, some twice, deletions, and what is none."""
     found = [*generate_statuses(500)]
-    records = history(real_statuses, tmp_path_factory.mktemp("simulated"))
+    folder = tmp_path_factory.mktemp("simulated") if thorough else None
+    records = history(real_statuses, folder)
     records += arbitrary(datetime(1, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
     found += [record.value for record in records]
     for number in range(100):
@@ -87,6 +97,7 @@ def environment_of(place: KafkaPlace, folder: Path) -> dict[str, str]:
     return {
         **os.environ,
         "MASTOSTREAM_KAFKA_SERVERS": place.servers,
+        "MASTOSTREAM_KAFKA_TOPIC_PREFIX": place.topic_prefix,
         "MASTOSTREAM_KAFKA_GROUP": new_topic(),
         "MASTOSTREAM_DATA": str(folder / "data"),
     }
@@ -109,12 +120,12 @@ def comparable(record: Record) -> tuple[object, ...]:
 
 
 def test_flink_writes_what_the_local_engine_writes(
-    place: KafkaPlace, values: list[bytes], tmp_path: Path
+    place: KafkaPlace, values: list[bytes], on_flink: Sequence[str], tmp_path: Path
 ) -> None:
     (tmp_path / "own.py").write_text(OWN)
     names = ("full", "language", "own:TWICE")
     chosen = [word for name in names for word in ("--analysis", name)]
-    both_write_the_same(place, tmp_path, (*chosen, "--languages", "en,de"))
+    both_write_the_same(place, tmp_path, (*chosen, "--languages", "en,de"), on_flink)
     assert all(topic.total() for topic in written(place).values())
 
 
@@ -135,12 +146,14 @@ def test_a_function_that_fails_may_fail_the_job(
     assert "ValueError: a mistake of the user's" in done.stderr
 
 
-def both_write_the_same(place: KafkaPlace, tmp_path: Path, arguments: Sequence[str]) -> None:
+def both_write_the_same(
+    place: KafkaPlace, tmp_path: Path, arguments: Sequence[str], on_flink: Sequence[str]
+) -> None:
     before = written(place)
     local = analyze(place, tmp_path, *arguments)
     assert local.returncode == 0, local.stderr
     by_local = written(place)
-    flink = analyze(place, tmp_path, "--engine", "flink", *arguments)
+    flink = analyze(place, tmp_path, *on_flink, *arguments)
     assert flink.returncode == 0, flink.stderr
     by_flink = written(place)
     for topic in OUTPUTS:
@@ -206,7 +219,7 @@ BOTH = ("--analysis", "users", "--analysis", "count")
 def test_what_cannot_run_gets_one_sentence(
     place: KafkaPlace, tmp_path: Path, arguments: Sequence[str], code: int, told: str
 ) -> None:
-    done = analyze(place, tmp_path, "--engine", "flink", *arguments)
+    done = analyze(place, tmp_path, *on_flink, *arguments)
     assert done.returncode == code, done.stderr
     assert told in done.stderr
     assert "Traceback" not in done.stderr

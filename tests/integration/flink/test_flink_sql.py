@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -26,12 +26,12 @@ from mastostream.log.kafka import KafkaLogReader, KafkaLogWriter, KafkaPlace, en
 from mastostream.ports.log import NewRecord
 from mastostream.services import FlinkCluster, KafkaServer, download
 from mastostream.services.versions import FLINK_KAFKA_JAR
-from mastostream.testing.conformance.log import new_topic, read_all
-from mastostream.testing.temporary import temporary_server
+from mastostream.testing.conformance.log import new_prefix, new_topic, read_all
 
 from .flink_inputs import arbitrary, history
 
 pytestmark = pytest.mark.timeout(600)
+CAMPAIGN = pytest.mark.campaign
 BIN = Path(sys.executable).parent
 START = datetime(2026, 9, 1, tzinfo=UTC)
 SHOWN = ("engagement", "language", "users")
@@ -43,20 +43,30 @@ Records = Counter[str]
 
 
 @pytest.fixture(scope="module")
-def place(kafka_server: KafkaServer) -> Iterator[KafkaPlace]:
-    """A broker without topics, as their names are fixed. One partition: what is late is exact."""
-    with temporary_server(KafkaServer) as server:
-        yield KafkaPlace(servers=server.address, partitions=1)
+def place(kafka_server: KafkaServer) -> KafkaPlace:
+    """Topics that no other test uses, of one partition: what is late is exact."""
+    return KafkaPlace(servers=kafka_server.address, partitions=1, topic_prefix=new_prefix())
+
+
+@pytest.fixture(scope="module", params=["cluster", pytest.param("local", marks=CAMPAIGN)])
+def on_flink(request: pytest.FixtureRequest, flink_cluster: FlinkCluster) -> tuple[str, ...]:
+    """Options that run an analysis on Flink: on the session cluster, or within the command."""
+    target = flink_cluster.address if request.param == "cluster" else "local"
+    return ("--engine", "flink", "--target", target)
 
 
 @pytest.fixture(scope="module")
 def expected(
-    place: KafkaPlace, real_statuses: Sequence[bytes], tmp_path_factory: pytest.TempPathFactory
+    place: KafkaPlace,
+    real_statuses: Sequence[bytes],
+    tmp_path_factory: pytest.TempPathFactory,
+    thorough: bool,
 ) -> dict[str, Records]:
     """What the local engine finds: records by topic, and by the analyses that are only shown."""
     ensure_topics(place, [STREAM, COUNTS, DASHBOARD, LATE])
     with closing(KafkaLogWriter(place)) as writer:
-        writer.append(history(real_statuses, tmp_path_factory.mktemp("simulated")))
+        simulated = tmp_path_factory.mktemp("simulated") if thorough else None
+        writer.append(history(real_statuses, simulated))
         writer.append(arbitrary(START - timedelta(minutes=10), START, tags=TAGS))
         writer.append([*made(random.Random(1)), *broken()])
     folder = tmp_path_factory.mktemp("local")
@@ -155,6 +165,7 @@ def environment_of(place: KafkaPlace, folder: Path) -> dict[str, str]:
     return {
         **os.environ,
         "MASTOSTREAM_KAFKA_SERVERS": place.servers,
+        "MASTOSTREAM_KAFKA_TOPIC_PREFIX": place.topic_prefix,
         "MASTOSTREAM_KAFKA_GROUP": new_topic(),
         "MASTOSTREAM_DATA": str(folder / "data"),
     }
@@ -212,20 +223,24 @@ def test_real_statuses_are_among_them(
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_what_is_only_shown_is_what_the_local_engine_shows(
-    place: KafkaPlace, expected: dict[str, Records], tmp_path: Path, name: str
+    place: KafkaPlace,
+    expected: dict[str, Records],
+    on_flink: Sequence[str],
+    tmp_path: Path,
+    name: str,
 ) -> None:
     before = written(place)
-    found = shown(analyze(place, tmp_path, name, "--engine", "flink"))
+    found = shown(analyze(place, tmp_path, name, *on_flink))
     assert found == expected[name]
     assert len(found) > 10
     assert written(place) == before, "what is shown is not written"
 
 
 def test_what_is_written_is_what_the_local_engine_writes(
-    place: KafkaPlace, expected: dict[str, Records], tmp_path: Path
+    place: KafkaPlace, expected: dict[str, Records], on_flink: Sequence[str], tmp_path: Path
 ) -> None:
     before = written(place)
-    analyze(place, tmp_path, "count", "--analysis", "dashboard", "--engine", "flink")
+    analyze(place, tmp_path, "count", "--analysis", "dashboard", *on_flink)
     found = {topic: records - before[topic] for topic, records in written(place).items()}
     for topic in (COUNTS, DASHBOARD, LATE):
         assert found[topic] == expected[topic], topic
@@ -294,6 +309,8 @@ def test_a_file_runs_in_the_sql_client_as_it_stands(
 def in_sql_client(place: KafkaPlace, cluster: FlinkCluster, folder: Path, name: str) -> str:
     text = (files("mastostream.engines.flink") / "sql" / f"{name}.sql").read_text()
     text = text.replace("localhost:9092", place.servers)
+    for topic in (STREAM, COUNTS, DASHBOARD, LATE):
+        text = text.replace(f"'{topic}'", f"'{place.topic_prefix}{topic}'")
     startup = "'scan.startup.mode' = 'earliest-offset',"
     text = text.replace(startup, f"{startup} 'scan.bounded.mode' = 'latest-offset',")
     (folder / f"{name}.sql").write_text(text)

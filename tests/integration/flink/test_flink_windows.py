@@ -21,8 +21,7 @@ from mastostream.core.topics import DEAD_LETTERS, ENGAGEMENT, LATE, STREAM
 from mastostream.log.kafka import KafkaLogReader, KafkaLogWriter, KafkaPlace, ensure_topics
 from mastostream.ports.log import NewRecord, Record
 from mastostream.services import KafkaServer
-from mastostream.testing.conformance.log import new_topic, read_all
-from mastostream.testing.temporary import temporary_server
+from mastostream.testing.conformance.log import new_prefix, new_topic, read_all
 
 from .flink_inputs import history
 
@@ -69,10 +68,12 @@ Records = dict[str, Counter[tuple[object, ...]]]
 
 
 @pytest.fixture
-def place(kafka_server: KafkaServer, request: pytest.FixtureRequest) -> Iterator[KafkaPlace]:
-    """A broker without topics: their names are fixed."""
-    with temporary_server(KafkaServer) as server:
-        yield KafkaPlace(servers=server.address, partitions=getattr(request, "param", 1))
+def place(kafka_server: KafkaServer, request: pytest.FixtureRequest) -> KafkaPlace:
+    """Topics that no other test uses."""
+    partitions = getattr(request, "param", 1)
+    return KafkaPlace(
+        servers=kafka_server.address, partitions=partitions, topic_prefix=new_prefix()
+    )
 
 
 @pytest.fixture
@@ -136,6 +137,7 @@ def environment_of(place: KafkaPlace, folder: Path) -> dict[str, str]:
     return {
         **os.environ,
         "MASTOSTREAM_KAFKA_SERVERS": place.servers,
+        "MASTOSTREAM_KAFKA_TOPIC_PREFIX": place.topic_prefix,
         "MASTOSTREAM_KAFKA_PARTITIONS": str(place.partitions),
         "MASTOSTREAM_KAFKA_GROUP": new_topic(),
         "MASTOSTREAM_DATA": str(folder / "data"),

@@ -26,18 +26,31 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 from mastostream.core.topics import COUNTS, DEAD_LETTERS, ENGAGEMENT, HASHTAGS, LATE, STREAM
 from mastostream.services import ElasticsearchServer, HdfsServer, Service
+from mastostream.testing.conformance.log import new_prefix
 from mastostream.testing.simulator import HeldPost
 
-ARCHIVED: Final = re.compile(STREAM + r"\+(\d{5})\+(\d{20})-(\d{20})\.jsonl\.gz")
+ARCHIVED: Final = re.compile(r".*" + STREAM + r"\+(\d{5})\+(\d{20})-(\d{20})\.jsonl\.gz")
 READERS: Final = {STREAM: 2, ENGAGEMENT: 1, HASHTAGS: 1}
 """How many groups commit how far they are: engine and archive; the index."""
 
 
 @attrs.frozen(kw_only=True)
-class Servers:
-    """What a pipeline runs on."""
+class Broker:
+    """A Kafka, and what topics and groups of one test begin with."""
 
     kafka: Service
+    prefix: str = attrs.field(factory=new_prefix)
+
+    def client(self, **settings: object) -> dict[str, object]:
+        group = f"{self.prefix}the-count"
+        return {"bootstrap.servers": self.kafka.address, "group.id": group} | settings
+
+
+@attrs.frozen(kw_only=True)
+class Servers:
+    """What a pipeline runs on; its topics and its indices begin with the prefix of the broker."""
+
+    broker: Broker
     elasticsearch: ElasticsearchServer
     hdfs: HdfsServer
 
@@ -51,11 +64,10 @@ class Logged(NamedTuple):
     value: bytes
 
 
-def read_topic(address: str, topic: str) -> list[Logged]:
+def read_topic(broker: Broker, name: str) -> list[Logged]:
     """Read all committed records, by a client that shares no code with the pipeline."""
-    settings = {
-        "bootstrap.servers": address,
-        "group.id": "the-count",
+    topic = broker.prefix + name
+    settings = broker.client() | {
         "enable.auto.commit": False,
         "enable.partition.eof": True,
         "isolation.level": "read_committed",
@@ -77,13 +89,12 @@ def read_topic(address: str, topic: str) -> list[Logged]:
     return found
 
 
-def is_settled(address: str, topic: str) -> bool:
+def is_settled(broker: Broker, topic: str) -> bool:
     """Whether no transaction is open there."""
     ends = []
     for level in ("read_committed", "read_uncommitted"):
-        settings = {"bootstrap.servers": address, "group.id": "the-count", "isolation.level": level}
-        with closing(Consumer(settings)) as consumer:
-            ends.append(_end(consumer, topic))
+        with closing(Consumer(broker.client() | {"isolation.level": level})) as consumer:
+            ends.append(_end(consumer, broker.prefix + topic))
     return ends[0] == ends[1]
 
 
@@ -97,18 +108,18 @@ _patient: Final = retry(
 
 
 @_patient
-def ends(address: str, topics: Collection[str] = tuple(READERS)) -> dict[str, int]:
+def ends(broker: Broker, topics: Collection[str] = tuple(READERS)) -> dict[str, int]:
     """The ends of all partitions of each of these topics, added up."""
-    with closing(Consumer({"bootstrap.servers": address, "group.id": "the-count"})) as consumer:
-        return {topic: _end(consumer, topic) for topic in topics}
+    with closing(Consumer(broker.client())) as consumer:
+        return {topic: _end(consumer, broker.prefix + topic) for topic in topics}
 
 
 @_patient
 def has_come_to(
-    address: str, wanted: Mapping[str, int], readers: Mapping[str, int] = READERS
+    broker: Broker, wanted: Mapping[str, int], readers: Mapping[str, int] = READERS
 ) -> bool:
     """Whether all who read these topics have committed that they are so far."""
-    admin = AdminClient({"bootstrap.servers": address})
+    admin = AdminClient({"bootstrap.servers": broker.kafka.address})
     committed: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for group in admin.list_consumer_groups(request_timeout=60).result().valid:
         asked = [ConsumerGroupTopicPartitions(group.group_id)]
@@ -116,14 +127,14 @@ def has_come_to(
         for place in answers[group.group_id].result().topic_partitions:
             committed[place.topic][group.group_id] += place.offset
     return all(
-        sum(offset >= end for offset in committed[topic].values()) == readers[topic]
+        sum(offset >= end for offset in committed[broker.prefix + topic].values()) == readers[topic]
         for topic, end in wanted.items()
     )
 
 
-def has_caught_up(address: str) -> bool:
+def has_caught_up(broker: Broker) -> bool:
     """Whether engine and archive, and then the index, have done all that there is."""
-    return all(has_come_to(address, ends(address, [topic])) for topic in READERS)
+    return all(has_come_to(broker, ends(broker, [topic])) for topic in READERS)
 
 
 def _end(consumer: Consumer, topic: str) -> int:
@@ -176,26 +187,27 @@ class Count:
 
 def count(servers: Servers, archive_folder: str) -> Count:
     """Count, and make sure that all stages agree."""
-    address = servers.kafka.address
-    stream = read_topic(address, STREAM)
+    broker = servers.broker
+    stream = read_topic(broker, STREAM)
     versions = [version_of(record.value) for record in stream]
     new_keys = [version.key for version in versions if version.event == "new"]
     logged = {version[:2] for version in versions}
     for topic in (ENGAGEMENT, HASHTAGS):
-        results = {version_of(record.value)[:2] for record in read_topic(address, topic)}
+        results = {version_of(record.value)[:2] for record in read_topic(broker, topic)}
         assert results == logged, topic
-    check_archive(servers.hdfs, archive_folder, stream)
-    assert read_topic(address, DEAD_LETTERS) == []
+    check_archive(servers.hdfs, f"{archive_folder}/{broker.prefix}{STREAM}", stream)
+    assert read_topic(broker, DEAD_LETTERS) == []
     newest: dict[str, Version] = {}
     for version in versions:
         newest[version.key] = max(version, newest.get(version.key, version))
     shown = {key: version[1] for key, version in newest.items() if version.event != "delete"}
     documents = {
-        index: documents_of(servers.elasticsearch, index) for index in (ENGAGEMENT, HASHTAGS)
+        index: documents_of(servers.elasticsearch, broker.prefix + index)
+        for index in (ENGAGEMENT, HASHTAGS)
     }
     for index, found in documents.items():
         assert {key: when(source) for key, source in found.items()} == shown, index
-    late = check_windows(address, stream)
+    late = check_windows(broker, stream)
     return Count(
         held=[msgspec.convert(each, HeldPost) for each in documents[ENGAGEMENT].values()],
         new_keys=new_keys,
@@ -210,14 +222,14 @@ def documents_of(server: ElasticsearchServer, index: str) -> dict[str, Mapping[s
         return {hit["_id"]: hit["_source"] for hit in scan(client, index=index)}
 
 
-def check_windows(address: str, stream: Sequence[Logged]) -> int:
+def check_windows(broker: Broker, stream: Sequence[Logged]) -> int:
     """Each window once, each new post in its window or late; return how many are late."""
     counted: Counter[datetime] = Counter()
-    for record in read_topic(address, COUNTS):
+    for record in read_topic(broker, COUNTS):
         window = msgspec.json.decode(record.value, type=_Counted)
         assert window.window_start not in counted, "a window twice"
         counted[window.window_start] = window.posts
-    late = [msgspec.json.decode(each.value, type=_Late) for each in read_topic(address, LATE)]
+    late = [msgspec.json.decode(each.value, type=_Late) for each in read_topic(broker, LATE)]
     assert len(late) == len({each.key for each in late}), "a post late twice"
     counted.update(each.window_start for each in late)
     news = [each for each in stream if version_of(each.value).event == "new"]
@@ -258,7 +270,7 @@ def check_archive(server: HdfsServer, folder: str, stream: Sequence[Logged]) -> 
         assert record.offset == len(expected[record.partition])
         expected[record.partition].append(record.value)
     kept: defaultdict[int, list[bytes]] = defaultdict(list)
-    names = {path.rpartition("/")[2]: path for path in hdfs.find(f"{folder}/{STREAM}")}
+    names = {path.rpartition("/")[2]: path for path in hdfs.find(folder)}
     for name in sorted(names):
         if (match := ARCHIVED.fullmatch(name)) is not None:
             partition, first, last = map(int, match.groups())

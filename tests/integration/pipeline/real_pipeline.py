@@ -15,15 +15,14 @@ from elasticsearch import Elasticsearch
 
 from mastostream import Account, Post, Stamp, encode
 from mastostream.core.metrics import from_ms
-from mastostream.core.topics import ENGAGEMENT, HASHTAGS, STREAM
+from mastostream.core.topics import STREAM
 from mastostream.log.kafka import KafkaLogWriter, KafkaPlace
 from mastostream.ports.clock import ScaledClock
 from mastostream.ports.log import NewRecord
-from mastostream.services import ElasticsearchServer, KafkaServer, Service
 from mastostream.testing.simulator import Fediverse, Habits, Reading, compare, serving
 from mastostream.testing.simulator.texts import TAGS
 
-from .real_count import Count, Servers, count, ends, has_caught_up, has_come_to
+from .real_count import Broker, Count, Servers, count, ends, has_caught_up, has_come_to
 from .real_processes import Workers, until
 
 _AT_ONCE: Final = 20
@@ -33,10 +32,6 @@ much longer than a post may be late."""
 
 HOUR_S: Final = 3_600.0
 START_MS: Final = 1_750_000_000_000
-INDEX: Final = (ENGAGEMENT, HASHTAGS, "mastostream-tombstones")
-
-QUICKER_SESSIONS: Final = {"group.min.session.timeout.ms": 2_000}
-"""Of the broker, so that the partitions of a process that was killed go to another one soon."""
 
 LIVELY: Final = Habits(
     posts_per_s=0.25,
@@ -54,12 +49,11 @@ ANALYZE: Final = ("analyze", "--analysis", "full")
 COUNT: Final = ("analyze", "--mode", "sql", "--analysis", "count")
 
 
-def clear(server: ElasticsearchServer) -> None:
-    """Remove the documents of earlier pipelines: their indices have the same names."""
-    with closing(Elasticsearch(server.url, request_timeout=60)) as client:
-        for name in INDEX:
-            for index in client.indices.get(index=f"{name}*", expand_wildcards="all"):
-                client.indices.delete(index=index)
+def clear(servers: Servers) -> None:
+    """Remove the indices of a pipeline."""
+    with closing(Elasticsearch(servers.elasticsearch.url, request_timeout=60)) as client:
+        for index in client.indices.get(index=f"{servers.broker.prefix}*", expand_wildcards="all"):
+            client.indices.delete(index=index)
 
 
 @attrs.frozen(kw_only=True)
@@ -109,7 +103,7 @@ class Pipeline:
         self._archive_folder = (
             "/" + workers.environment["MASTOSTREAM_ARCHIVE_FOLDER"].split("/", 3)[3]
         )
-        self._memory = workers.folder / "data" / "collector.sqlite3"
+        self._memory = workers.folder / "data" / f"{servers.broker.prefix}collector.sqlite3"
         self._since_ms = 0
 
     def begin(self) -> None:
@@ -127,11 +121,11 @@ class Pipeline:
 
     def flows(self) -> None:
         """Wait until what is collected from now on has come to its end."""
-        address = self.servers.kafka.address
-        stream = ends(address)[STREAM]
-        self.workers.until(lambda: ends(address)[STREAM] > stream + 20)
-        now = ends(address)
-        self.workers.until(lambda: has_come_to(address, now))
+        broker = self.servers.broker
+        stream = ends(broker)[STREAM]
+        self.workers.until(lambda: ends(broker)[STREAM] > stream + 20)
+        now = ends(broker)
+        self.workers.until(lambda: has_come_to(broker, now))
 
     def end(self) -> Count:
         """Let the pipeline come to its end, end it, and count."""
@@ -141,8 +135,7 @@ class Pipeline:
         left = f"SELECT count(*) FROM refreshes WHERE first_ms < {until_ms:d}"
         self.workers.until(lambda: self._remembered(left) == [(0,)])
         self.collector.end()
-        address = self.servers.kafka.address
-        self.workers.until(lambda: has_caught_up(address))
+        self.workers.until(lambda: has_caught_up(self.servers.broker))
         for worker in self.workers.all:
             worker.end()
         self.workers.add("count-the-rest", *COUNT, "--once", "--close-windows").run_once()
@@ -201,8 +194,7 @@ def pipeline(folder: Path, servers: Servers, scene: Scene) -> Iterator[Pipeline]
         }
         following = [part for site in sites for part in ("--server", site.url)]
         following += [part for tag in TAGS[: scene.tags] for part in ("--tag", tag)]
-        clear(servers.elasticsearch)
-        stack.callback(clear, servers.elasticsearch)
+        stack.callback(clear, servers)
         workers = stack.enter_context(Workers(folder, environment).told())
         yield Pipeline(scene, servers, fediverse, clock, workers, following)
 
@@ -210,15 +202,16 @@ def pipeline(folder: Path, servers: Servers, scene: Scene) -> Iterator[Pipeline]
 def settings_for(servers: Servers) -> dict[str, str]:
     """What the commands need to use these servers, each test under names of its own."""
     return {
-        **log_settings(servers.kafka),
+        **log_settings(servers.broker),
         "MASTOSTREAM_INDEX": "elasticsearch",
         "MASTOSTREAM_ELASTICSEARCH_HOSTS": servers.elasticsearch.url,
+        "MASTOSTREAM_ELASTICSEARCH_INDEX_PREFIX": servers.broker.prefix,
         "MASTOSTREAM_ARCHIVE_FOLDER": f"{servers.hdfs.url}/real-{uuid.uuid4().hex}",
         "MASTOSTREAM_ARCHIVE_COMPRESSION": "gzip",
     }
 
 
-def log_settings(kafka: Service) -> dict[str, str]:
+def log_settings(broker: Broker) -> dict[str, str]:
     """What the commands need to use this broker.
 
     What they send waits in the process for half a second, unless they wait for its confirmation: so
@@ -228,7 +221,8 @@ def log_settings(kafka: Service) -> dict[str, str]:
     return {
         "MASTOSTREAM_DATA": "data",
         "MASTOSTREAM_LOG": "kafka",
-        "MASTOSTREAM_KAFKA_SERVERS": kafka.address,
+        "MASTOSTREAM_KAFKA_SERVERS": broker.kafka.address,
+        "MASTOSTREAM_KAFKA_TOPIC_PREFIX": broker.prefix,
         "MASTOSTREAM_KAFKA_SETTINGS": ",".join(f"{name}={n}" for name, n in settings.items()),
     }
 
@@ -246,11 +240,12 @@ class Feed:
         sent: how many posts the log has confirmed.
     """
 
-    def __init__(self, kafka: KafkaServer, now_ms: Callable[[], int], posts_per_s: float) -> None:
+    def __init__(self, broker: Broker, now_ms: Callable[[], int], posts_per_s: float) -> None:
         self.sent = 0
         self._now_ms = now_ms
         self._pause_s = _AT_ONCE / posts_per_s
-        self._writer = KafkaLogWriter(KafkaPlace(servers=kafka.address), now_ms=now_ms)
+        place = KafkaPlace(servers=broker.kafka.address, topic_prefix=broker.prefix)
+        self._writer = KafkaLogWriter(place, now_ms=now_ms)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed")
 

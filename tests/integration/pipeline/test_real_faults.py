@@ -3,7 +3,6 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -12,14 +11,12 @@ import pytest
 from mastostream.core.topics import ENGAGEMENT, HASHTAGS, STREAM
 from mastostream.ports.clock import ScaledClock, SystemClock
 from mastostream.services import ElasticsearchServer, HdfsServer, KafkaServer
-from mastostream.testing.temporary import temporary_server
 
-from .real_count import check_windows, ends, has_come_to, is_settled, read_topic, version_of
+from .real_count import Broker, check_windows, ends, has_come_to, is_settled, read_topic, version_of
 from .real_pipeline import (
     ANALYZE,
     COUNT,
     PUNCTUAL,
-    QUICKER_SESSIONS,
     START_MS,
     Feed,
     Scene,
@@ -42,17 +39,15 @@ SCENE = Scene(
 
 
 @pytest.fixture
-def kafka() -> Iterator[KafkaServer]:
-    """A broker without topics."""
-    with temporary_server(KafkaServer, settings=QUICKER_SESSIONS) as kafka:
-        yield kafka
+def broker(kafka_server: KafkaServer) -> Broker:
+    return Broker(kafka=kafka_server)
 
 
 @pytest.fixture
 def servers(
-    elasticsearch_server: ElasticsearchServer, hdfs_server: HdfsServer, kafka: KafkaServer
+    elasticsearch_server: ElasticsearchServer, hdfs_server: HdfsServer, broker: Broker
 ) -> Servers:
-    return Servers(kafka=kafka, elasticsearch=elasticsearch_server, hdfs=hdfs_server)
+    return Servers(broker=broker, elasticsearch=elasticsearch_server, hdfs=hdfs_server)
 
 
 def test_kill_9_of_any_process_at_random_moments_loses_and_repeats_nothing(
@@ -81,7 +76,7 @@ def test_servers_that_go_away_and_processes_that_come_and_go_lose_and_repeat_not
     servers: Servers, tmp_path: Path
 ) -> None:
     """No process ends by itself meanwhile."""
-    kafka, elasticsearch, hdfs = servers.kafka, servers.elasticsearch, servers.hdfs
+    kafka, elasticsearch, hdfs = servers.broker.kafka, servers.elasticsearch, servers.hdfs
     with pipeline(tmp_path, servers, SCENE) as running:
         running.begin()
         for away, off_s in (
@@ -109,12 +104,12 @@ def test_servers_that_go_away_and_processes_that_come_and_go_lose_and_repeat_not
     assert len(count.new_keys) > 500
 
 
-def test_exactly_once_is_exactly_once(kafka: KafkaServer, tmp_path: Path) -> None:
+def test_exactly_once_is_exactly_once(broker: Broker, tmp_path: Path) -> None:
     """Engines are killed, sleep for longer than their session lasts, join and leave."""
-    settings = log_settings(kafka) | {"MASTOSTREAM_KAFKA_DELIVERY": "exactly-once"}
+    settings = log_settings(broker) | {"MASTOSTREAM_KAFKA_DELIVERY": "exactly-once"}
     with Workers(tmp_path, settings).told() as workers:
         first = workers.add("first", *ANALYZE).start()
-        with Feed(kafka, SystemClock().now_ms, posts_per_s=500) as feed:
+        with Feed(broker, SystemClock().now_ms, posts_per_s=500) as feed:
             workers.until(lambda: has_partitions(first))
             for number in range(4):
                 second = workers.add(f"second-{number}", *ANALYZE).start()
@@ -128,28 +123,26 @@ def test_exactly_once_is_exactly_once(kafka: KafkaServer, tmp_path: Path) -> Non
                 first.kill()
                 first.start()
                 feed.go_on(500)
-        workers.until(
-            lambda: has_come_to(kafka.address, ends(kafka.address, [STREAM]), {STREAM: 1})
-        )
-        until(lambda: is_settled(kafka.address, ENGAGEMENT))
+        workers.until(lambda: has_come_to(broker, ends(broker, [STREAM]), {STREAM: 1}))
+        until(lambda: is_settled(broker, ENGAGEMENT))
         for worker in workers.all:
             worker.end()
     for topic in (ENGAGEMENT, HASHTAGS):
-        times = Counter(version_of(record.value)[:2] for record in read_topic(kafka.address, topic))
+        times = Counter(version_of(record.value)[:2] for record in read_topic(broker, topic))
         assert len(times) == feed.sent
         assert [each for each, count in times.items() if count > 1] == []
 
 
-def test_windows_close_once_whoever_leads(kafka: KafkaServer, tmp_path: Path) -> None:
+def test_windows_close_once_whoever_leads(broker: Broker, tmp_path: Path) -> None:
     """The leader is killed or sleeps, and another takes over; then all are gone for longer than a
     stream may be silent, and nothing that came meanwhile is late.
     """
     clock = ScaledClock(time.time_ns() // 1_000_000, START_MS, 10.0)
-    settings = log_settings(kafka) | clock_settings(clock)
+    settings = log_settings(broker) | clock_settings(clock)
     settings |= {"MASTOSTREAM_WINDOWS_DELAY_S": "60", "MASTOSTREAM_WINDOWS_IDLE_TIMEOUT_S": "20"}
     with Workers(tmp_path, settings).told() as workers:
         leader = workers.add("count-0", *COUNT).start()
-        with Feed(kafka, clock.now_ms, posts_per_s=200) as feed:
+        with Feed(broker, clock.now_ms, posts_per_s=200) as feed:
             workers.until(lambda: leads(leader))
             for number in range(1, 5):
                 other = workers.add(f"count-{number}", *COUNT).start()
@@ -168,6 +161,6 @@ def test_windows_close_once_whoever_leads(kafka: KafkaServer, tmp_path: Path) ->
             feed.go_on(600)
         leader.end()
     workers.add("the-rest", *COUNT, "--once", "--close-windows").run_once()
-    stream = read_topic(kafka.address, STREAM)
+    stream = read_topic(broker, STREAM)
     assert len(stream) == feed.sent
-    assert check_windows(kafka.address, stream) == 0
+    assert check_windows(broker, stream) == 0

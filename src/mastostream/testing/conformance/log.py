@@ -35,7 +35,7 @@ from mastostream.ports.log import (
     Record,
 )
 
-__all__ = ["LogConformance", "LogUnderTest", "new_topic"]
+__all__ = ["LogConformance", "LogUnderTest", "new_prefix", "new_topic"]
 
 _TIME: Final = datetime(2024, 1, 1, 12, tzinfo=UTC)
 _PATIENCE: Final = 100
@@ -60,6 +60,11 @@ class LogUnderTest:
 def new_topic() -> str:
     """Return a name that no log has seen."""
     return f"test-{uuid.uuid4().hex}"
+
+
+def new_prefix() -> str:
+    """Return what names of topics, groups and indices begin with that share servers with others."""
+    return f"t{uuid.uuid4().hex[:8]}."
 
 
 def read_all(reader: LogReader) -> list[Record]:
