@@ -32,34 +32,48 @@ def sync(session: nox.Session, *groups: str, extras: tuple[str, ...] = ()) -> No
     )
 
 
-def check(session: nox.Session, *arguments: str) -> None:
-    """Style, the order of the rooms, types, and unit tests."""
+def check(session: nox.Session) -> None:
+    """Style, the order of the rooms, and types."""
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("lint-imports")
     session.run("mypy")
-    session.run("pytest", "--numprocesses=3", "--dist=worksteal", *arguments)
 
 
 @nox.session
 def quick(session: nox.Session) -> None:
     """What a person runs while working: lint, import contracts, types, unit tests."""
     sync(session, "lint", "typing", "test", extras=CLIENTS)
-    check(session, *session.posargs)
+    check(session)
+    session.run("pytest", "--numprocesses=3", "--dist=worksteal", *session.posargs)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """``quick``, then the pipeline end to end, on real servers where Java 17 is."""
+    """``quick``, then the pipeline end to end, on real servers where Java 17 is.
+
+    Servers start while the unit tests run, which come first.
+    """
     sync(session, "lint", "typing", "integration", extras=(*CLIENTS, "flink"))
-    options = ("tests/integration", "--timeout=600", "--durations=15")
-    if session.posargs:
-        session.run("pytest", *options, *session.posargs)
-        return
     check(session)
-    together = ("--numprocesses=3", "--dist=loadfile")
-    session.run("pytest", *options, "-m", "not campaign and not alone", *together)
-    session.run("pytest", *options, "-m", "not campaign and alone")
+    chosen = ("tests/unit", "tests/integration", "-m", "not campaign", "--durations=20")
+    together = ("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder")
+    session.run("pytest", *chosen, *together, *session.posargs)
+
+
+@nox.session
+def campaign(session: nox.Session) -> None:
+    """Everything, for hours, or a part of it (``-- kafka``); ends with a table of what ran."""
+    sync(session, "lint", "typing", "integration", "bench", "campaign", extras=(*CLIENTS, "flink"))
+    session.run("python", "-m", "tests.campaign", *session.posargs)
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Unit tests with the lowest versions that are allowed."""
+    package = f".[{','.join(CLIENTS)}]"
+    session.install("--resolution=lowest-direct", "--group=test", "-e", package)
+    session.run("pytest", "--numprocesses=3", "--dist=worksteal", *session.posargs)
 
 
 @nox.session

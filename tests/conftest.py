@@ -5,7 +5,7 @@ import os
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,9 @@ settings.register_profile(
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],  # a machine that is busy is no fault of the code
 )
-settings.register_profile("campaign", settings.get_profile("project"), max_examples=600)
+settings.register_profile(
+    "campaign", settings.get_profile("project"), max_examples=600, derandomize=False
+)
 settings.load_profile("project")
 
 
@@ -88,8 +90,11 @@ def rng(seed: int) -> random.Random:
 
 
 @pytest.fixture
-def kills(pytestconfig: pytest.Config, record_property: Callable[[str, object], None]) -> int:
-    """How often a test kills each process."""
+def kills(pytestconfig: pytest.Config) -> int:
+    """How often a test kills each process; it records how often it did as the property ``kills``.
+
+    The report of the campaign adds them up.
+    """
     return int(pytestconfig.option.kills)
 
 

@@ -11,6 +11,17 @@ import pytest
 import requests
 
 BIN = Path(sys.executable).parent
+TIMEOUT_S = 600
+LONGEST_S = 7_200
+"""Of the campaign, where a test may kill its processes a hundred times."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give these tests more time than the unit tests have."""
+    seconds = LONGEST_S if config.option.thorough else TIMEOUT_S
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(seconds))
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from mastostream.testing.simulator import generate_statuses
 
 from .flink_inputs import arbitrary, history
 
-pytestmark = pytest.mark.timeout(300)
 CAMPAIGN = pytest.mark.campaign
 BIN = Path(sys.executable).parent
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -22,7 +22,7 @@ from mastostream.testing.conformance.log import new_topic, read_all
 from mastostream.testing.simulator import generate_statuses
 from mastostream.testing.temporary import temporary_server
 
-pytestmark = [pytest.mark.campaign, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.campaign
 EXAMPLE = Path(__file__).parents[3] / "examples" / "flink_job.py"
 OUTPUTS = (ENGAGEMENT, HASHTAGS, DEAD_LETTERS, "twice")
 POSTS = 500

@@ -27,7 +27,7 @@ from mastostream.services import FlinkCluster, KafkaServer
 from mastostream.testing.conformance.log import new_topic
 from mastostream.testing.servers import server_or_skip
 
-pytestmark = [pytest.mark.campaign, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.campaign
 BIN = Path(sys.executable).parent
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PATIENCE_S = 240.0

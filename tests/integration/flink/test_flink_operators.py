@@ -27,7 +27,7 @@ from mastostream.testing.conformance.log import new_topic, read_all
 from mastostream.testing.simulator import generate_statuses
 from mastostream.testing.temporary import temporary_server
 
-pytestmark = [pytest.mark.campaign, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.campaign
 EXAMPLE = Path(__file__).parents[3] / "examples" / "own_flink_job.py"
 SUITE = Path(__file__).with_name("flink_operators_suite.py")
 VALUES = [*generate_statuses(300), b"", b"\xff"]

@@ -30,7 +30,6 @@ from mastostream.testing.conformance.log import new_prefix, new_topic, read_all
 
 from .flink_inputs import arbitrary, history
 
-pytestmark = pytest.mark.timeout(600)
 CAMPAIGN = pytest.mark.campaign
 BIN = Path(sys.executable).parent
 START = datetime(2026, 9, 1, tzinfo=UTC)

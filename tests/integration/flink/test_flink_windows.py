@@ -25,7 +25,7 @@ from mastostream.testing.conformance.log import new_prefix, new_topic, read_all
 
 from .flink_inputs import history
 
-pytestmark = [pytest.mark.campaign, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.campaign
 BIN = Path(sys.executable).parent
 START = datetime(2026, 9, 1, tzinfo=UTC)
 OUTPUTS = ("tens", "minutes", ENGAGEMENT, LATE, DEAD_LETTERS)

@@ -116,6 +116,10 @@ class Workers:
         self.all.append(worker)
         return worker
 
+    @property
+    def kills(self) -> int:
+        return sum(worker.kills for worker in self.all)
+
     def look(self) -> None:
         for worker in self.all:
             worker.look()

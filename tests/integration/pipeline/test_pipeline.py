@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +96,12 @@ class ServerClock:
 
 
 def test_kill_9_at_random_moments_loses_and_repeats_nothing(
-    tmp_path: Path, rng: random.Random, kills: int
+    tmp_path: Path,
+    rng: random.Random,
+    kills: int,
+    record_property: Callable[[str, object], None],
 ) -> None:
+    record_property("kills", kills)
     folder = tmp_path / "data"
     clock = ServerClock(behind_ms=(kills // 5) * 20_000)
     with SimulatedServer(now_ms=clock, posts_per_s=40, rate_limit=None, backlog_s=20) as server:

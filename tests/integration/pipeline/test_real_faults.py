@@ -3,6 +3,7 @@
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -51,13 +52,19 @@ def servers(
 
 
 def test_kill_9_of_any_process_at_random_moments_loses_and_repeats_nothing(
-    servers: Servers, tmp_path: Path, seed: int, rng: random.Random, kills: int
+    servers: Servers,
+    tmp_path: Path,
+    seed: int,
+    rng: random.Random,
+    kills: int,
+    record_property: Callable[[str, object], None],
 ) -> None:
     with pipeline(tmp_path, servers, attrs.evolve(SCENE, seed=seed)) as running:
         running.begin()
         times = dict.fromkeys(running.workers.all, kills) | {running.counter: kills // 3}
         kill_at_random(running.workers, times, rng)
         count = running.end()
+    record_property("kills", running.workers.kills)
     assert len(count.new_keys) > 500
 
 

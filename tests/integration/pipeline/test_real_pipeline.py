@@ -1,6 +1,7 @@
 """The whole pipeline on Kafka, Elasticsearch and HDFS, from simulated servers to the count."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ def test_what_people_post_is_what_the_servers_hold_in_the_end(
     tmp_path: Path,
     seed: int,
     rng: random.Random,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Edits, deletions and growing engagement of two servers, and ``kill -9`` of each process."""
     servers = Servers(
@@ -38,5 +40,6 @@ def test_what_people_post_is_what_the_servers_hold_in_the_end(
         kill_at_random(running.workers, dict.fromkeys(running.workers.all, 1), rng)
         running.go_on(HOUR_S / 2)
         count = running.end()
+    record_property("kills", running.workers.kills)
     assert len(count.new_keys) > 500
     assert min(count.events[event] for event in ("new", "edit", "refresh", "delete")) > 25
