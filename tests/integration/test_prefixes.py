@@ -299,10 +299,11 @@ def test_flink_reads_and_writes_the_topics_with_the_prefix(
         end = () if engine == "flink" else ("--close-windows",)
         one.run("analyze", "--analysis", "full", *own, "--engine", engine, "--once", *end)
         one.run(*count, "--engine", engine, *end)
-    for name in (ENGAGEMENT, HASHTAGS, "twice", "sizes", COUNTS, DEAD_LETTERS):
-        written = Counter(flink.topic(name))
-        assert written == Counter(local.topic(name)), name
-        assert written, name
+    for name in (ENGAGEMENT, HASHTAGS, "twice", "sizes", COUNTS):
+        assert members(flink.topic(name)) == members(local.topic(name)), name
+        assert flink.topic(name), name
+    # Each engine of the local ones tells what is no post; a job tells it once.
+    assert set(flink.topic(DEAD_LETTERS)) == set(local.topic(DEAD_LETTERS))
     assert len(flink.topic(DEAD_LETTERS)) == 1 + len([n for n in range(POSTS) if n % 7 == 3])
     with closing(dead_letter_reader(flink.settings, new_topic())) as reader:
         letters = [dead_letter_of(each.value, each.headers) for each in read_all(reader)]
@@ -311,6 +312,11 @@ def test_flink_reads_and_writes_the_topics_with_the_prefix(
     assert all(name.startswith((local.topics, flink.topics)) for name in made)
     used = groups_of(kafka_server.address) - groups
     assert all(name.startswith((local.topics, flink.topics)) for name in used)
+
+
+def members(values: Sequence[bytes]) -> list[str]:
+    """Records as JSON, whatever the order of their members."""
+    return sorted(json.dumps(json.loads(value), sort_keys=True) for value in values)
 
 
 def place_of(one: Team) -> KafkaPlace:

@@ -19,10 +19,13 @@ from mastostream.log.kafka import (
     engine,
     ensure_topics,
     kafka_topic_facts,
+    merging,
     producing,
     topics,
     windows,
 )
+from mastostream.log.kafka.consuming import Partitions
+from mastostream.log.kafka.merging import MergedPartitions
 from mastostream.log.kafka.offsets import Offsets
 from mastostream.log.kafka.producing import Sender
 from mastostream.log.kafka.topics import partitions_of
@@ -41,6 +44,20 @@ def place(request: pytest.FixtureRequest) -> KafkaPlace:
 @pytest.fixture
 def kafka(monkeypatch: pytest.MonkeyPatch) -> FakeKafka:
     return FakeKafka({0: 6, 1: 6}).put_in_place(monkeypatch)
+
+
+def test_partitions_that_wait_for_others_are_paused_under_their_prefix(
+    kafka: FakeKafka, place: KafkaPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One partition has come far ahead of the other, which is then read."""
+    monkeypatch.setattr(merging, "AHEAD", 2)
+    partitions = Partitions(place, "t", "g")
+    merged = MergedPartitions(place, "t", partitions)
+    partitions.consumer.assign(partitions.begin([0, 1], {}))
+    kafka.names.clear()
+    merged.read(4, 0.0)
+    assert kafka.names == {place.full_name("t")}
+    assert {record.topic for record in merged.to_the_end(100)} == {"t"}
 
 
 @attrs.define
@@ -214,8 +231,8 @@ def test_topics_are_made_and_looked_at_under_their_prefix(place: KafkaPlace, adm
 def test_facts_of_topics_name_them_as_the_pipeline_does(place: KafkaPlace, admin: Admin) -> None:
     assert partitions_of(place, "a") == (0,)
     assert bool(partitions_of(place, "b")) == (not place.topic_prefix)
-    facts = kafka_topic_facts(place, ["a", "none"])
-    assert [(each.topic, each.next_offset) for each in facts] == [("a", 7)]
+    facts = kafka_topic_facts(place, ["a", "b", "none"])
+    assert [each.topic for each in facts] == (["a"] if place.topic_prefix else ["a", "b"])
 
 
 def test_offsets_are_asked_of_the_topic_with_the_prefix(

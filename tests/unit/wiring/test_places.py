@@ -65,18 +65,18 @@ def test_archives_in_one_folder_are_each_pipeline_s_own(
         return tmp_path / f"log-{settings.kafka.topic_prefix}.sqlite3"
 
     monkeypatch.setattr(archiving, "log_reader", log_reader)
-    monkeypatch.setattr(archiving, "log_ends", lambda *_: {0: 3})
+    monkeypatch.setattr(archiving, "log_ends", lambda *_: {0: len(PREFIXES)})
     everybody = [settings_of(tmp_path, prefix) for prefix in PREFIXES]
-    for settings in everybody:
+    for count, settings in enumerate(everybody, start=1):
         with closing(SqliteLogWriter(log_of(settings))) as writer:
             value = f'"{settings.kafka.topic_prefix}"'.encode()
-            writer.append([NewRecord("t", None, value)] * 3)
+            writer.append([NewRecord("t", None, value)] * count)
     for _ in range(2):
         run_until_idle([archiver(settings, SystemClock(), "t") for settings in everybody])
-    for settings in everybody:
+    for count, settings in enumerate(everybody, start=1):
         name = f"{settings.kafka.topic_prefix}t"
         (file,) = (tmp_path / "archive" / name).glob(f"{name}+00000+*.jsonl")
-        assert file.read_text() == f'"{settings.kafka.topic_prefix}"\n' * 3
+        assert file.read_text() == f'"{settings.kafka.topic_prefix}"\n' * count
         found = verify(settings, "t", lambda _: None)
-        assert [facts.records for facts in found.partitions] == [3]
+        assert [facts.records for facts in found.partitions] == [count]
         assert not found.problems
