@@ -80,6 +80,7 @@ class Team:
             "MASTOSTREAM_LOG": "kafka",
             "MASTOSTREAM_KAFKA_SERVERS": self.settings.kafka.servers,
             "MASTOSTREAM_KAFKA_TOPIC_PREFIX": self.topics,
+            "MASTOSTREAM_KAFKA_DELIVERY": self.settings.kafka.delivery,
             "MASTOSTREAM_KAFKA_PARTITIONS": str(self.settings.kafka.partitions),
             "MASTOSTREAM_DATA": self.settings.data,
         }
