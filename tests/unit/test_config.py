@@ -18,6 +18,18 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -
     assert (settings.archive.rotate_s, settings.archive.compression) == (5.0, "gzip")
 
 
+def test_a_prefix_may_come_from_the_environment() -> None:
+    environ = {
+        "MASTOSTREAM_KAFKA_TOPIC_PREFIX": "team-a.",
+        "MASTOSTREAM_ELASTICSEARCH_INDEX_PREFIX": "team-a-",
+    }
+    settings = load_settings(environ=environ)
+    assert settings.kafka.topic_prefix == "team-a."
+    assert settings.elasticsearch.index_prefix == "team-a-"
+    with pytest.raises(ConfigurationError, match=r"TOPIC_PREFIX: kafka: topic_prefix .a/b."):
+        load_settings(environ={"MASTOSTREAM_KAFKA_TOPIC_PREFIX": "a/b"})
+
+
 def test_without_anything_there_are_defaults(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -37,6 +49,11 @@ def test_without_anything_there_are_defaults(
         ("archive = 5", "archive"),
         ("[archive]\ncompression = 'rar'", "archive.compression"),
         ("[kafka.settings]\nlinger.ms = 5", "a name with dots stands in quotes"),
+        (
+            "[kafka]\ntopic_prefix = 'a b'",
+            "topic_prefix 'a b' has ' ', which no topic of Kafka may",
+        ),
+        ("[elasticsearch]\nindex_prefix = 'A-'", "index_prefix 'A-' has a capital letter"),
     ],
 )
 def test_a_wrong_file_is_told_in_one_line(tmp_path: Path, text: str, message: str) -> None:

@@ -2,6 +2,7 @@
 
 import uuid
 
+import attrs
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -26,11 +27,12 @@ def place(kafka_server: KafkaServer) -> KafkaPlace:
 
 
 class TestKafkaLog(LogConformance):
-    """Readers that share and readers that do not, engines of both deliveries."""
+    """Readers that share and readers that do not, engines of both deliveries, and a prefix."""
 
-    @pytest.fixture(params=["alone, at-least-once", "shared, exactly-once"])
+    @pytest.fixture(params=["alone, at-least-once, ", "shared, exactly-once, team-a."])
     def log(self, place: KafkaPlace, request: pytest.FixtureRequest) -> LogUnderTest:
-        kind, delivery = request.param.split(", ")
+        kind, delivery, prefix = request.param.split(", ")
+        place = attrs.evolve(place, topic_prefix=prefix)
         reader = KafkaLogReader if kind == "alone" else KafkaSharedReader
 
         def engine(topic: str, analysis: Analysis) -> EngineLog:

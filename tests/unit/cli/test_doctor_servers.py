@@ -75,6 +75,15 @@ def test_kafka_that_answers(
     assert told in finding.detail
 
 
+def test_kafka_is_told_with_the_prefix_of_its_topics(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(log="kafka", kafka=KafkaSettings(topic_prefix="a."))
+    answers = [((), ("a.t",)), ((attrs.evolve(CHECK, topic="a.s"),), ("a.t",)), ((CHECK,), ())]
+    told = ["has no topics a.* yet", "has no a.t yet", "all 1 topics a.* are there"]
+    for answer, words in zip(answers, told, strict=True):
+        monkeypatch.setattr("mastostream.log.kafka.check_topics", lambda *_, a=answer, **__: a)
+        assert words in the_one(settings).detail
+
+
 def test_kafka_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mastostream.log.kafka.asking._WAITS_S", (0.5,))
     servers = f"127.0.0.1:{free_port()}"
@@ -131,6 +140,16 @@ def test_elasticsearch_that_answers(elasticsearch: tuple[str, set[str]]) -> None
     assert "'mastostream index --setup' makes" in finding.detail
     indices.add("mastodon-engagement")
     assert the_one(settings).state == "ok"
+
+
+def test_only_the_indices_with_the_prefix_count(elasticsearch: tuple[str, set[str]]) -> None:
+    url, indices = elasticsearch
+    chosen = ElasticsearchSettings(hosts=(url,), index_prefix="a-")
+    settings = Settings(index="elasticsearch", elasticsearch=chosen)
+    indices |= {"mastodon-hashtags", "mastodon-engagement", "a-mastodon-hashtags"}
+    assert "but has no a-mastodon-engagement yet" in the_one(settings).detail
+    indices.add("a-mastodon-engagement")
+    assert "a-mastodon-engagement, a-mastodon-hashtags are there" in the_one(settings).detail
 
 
 def test_elasticsearch_that_is_not_there() -> None:

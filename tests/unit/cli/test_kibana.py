@@ -81,6 +81,13 @@ def test_export_is_for_a_space(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines(run("export", "-")) == expected
 
 
+def test_export_is_for_the_indices_of_a_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASTOSTREAM_ELASTICSEARCH_INDEX_PREFIX", "team-a-")
+    assert lines(run("export", "-")) == list(saved_objects(LIVE, "", "team-a-"))
+    both = saved_objects(LIVE, "news", "team-a-")
+    assert lines(run("export", "-", "--space", "news")) == list(both)
+
+
 def test_export_tells_a_program_what_it_did() -> None:
     done = run("export", "live.ndjson", "--json")
     assert lines(done) == [{"kind": "file", "name": "live.ndjson", "objects": COUNT}]

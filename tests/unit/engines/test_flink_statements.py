@@ -46,6 +46,17 @@ def test_every_named_literal_is_a_setting(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SQL_NAMES)
+def test_every_topic_of_a_file_gets_the_prefix(name: str) -> None:
+    prefixed = attrs.evolve(topics(name), prefix="a.", group="a.g")
+    found, plain = (
+        [re.findall(r"'topic' = '([^']*)'", each) for each in read_sql(name, values).declarations]
+        for values in (sql_literals(Settings(), prefixed), {})
+    )
+    assert found == [[f"a.{topic}" for topic in topics] for topics in plain]
+    assert any(plain)
+
+
+@pytest.mark.parametrize("name", SQL_NAMES)
 def test_only_what_has_a_topic_is_written(name: str) -> None:
     (analysis,) = built_in("sql", name)
     assert bool(read_sql(name, {}).inserts) == (analysis.topic is not None)

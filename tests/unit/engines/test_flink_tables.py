@@ -6,12 +6,14 @@ from typing import Any
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mastostream.config import FlinkSettings
 from mastostream.engines.flink import Job, Topics
 from mastostream.engines.flink.environment import table_of
 from mastostream.engines.flink.job import job_settings
-from mastostream.engines.flink.tables import literal, sink, source
+from mastostream.engines.flink.tables import literal, sink, source, timed_source
 from mastostream.exceptions import ConfigurationError
 
 TOPICS = Topics(servers="localhost:9092", group="g")
@@ -33,6 +35,21 @@ def test_a_text_cannot_end_its_quotes() -> None:
     assert literal("it's") == "'it''s'"
     told = source("posts", "t", Topics(servers="a', 'topic' = 'other", group="g"))
     assert "'properties.bootstrap.servers' = 'a'', ''topic'' = ''other'" in told
+
+
+@given(st.sampled_from(["", "a-", "team.a."]), st.text("ab-._", min_size=1))
+def test_a_table_stands_for_the_topic_with_the_prefix(prefix: str, topic: str) -> None:
+    topics = attrs.evolve(TOPICS, prefix=prefix)
+    assert f"'topic' = '{prefix}{topic}'" in source("posts", topic, topics)
+    assert f"'topic' = '{prefix}{topic}'" in timed_source("posts", topic, topics, 5)
+    assert f"'topic' = '{prefix}{topic};{prefix}b'" in sink("out", [topic, "b"], topics)
+    assert topics.full_name(topic) == prefix + topic
+
+
+def test_a_row_that_names_its_topic_gets_the_prefix_and_without_one_the_plan_stays() -> None:
+    """A savepoint goes on with the same plan."""
+    assert attrs.evolve(TOPICS, prefix="a-").full_names("u.t") == "'a-' || u.t"
+    assert TOPICS.full_names("u.t") == "u.t"
 
 
 def test_a_users_setting_wins() -> None:

@@ -1,7 +1,7 @@
 """A consumer of Kafka in memory, for what a real broker does only now and then."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -58,6 +58,7 @@ class FakeKafka:
         refuses_commit: the answer to a commit, if it is not taken.
         script: what comes next: so many records; an error; an error of a partition; a change.
         consumers: all that were opened.
+        names: of all topics and groups that it was told.
     """
 
     ends: dict[int, int]
@@ -66,6 +67,7 @@ class FakeKafka:
     refuses_commit: KafkaError | None = None
     script: deque[Any] = attrs.field(factory=deque)
     consumers: list["FakeConsumer"] = attrs.field(factory=list)
+    names: set[str] = attrs.field(factory=set)
 
     @property
     def consumer(self) -> "FakeConsumer":
@@ -74,7 +76,8 @@ class FakeKafka:
     def put_in_place(self, patch: pytest.MonkeyPatch) -> "FakeKafka":
         """Let readers find this Kafka."""
 
-        def opened(_: object) -> FakeConsumer:
+        def opened(config: Mapping[str, Any]) -> FakeConsumer:
+            self.names.add(config["group.id"])
             self.consumers.append(FakeConsumer(self))
             return self.consumer
 
@@ -110,16 +113,19 @@ class FakeConsumer:
         self.at: dict[int, int] = {}
         self._kafka = kafka
         self._on: dict[str, Callable[..., None]] = {}
+        self._topic = ""
 
     def come(self, *partitions: int) -> None:
         """Partitions come, as they do within a poll."""
-        self._on["on_assign"](self, [TopicPartition("t", each) for each in partitions])
+        self._on["on_assign"](self, [TopicPartition(self._topic, each) for each in partitions])
 
     def go(self, *partitions: int) -> None:
         """Partitions go in peace."""
-        self._on["on_revoke"](self, [TopicPartition("t", each) for each in partitions])
+        self._on["on_revoke"](self, [TopicPartition(self._topic, each) for each in partitions])
 
-    def subscribe(self, _: list[str], **on: Callable[..., None]) -> None:
+    def subscribe(self, topics: list[str], **on: Callable[..., None]) -> None:
+        (self._topic,) = topics
+        self._kafka.names.add(self._topic)
         self._on = on
 
     def poll(self, _: float) -> _Message | None:
@@ -156,18 +162,29 @@ class FakeConsumer:
                 return _Message(partition, at)
         return None
 
+    def _named(self, places: list[TopicPartition]) -> None:
+        self._kafka.names.update(each.topic for each in places)
+
     def seek(self, to: TopicPartition) -> None:
+        self._named([to])
         if to.partition in self.takes_no_seek | self.stopped or to.partition not in self.at:
             raise KafkaException(error(KafkaError._STATE))
         self.at[to.partition] = to.offset
 
     def pause(self, partitions: list[TopicPartition]) -> None:
+        self._named(partitions)
         self.stopped |= {each.partition for each in partitions}
 
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        self._named(partitions)
+        self.stopped -= {each.partition for each in partitions}
+
     def assign(self, partitions: list[TopicPartition]) -> None:
+        self._named(partitions)
         self.at = {each.partition: each.offset for each in partitions}
 
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
+        self._named(partitions)
         self.at.update({each.partition: each.offset for each in partitions})
 
     def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
@@ -177,14 +194,17 @@ class FakeConsumer:
             self.stopped.discard(each.partition)
 
     def committed(self, wanted: list[TopicPartition], **_: object) -> list[TopicPartition]:
+        self._named(wanted)
         here = self._kafka.committed
         return [
-            TopicPartition("t", each.partition, here.get(each.partition, -1)) for each in wanted
+            TopicPartition(each.topic, each.partition, here.get(each.partition, -1))
+            for each in wanted
         ]
 
     def commit(self, *, offsets: list[TopicPartition], **_: object) -> list[TopicPartition]:
         if self._kafka.refuses_commit is not None:
             raise KafkaException(self._kafka.refuses_commit)
+        self._named(offsets)
         self._kafka.committed.update({each.partition: each.offset for each in offsets})
         return offsets
 

@@ -5,8 +5,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from confluent_kafka import Consumer, Producer
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mastostream.config import KafkaSettings, RetentionSettings, Settings
 from mastostream.exceptions import ConfigurationError, RetriableError
@@ -14,7 +17,7 @@ from mastostream.log.kafka import KafkaPlace
 from mastostream.log.kafka.asking import topic_map
 from mastostream.log.kafka.client_log import LOGGER
 from mastostream.services import free_port
-from mastostream.wiring import kafka_place
+from mastostream.wiring import kafka_place, log_name, topic_name
 
 CLIENT_LOG = "mastostream.log.kafka.client"
 
@@ -30,6 +33,28 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def all_kinds(place: KafkaPlace) -> list[dict[str, Any]]:
     return [place.admin(), place.producer(), place.consumer("g")]
+
+
+@given(st.sampled_from(["", "a-", "team.a."]), st.text("ab-._"))
+def test_every_name_in_kafka_begins_with_the_prefix(prefix: str, name: str) -> None:
+    place = KafkaPlace(topic_prefix=prefix)
+    assert place.full_name(name) == place.consumer(name)["group.id"] == prefix + name
+    assert KafkaPlace().full_name(name) == KafkaPlace().consumer(name)["group.id"] == name
+    assert place.producer() == KafkaPlace().producer()
+
+
+def test_a_prefix_that_no_topic_may_have_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"\[kafka\] topic_prefix 'a b' has ' ', which no"):
+        KafkaPlace(topic_prefix="a b")
+
+
+def test_the_prefix_of_the_settings_is_that_of_the_place() -> None:
+    settings = Settings(log="kafka", kafka=KafkaSettings(topic_prefix="a."))
+    assert kafka_place(settings).topic_prefix == "a."
+    assert topic_name(settings, "t") == "a.t"
+    assert log_name(settings) == "Kafka at localhost:9092 (topics a.*)"
+    assert topic_name(attrs.evolve(settings, log="sqlite"), "t") == "t"
+    assert log_name(Settings(log="kafka")) == "Kafka at localhost:9092"
 
 
 def test_the_user_s_settings_win() -> None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 
 from mastostream.config import ElasticsearchSettings, Settings
@@ -38,6 +39,9 @@ def test_the_setting_chooses_the_index(tmp_path: Path) -> None:
     assert index_place(file) == str(tmp_path / "mastostream.sqlite3")
     server = elasticsearch(tmp_path)
     assert index_place(server).startswith(server.elasticsearch.hosts[0])
+    prefixed = attrs.evolve(server.elasticsearch, index_prefix="a-")
+    told = index_place(attrs.evolve(server, elasticsearch=prefixed))
+    assert told.endswith(": a-mastodon-engagement, a-mastodon-hashtags")
     for settings, kind in ((file, SqliteIndexReader), (server, ElasticsearchIndexReader)):
         reader = index_reader(settings)
         assert isinstance(reader, kind)

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -400,6 +401,13 @@ BROKEN: list[tuple[str, Rule, Break]] = [
 @pytest.mark.parametrize("space", ["", "news"])
 def test_the_dashboard_has_no_problem(space: str) -> None:
     assert lint(saved_objects(LIVE, space)) == ()
+
+
+def test_the_dashboard_of_a_prefix_has_no_problem_on_its_indices() -> None:
+    objects = saved_objects(LIVE, "", "team-a-")
+    prefixed = [attrs.evolve(index, name=f"team-a-{index.name}") for index in INDICES]
+    assert lint(objects, prefixed) == ()
+    assert {each.rule for each in lint(objects)} >= {"index"}
 
 
 @pytest.mark.parametrize(("what", "rule", "break_it"), BROKEN, ids=[each[0] for each in BROKEN])

@@ -142,6 +142,20 @@ def test_each_space_has_ids_of_its_own() -> None:
     ]
 
 
+@pytest.mark.parametrize("space", ["", "news"])
+def test_each_prefix_has_objects_and_indices_of_its_own(space: str) -> None:
+    plain, team = saved_objects(LIVE, space), saved_objects(LIVE, space, "team-a-")
+    assert saved_objects(LIVE, space, "") == plain
+    ids = {each["id"] for each in team}
+    assert ids == {f"team-a-{each['id']}" for each in plain}
+    assert {each["id"] for one in team for each in one["references"]} < ids
+    assert dashboard_id(LIVE, space, "team-a-") == team[-1]["id"]
+    assert team[-1]["attributes"]["title"] == "Mastodon live (team-a-)"
+    views = [each["attributes"] for each in team if each["type"] == "index-pattern"]
+    assert [view["title"] for view in views] == [f"team-a-{index.name}" for index in INDICES]
+    assert [view["name"] for view in views] == [view["title"] for view in views]
+
+
 def test_ids_are_names_that_can_stand_in_an_address() -> None:
     assert all(re.fullmatch(r"[a-z0-9-]+", each["id"]) for each in saved_objects(LIVE, "a-1"))
 

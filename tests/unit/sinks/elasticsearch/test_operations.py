@@ -46,6 +46,17 @@ def test_a_record_goes_as_it_is_with_the_time_of_its_indexing(post: Any) -> None
     assert source == b'{"indexed_at":"%b",%b' % (NOW.encode(), body[1:])
 
 
+@given(posts(), st.sampled_from([None, b"{}"]))
+def test_a_prefix_changes_the_name_of_the_index_and_nothing_else(
+    post: Any, body: bytes | None
+) -> None:
+    document = Document(NAME, post.key, 7, body)
+    plain, named = (operation(3, document, opening(NOW), prefix) for prefix in ("", "team-a-"))
+    assert plain == operation(3, document, opening(NOW))
+    assert named.lines == plain.lines.replace(b'"mastodon-e', b'"team-a-mastodon-e', 1)
+    assert named._replace(lines=plain.lines) == plain
+
+
 @given(st.dictionaries(st.text(), JSON_TEXTS, max_size=4), st.sampled_from([None, 0, 2]))
 def test_however_it_is_spelled_it_stays_one_line(members: Any, indent: int | None) -> None:
     members.pop("indexed_at", None)

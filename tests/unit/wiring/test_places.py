@@ -1,0 +1,82 @@
+"""Where the data of pipelines is that differ in their prefix alone."""
+
+from contextlib import closing
+from pathlib import Path
+
+import attrs
+import pytest
+
+from mastostream.config import ArchiveSettings, KafkaSettings, Settings
+from mastostream.exceptions import BusyError
+from mastostream.log.sqlite import SqliteLogReader, SqliteLogWriter
+from mastostream.ports.clock import SystemClock
+from mastostream.ports.log import LogReader, NewRecord
+from mastostream.runner import run_until_idle
+from mastostream.wiring import archiver, archiving, held, places, verify
+
+PREFIXES = ("", "a.", "b.")
+
+
+def settings_of(folder: Path, prefix: str) -> Settings:
+    return Settings(
+        data=str(folder / "data"),
+        log="kafka",
+        kafka=KafkaSettings(topic_prefix=prefix),
+        archive=ArchiveSettings(folder=str(folder / "archive"), compression="none"),
+    )
+
+
+def test_files_in_one_data_folder_are_each_pipeline_s_own(tmp_path: Path) -> None:
+    found = [places(settings_of(tmp_path, prefix)) for prefix in PREFIXES]
+    for files in ({each.memory for each in found}, {each.log for each in found}):
+        assert len(files) == len(PREFIXES)
+        assert {file.parent for file in files} == {tmp_path / "data"}
+
+
+def test_without_a_prefix_and_without_kafka_files_are_called_as_ever(tmp_path: Path) -> None:
+    plain = settings_of(tmp_path, "")
+    assert places(plain).memory == tmp_path / "data" / "collector.sqlite3"
+    assert places(plain).log == tmp_path / "data" / "mastostream.sqlite3"
+    assert places(attrs.evolve(settings_of(tmp_path, "a."), log="sqlite")) == places(
+        attrs.evolve(plain, log="sqlite")
+    )
+
+
+def test_one_collector_of_each_pipeline_works_at_a_time(tmp_path: Path) -> None:
+    first, second = (settings_of(tmp_path, prefix) for prefix in ("a.", "b."))
+    with held(first, ["collect"]), held(second, ["collect"]):
+        for settings in (first, second):
+            with (
+                pytest.raises(BusyError, match="already runs 'collect'"),
+                held(settings, ["collect"]),
+            ):
+                pass
+
+
+def test_archives_in_one_folder_are_each_pipeline_s_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same offsets of the same topic and partition."""
+
+    def log_reader(settings: Settings, topic: str, group: str, **_: object) -> LogReader:
+        return SqliteLogReader(log_of(settings), topic=topic, group=group, resume=False)
+
+    def log_of(settings: Settings) -> Path:
+        return tmp_path / f"log-{settings.kafka.topic_prefix}.sqlite3"
+
+    monkeypatch.setattr(archiving, "log_reader", log_reader)
+    monkeypatch.setattr(archiving, "log_ends", lambda *_: {0: len(PREFIXES)})
+    everybody = [settings_of(tmp_path, prefix) for prefix in PREFIXES]
+    for count, settings in enumerate(everybody, start=1):
+        with closing(SqliteLogWriter(log_of(settings))) as writer:
+            value = f'"{settings.kafka.topic_prefix}"'.encode()
+            writer.append([NewRecord("t", None, value)] * count)
+    for _ in range(2):
+        run_until_idle([archiver(settings, SystemClock(), "t") for settings in everybody])
+    for count, settings in enumerate(everybody, start=1):
+        name = f"{settings.kafka.topic_prefix}t"
+        (file,) = (tmp_path / "archive" / name).glob(f"{name}+00000+*.jsonl")
+        assert file.read_text() == f'"{settings.kafka.topic_prefix}"\n' * count
+        found = verify(settings, "t", lambda _: None)
+        assert [facts.records for facts in found.partitions] == [count]
+        assert not found.problems
