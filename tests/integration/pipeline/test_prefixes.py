@@ -44,9 +44,8 @@ from mastostream.wiring import (
     verify,
 )
 
-from .real_count import read_topic
+from .real_count import Broker, read_topic
 
-pytestmark = pytest.mark.timeout(300)
 BIN: Final = Path(sys.executable).parent
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
 POSTS: Final = 20
@@ -59,6 +58,7 @@ class Team:
     """One pipeline."""
 
     name: str
+    broker: Broker
     settings: Settings
 
     @property
@@ -70,8 +70,7 @@ class Team:
         return f"{self.name}-"
 
     def topic(self, name: str) -> list[bytes]:
-        found = read_topic(self.settings.kafka.servers, f"{self.topics}{name}")
-        return [record.value for record in found]
+        return [record.value for record in read_topic(self.broker, name)]
 
     def run(self, *arguments: str) -> str:
         """Run a command of this pipeline, whose prefix the environment says."""
@@ -111,7 +110,7 @@ def team(kafka: KafkaServer, folder: Path, elasticsearch: str = "http://localhos
         ),
         elasticsearch=ElasticsearchSettings(hosts=(elasticsearch,), index_prefix=f"{name}-"),
     )
-    return Team(name=name, settings=settings)
+    return Team(name=name, broker=Broker(kafka=kafka, prefix=f"{name}."), settings=settings)
 
 
 def post(number: int, text: str) -> bytes:
@@ -282,6 +281,7 @@ SIZES = Analysis(name="sizes", topic="sizes", aggregate=Aggregate(result=count_p
 """
 
 
+@pytest.mark.campaign
 def test_flink_reads_and_writes_the_topics_with_the_prefix(
     kafka_server: KafkaServer, tmp_path: Path
 ) -> None:
