@@ -15,7 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented,
 from mastostream.exceptions import RetriableError
 from mastostream.log.kafka.asking import offered, topic_map
 from mastostream.log.kafka.errors import explained, translated
-from mastostream.log.kafka.offsets import TIMEOUT_S, Offsets
+from mastostream.log.kafka.offsets import Offsets
 from mastostream.log.kafka.place import MAX_MESSAGE_BYTES, KafkaPlace
 from mastostream.ports.log import TopicFacts
 
@@ -81,9 +81,9 @@ def ensure_topics(
         for topic in missing
     ]
     made = []
-    for topic, future in admin.create_topics(wanted, operation_timeout=TIMEOUT_S).items():
+    for topic, future in admin.create_topics(wanted, operation_timeout=place.timeout_s).items():
         try:
-            future.result(TIMEOUT_S)
+            future.result(place.timeout_s)
             made.append(topic)
         except KafkaException as error:  # another process may have been faster
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
@@ -97,7 +97,7 @@ def _await(admin: AdminClient, place: KafkaPlace, topics: Collection[str]) -> No
 
     A client that subscribes before is told that there is no such topic.
     """
-    deadline_s = time.monotonic() + TIMEOUT_S
+    deadline_s = time.monotonic() + place.timeout_s
     while missing := set(topics) - offered(admin, place):
         if time.monotonic() > deadline_s:
             raise RetriableError(
@@ -128,7 +128,7 @@ def check_topics(
     with translated(place):
         answers = admin.describe_configs(list(resources.values())) if resources else {}
         for topic, resource in resources.items():
-            entries = answers[resource].result(TIMEOUT_S)
+            entries = answers[resource].result(place.timeout_s)
             configs[topic] = {name: entry.value or "" for name, entry in entries.items()}
     checks = tuple(
         _check(place, topic, there[topic], configs[topic], created=topic in created)
