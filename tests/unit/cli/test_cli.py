@@ -6,15 +6,16 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from mastostream.cli import data
+from mastostream.cli.data import send_again
 from mastostream.cli.main import cli
 from mastostream.core.topics import DEAD_LETTERS, STREAM
-from mastostream.log.sqlite import SqliteLogWriter
+from mastostream.log.sqlite import SqliteLogReader, SqliteLogWriter
 from mastostream.ports.log import NewRecord
 from mastostream.testing.simulator import SimulatedServer
 
@@ -92,7 +93,7 @@ def test_an_archive_of_another_log_is_told(tmp_path: Path) -> None:
 
 
 def test_what_fails_again_while_dead_letters_are_replayed_is_left_for_the_next_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     def letter(offset: int) -> NewRecord:
         facts = {"topic": STREAM, "partition": 0, "offset": offset}
@@ -110,9 +111,9 @@ def test_what_fails_again_while_dead_letters_are_replayed_is_left_for_the_next_t
     writer = SqliteLogWriter(path)
     writer.append([letter(offset) for offset in range(3)])
     writer.close()
-    monkeypatch.setattr(data, "log_writer", lambda _: Failing(path))
-    done = CliRunner().invoke(cli, ["dead-letters", "replay", "--json", "--data", str(tmp_path)])
-    assert json.loads(done.stdout) == {"kind": "done", "replayed": 3, "skipped": 0}
+    reader = SqliteLogReader(path, topic=DEAD_LETTERS, group="replay")
+    with closing(reader), closing(Failing(path)) as failing:
+        assert send_again(reader, failing, {0: 3}) == (3, 0)
     listed = CliRunner().invoke(cli, ["dead-letters", "list", "--json", "--data", str(tmp_path)])
     assert len(listed.stdout.splitlines()) == 6
 

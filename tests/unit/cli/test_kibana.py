@@ -4,9 +4,9 @@ import json
 import os
 import subprocess
 import sys
-import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -37,14 +37,14 @@ def server() -> Iterator[KibanaServer]:
 
 
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def opened(browser: Any) -> list[str]:
     addresses: list[str] = []
 
-    def open_(url: str) -> bool:
+    def opens(url: str) -> bool:
         addresses.append(url)
         return True
 
-    monkeypatch.setattr(webbrowser, "open", open_)
+    browser.opens = opens
     return addresses
 
 
@@ -234,14 +234,10 @@ def test_open_needs_no_credentials(server: KibanaServer, opened: list[str]) -> N
 
 @pytest.mark.parametrize("broken", [False, True])
 def test_open_says_that_there_is_no_browser(
-    server: KibanaServer, monkeypatch: pytest.MonkeyPatch, broken: bool
+    server: KibanaServer, browser: Any, broken: bool
 ) -> None:
-    def open_(_: str) -> bool:
-        if broken:
-            raise webbrowser.Error("none")
-        return False
-
-    monkeypatch.setattr(webbrowser, "open", open_)
+    browser.is_there = not broken
+    browser.opens = lambda _: False
     done = run("open", "--url", server.url)
     assert done.exit_code == 0
     assert "open the address anywhere" in done.stderr
