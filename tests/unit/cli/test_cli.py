@@ -5,9 +5,10 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -20,6 +21,7 @@ from mastostream.ports.log import NewRecord
 from mastostream.testing.simulator import SimulatedServer
 
 BIN = Path(sys.executable).parent / "mastostream"
+Command = Callable[..., Any]
 
 
 def mastostream(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -34,11 +36,13 @@ def mastostream(folder: Path, *arguments: str, **environ: str) -> subprocess.Com
     )
 
 
-def test_init_writes_a_file_that_is_valid_and_keeps_what_is_there(tmp_path: Path) -> None:
+def test_init_writes_a_file_that_is_valid_and_keeps_what_is_there(
+    command: Command, tmp_path: Path
+) -> None:
     assert mastostream(tmp_path, "init").returncode == 0
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
     (tmp_path / ".env").write_text("ACCESS_TOKEN=mine\n")
-    assert "kept" in mastostream(tmp_path, "init").stdout
+    assert "kept" in command(tmp_path, "init").stdout
     assert (tmp_path / ".env").read_text() == "ACCESS_TOKEN=mine\n"
     done = mastostream(tmp_path, "doctor", "--offline", "--json")
     assert done.returncode == 0, done.stderr
@@ -66,9 +70,9 @@ def test_init_writes_a_file_that_is_valid_and_keeps_what_is_there(tmp_path: Path
     ],
 )
 def test_a_mistake_gets_one_sentence_and_an_exit_code(
-    tmp_path: Path, arguments: list[str], code: int, message: str
+    command: Command, tmp_path: Path, arguments: list[str], code: int, message: str
 ) -> None:
-    done = mastostream(tmp_path, *arguments)
+    done = command(tmp_path, *arguments)
     assert done.returncode == code, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -82,12 +86,13 @@ def test_a_damaged_database_is_told(tmp_path: Path) -> None:
     assert "move it away" in done.stderr
 
 
-def test_an_archive_of_another_log_is_told(tmp_path: Path) -> None:
+def test_an_archive_of_another_log_is_told(command: Command, tmp_path: Path) -> None:
     (tmp_path / "mastostream.toml").write_text('[archive]\nfolder = "kept"\n')
     for folder, lines in (("old", 3), ("new", 2)):
         (tmp_path / "statuses.jsonl").write_text('{"id":"1"}\n' * lines)
-        assert mastostream(tmp_path, "replay", "statuses.jsonl", "--data", folder).returncode == 0
-        done = mastostream(tmp_path, "archive", "--once", "--data", folder)
+        assert command(tmp_path, "replay", "statuses.jsonl", "--data", folder).returncode == 0
+    assert command(tmp_path, "archive", "--once", "--data", "old").returncode == 0
+    done = mastostream(tmp_path, "archive", "--once", "--data", "new")
     assert done.returncode == 4
     assert "the archive is another log's" in done.stderr
 
@@ -154,12 +159,16 @@ def test_completion_is_printed(tmp_path: Path) -> None:
     assert "_MASTOSTREAM_COMPLETE" in mastostream(tmp_path, "completion", "bash").stdout
 
 
-def test_hostile_text_is_shown_on_a_terminal_of_ascii(tmp_path: Path) -> None:
+def test_hostile_text_is_shown_on_a_terminal_of_ascii(command: Command, tmp_path: Path) -> None:
     (tmp_path / "statuses.jsonl").write_text('{"id":"1","création":"\u202e💥"}\n', encoding="utf-8")
     mastostream(tmp_path, "replay", "statuses.jsonl")
     mastostream(tmp_path, "analyze", "--once")
-    for arguments in (["list"], ["show", "0"], ["list", "--json"]):
-        done = mastostream(tmp_path, "dead-letters", *arguments, PYTHONIOENCODING="ascii")
+    listed = mastostream(tmp_path, "dead-letters", "list", PYTHONIOENCODING="ascii")
+    others = [
+        command(tmp_path, "dead-letters", *arguments, encoding="ascii")
+        for arguments in (["show", "0"], ["list", "--json"])
+    ]
+    for done in (listed, *others):
         assert done.returncode == 0, done.stderr
         assert done.stdout.isascii()
         assert "missing" in done.stdout
