@@ -17,14 +17,14 @@ from mastostream.core.dead_letters import DeadLetter, dead_letter_of
 from mastostream.core.topics import DEAD_LETTERS
 from mastostream.dashboards.text import safe
 from mastostream.exceptions import ConfigurationError
-from mastostream.ports.log import NewRecord
+from mastostream.ports.log import LogReader, LogWriter, NewRecord, Positions
 from mastostream.wiring import (
     dead_letter_reader,
     log_ends,
     log_writer,
 )
 
-__all__ = ["dead_letters"]
+__all__ = ["dead_letters", "send_again"]
 
 _BATCH = 500
 
@@ -92,31 +92,43 @@ def replay_letters(settings: MakeSettings, output: Output) -> None:
     writer = log_writer(chosen)
     # What fails again while this runs is a dead letter anew: it waits for the next time.
     ends = log_ends(chosen, DEAD_LETTERS)
-    sent: set[str] = set()
-    skipped = 0
     try:
-        while records := [
-            record
-            for record in reader.read(_BATCH, 0.0)
-            if record.offset < ends.get(record.partition, 0)
-        ]:
-            batch = []
-            for record in records:
-                letter = dead_letter_of(record.value, record.headers)
-                if not letter.topic or letter.partition < 0:
-                    skipped += 1
-                elif letter.origin not in sent:
-                    sent.add(letter.origin)
-                    batch.append(NewRecord(letter.topic, letter.key, letter.raw))
-            writer.append(batch)
-            reader.commit({record.partition: record.offset + 1 for record in records})
+        sent, skipped = send_again(reader, writer, ends)
     finally:
         reader.close()
         writer.close()
-    output.emit("done", replayed=len(sent), skipped=skipped)
+    output.emit("done", replayed=sent, skipped=skipped)
     if not output.json:
         told = f", {skipped} left out: they belong to no record" if skipped else ""
-        tell(output, f"{len(sent)} records sent again{told}")
+        tell(output, f"{sent} records sent again{told}")
+
+
+def send_again(reader: LogReader, writer: LogWriter, ends: Positions) -> tuple[int, int]:
+    """Send the records of dead letters again; return how many, and how many belong to none.
+
+    Args:
+        reader: of dead letters; what was sent is committed.
+        writer: to the same log.
+        ends: of the dead letters' partitions: nothing that comes after them is sent.
+    """
+    sent: set[str] = set()
+    skipped = 0
+    while records := [
+        record
+        for record in reader.read(_BATCH, 0.0)
+        if record.offset < ends.get(record.partition, 0)
+    ]:
+        batch = []
+        for record in records:
+            letter = dead_letter_of(record.value, record.headers)
+            if not letter.topic or letter.partition < 0:
+                skipped += 1
+            elif letter.origin not in sent:
+                sent.add(letter.origin)
+                batch.append(NewRecord(letter.topic, letter.key, letter.raw))
+        writer.append(batch)
+        reader.commit({record.partition: record.offset + 1 for record in records})
+    return len(sent), skipped
 
 
 def _letters(settings: Settings) -> Iterator[tuple[int, DeadLetter]]:

@@ -1,9 +1,9 @@
 """Whether the servers answer on which the settings put log, index and archive."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from mastostream.cli.findings import Finding, found
@@ -14,7 +14,10 @@ from mastostream.ports.filesystem import FileSystem
 from mastostream.sinks.archive import is_url, open_place
 from mastostream.wiring import TOPICS, kafka_place, places
 
-__all__ = ["check_servers"]
+if TYPE_CHECKING:
+    from mastostream.log.kafka import TopicCheck
+
+__all__ = ["archive_findings", "check_servers", "kafka_findings"]
 
 _MADE: Final = "makes what is missing, as does the first process that needs it"
 
@@ -33,21 +36,27 @@ def _check_kafka(settings: Settings) -> Iterator[Finding]:
     place = kafka_place(settings)
     from mastostream.log.kafka import check_topics  # noqa: PLC0415 - an extra
 
-    checks, missing = check_topics(place, TOPICS, create=False)
     topics = f"topics {place.topic_prefix}*" if place.topic_prefix else "topics"
+    yield from kafka_findings(place.servers, topics, *check_topics(place, TOPICS, create=False))
+
+
+def kafka_findings(
+    servers: str, topics: str, checks: Sequence["TopicCheck"], missing: Sequence[str]
+) -> Iterator[Finding]:
+    """Judge the topics that are there, and those that are not."""
     if missing:
         names = topics if not checks else ", ".join(missing)
-        detail = f"{place.servers} answers, but has no {names} yet: 'mastostream topics' {_MADE}"
+        detail = f"{servers} answers, but has no {names} yet: 'mastostream topics' {_MADE}"
         yield Finding(what="kafka", state="warning", detail=detail)
     different = [
         f"{each.topic}: {', '.join(each.differences)}" for each in checks if each.differences
     ]
     if different:
         advice = "change the topics with Kafka's own tools, or the settings"
-        detail = f"{place.servers}: {'; '.join(different)}: {advice}"
+        detail = f"{servers}: {'; '.join(different)}: {advice}"
         yield Finding(what="kafka", state="warning", detail=detail)
     if not missing and not different:
-        detail = f"{place.servers}: all {len(checks)} {topics} are there, as set"
+        detail = f"{servers}: all {len(checks)} {topics} are there, as set"
         yield Finding(what="kafka", state="ok", detail=detail)
 
 
@@ -81,7 +90,11 @@ def _check_elasticsearch(settings: Settings) -> Iterator[Finding]:
 
 def _check_archive(settings: Settings) -> Iterator[Finding]:
     place = places(settings).archive
-    filesystem, folder = open_place(place, settings.hdfs)
+    return archive_findings(place, *open_place(place, settings.hdfs))
+
+
+def archive_findings(place: str, filesystem: FileSystem, folder: str) -> Iterator[Finding]:
+    """Look into a folder, and write a file there."""
     filesystem.list(folder)
     filesystem.make_folder(folder)
     _write(filesystem, f"{folder.rstrip('/')}/_mastostream-doctor-{uuid4().hex}")

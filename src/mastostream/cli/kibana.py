@@ -127,6 +127,6 @@ def _server(settings: Settings) -> Kibana:
 
 def _opened(address: str) -> bool:
     try:
-        return webbrowser.open(address)
+        return webbrowser.get().open(address)
     except webbrowser.Error:
         return False

@@ -162,21 +162,33 @@ def _used(content: str) -> list[str]:
     if len(found) == content.count("#"):
         return found
     found = []
+    before, end = 0, len(content)
+    opened = closed = next_opened = next_closed = -1
     at = content.find("#")
     while at >= 0:
-        use = None if _in_tag(content, at) else _USE.match(content, at)
+        # Each place is looked at once for each sign, however many there are.
+        opened = max(opened, content.rfind("<", before, at))
+        closed = max(closed, content.rfind(">", before, at))
+        before = at
+        use = None
+        if opened > closed:
+            next_opened = _next(content, "<", at, next_opened, end)
+            next_closed = _next(content, ">", at, next_closed, end)
+        # Inside an HTML tag is what stands in one that is closed before the next one opens.
+        if opened <= closed or next_closed == end or next_opened < next_closed:
+            use = _USE.match(content, at)
         if use is not None:
             found.append(use[1])
         at = content.find("#", at + 1 if use is None else use.end())
     return found
 
 
-def _in_tag(content: str, at: int) -> bool:
-    """Whether this place is inside an HTML tag: one that is closed before the next one opens."""
-    if content.rfind("<", 0, at) <= content.rfind(">", 0, at):
-        return False
-    close = content.find(">", at)
-    return close >= 0 and content.find("<", at, close) < 0
+def _next(content: str, sign: str, at: int, known: int, end: int) -> int:
+    """Return where a sign comes next: ``known`` where that is still ahead, ``end`` for nowhere."""
+    if known >= at:
+        return known
+    found = content.find(sign, at)
+    return end if found < 0 else found
 
 
 def merge_hashtag_counts(left: HashtagCounts, right: HashtagCounts) -> HashtagCounts:

@@ -1,6 +1,7 @@
 """Elasticsearch: a cluster of one node, from Elastic's distribution for tests."""
 
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Mapping
@@ -78,7 +79,7 @@ class ElasticsearchServer(Service):
 
     def _prepare(self, on_progress: OnProgress) -> Command:
         java = find_java()
-        user = other_user("Elasticsearch")
+        user = other_user("Elasticsearch", os.geteuid())
         home = self.folder / _DISTRIBUTION
         if user is not None:
             self.folder.chmod(0o755)

@@ -3,6 +3,7 @@
 import contextlib
 import random
 import socket
+import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,10 @@ _LISTEN: Final = "0A"
 _CHOICE: Final = range(20_000, 32_000)
 """Below the ports that Linux gives to outgoing connections (32768 to 60999): a client that tries to
 reach a stopped server again and again could otherwise be given the server's own port."""
+
+
+_PATIENCE_S: Final = 2.0
+_POLL_S: Final = 0.1
 
 
 def is_free(port: int) -> bool:
@@ -47,14 +52,20 @@ def free_port(taken: Collection[int] = ()) -> int:
 
 
 def check_free(name: str, port: int) -> None:
-    """Make sure that a server can listen there.
+    """Make sure that a server can listen there; one that has just been killed may hold it still.
 
     Raises:
         BusyError: another process does; the message names it where it can be seen.
     """
-    if is_free(port):
-        return
-    holder = next((pid for pid, (_, held) in listening() if held == port), None)
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while True:
+        if is_free(port):
+            return
+        holder = next((pid for pid, (_, held) in listening() if held == port), None)
+        # A process that is ending cannot be seen any more, nor can another user's.
+        if holder is not None or time.monotonic() > deadline_s:
+            break
+        time.sleep(_POLL_S)
     who = "another process" if holder is None else f"process {holder} ({_command(holder)})"
     raise BusyError(
         f"{name} needs port {port}, and {who} listens there: end it, or choose another port "

@@ -31,7 +31,6 @@ _UNFIT: Final = re.compile(r"""[':,;$`\\"*?%=<>|{}\[\]\x00-\x1f\x7f]""")
 """In a path: they separate lists in Java's and the servers' settings, or mean something to bash.
 Of the others tried were letters that are not ASCII, spaces and ``()&#@!~+``."""
 
-_PORT_PATIENCE_S: Final = 2.0
 _POLL_S: Final = 0.1
 _SEEN_LINES: Final = 200
 
@@ -100,6 +99,7 @@ class Server:
         ports: Callable[[], Mapping[str, int]],
         prepare: Callable[[OnProgress], Command],
         missing: Callable[[], str],
+        least_space_bytes: int = LEAST_SPACE_BYTES,
     ) -> None:
         """Describe it; nothing is started.
 
@@ -108,7 +108,9 @@ class Server:
             ports: where clients will reach it, by the names of ports.
             prepare: gets what it needs, writes its configuration, and returns what to run.
             missing: what it still lacks to be used; empty when it is ready.
+            least_space_bytes: what has to be free on its disk.
         """
+        self._least_space_bytes = least_space_bytes
         self._process = process
         self._ports = ports
         self._prepare = prepare
@@ -157,7 +159,7 @@ class Server:
         self._process.kill()  # what a leader that crashed may have left
         self._check_space()
         for name, port in self._ports().items():
-            self._await_port(name, port)
+            check_free(name, port)
         command = self._prepare(on_progress)
         on_progress(f"{self.name}: starting", None)
         self._process.start(command)
@@ -199,27 +201,20 @@ class Server:
         """End it at once, as a crash would; its data stays. Returns whether it ran."""
         return self._process.kill()
 
-    def _await_port(self, name: str, port: int) -> None:
-        """Make sure that the port is free; one that has just been killed may still hold it."""
-        deadline = time.monotonic() + _PORT_PATIENCE_S
-        while not is_free(port) and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
-        check_free(name, port)
-
     def _check_space(self) -> None:
         free = shutil.disk_usage(self.log_path.parent).free
-        if free < LEAST_SPACE_BYTES:
+        if free < self._least_space_bytes:
             raise RetriableError(
                 f"the disk is nearly full: {free / 1e6:.0f} MB are free where "
                 f"{self.log_path.parent} is, and {self.name} needs "
-                f"{LEAST_SPACE_BYTES / 1e6:.0f} MB: free some, or choose another --folder"
+                f"{self._least_space_bytes / 1e6:.0f} MB: free some, or choose another --folder"
             )
 
 
 class Service:
     """Servers that make up one address. Only one process at a time changes its state."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a service is, by name
         self,
         *,
         name: str,
@@ -227,6 +222,7 @@ class Service:
         ports: Ports,
         servers: Sequence[Server],
         scheme: str = "",
+        patience_s: float = PATIENCE_S,
     ) -> None:
         """Describe it; nothing is started.
 
@@ -236,12 +232,14 @@ class Service:
             ports: where it listens.
             servers: in the order in which they are started.
             scheme: what its address begins with as a URL.
+            patience_s: how long a server may take to get ready, and another command to end.
         """
         self.name = name
         self.folder = folder
         self.servers = tuple(servers)
         self._ports = ports
         self._scheme = scheme
+        self._patience_s = patience_s
 
     @property
     def address(self) -> str:
@@ -296,7 +294,7 @@ class Service:
     def wait(self, on_progress: OnProgress = silent) -> None:
         """Wait until all of it is ready."""
         for server in self.servers:
-            server.wait(on_progress)
+            server.wait(on_progress, self._patience_s)
 
     def stop(self) -> bool:
         """End it in good order, the last server first; data stays. Returns whether any ran."""
@@ -321,12 +319,12 @@ class Service:
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / ".lock", timeout=PATIENCE_S):
+            with FileLock(self.folder / ".lock", timeout=self._patience_s):
                 yield
         except Timeout:
             raise BusyError(
                 f"another command has been starting or ending {self.name} in {self.folder} for "
-                f"{PATIENCE_S:.0f} s: wait for it, or end it"
+                f"{self._patience_s:.0f} s: wait for it, or end it"
             ) from None
         except OSError as error:
             raise ConfigurationError(

@@ -60,13 +60,17 @@ class User:
                     )
 
 
-def other_user(server: str) -> User | None:
-    """Return whom a server has to run as; ``None`` where we are not root anyway.
+def other_user(server: str, uid: int) -> User | None:
+    """Return whom a server has to run as; ``None`` where it is not root that starts it.
+
+    Args:
+        server: its name, for a person.
+        uid: of who starts it.
 
     Raises:
         ConfigurationError: we are root, and cannot become anybody else.
     """
-    if os.geteuid() != 0:
+    if uid != 0:
         return None
     setpriv = shutil.which("setpriv")
     try:

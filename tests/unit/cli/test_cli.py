@@ -5,20 +5,23 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from mastostream.cli import data
+from mastostream.cli.data import send_again
 from mastostream.cli.main import cli
 from mastostream.core.topics import DEAD_LETTERS, STREAM
-from mastostream.log.sqlite import SqliteLogWriter
+from mastostream.log.sqlite import SqliteLogReader, SqliteLogWriter
 from mastostream.ports.log import NewRecord
 from mastostream.testing.simulator import SimulatedServer
 
 BIN = Path(sys.executable).parent / "mastostream"
+Command = Callable[..., Any]
 
 
 def mastostream(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -33,11 +36,13 @@ def mastostream(folder: Path, *arguments: str, **environ: str) -> subprocess.Com
     )
 
 
-def test_init_writes_a_file_that_is_valid_and_keeps_what_is_there(tmp_path: Path) -> None:
+def test_init_writes_a_file_that_is_valid_and_keeps_what_is_there(
+    command: Command, tmp_path: Path
+) -> None:
     assert mastostream(tmp_path, "init").returncode == 0
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
     (tmp_path / ".env").write_text("ACCESS_TOKEN=mine\n")
-    assert "kept" in mastostream(tmp_path, "init").stdout
+    assert "kept" in command(tmp_path, "init").stdout
     assert (tmp_path / ".env").read_text() == "ACCESS_TOKEN=mine\n"
     done = mastostream(tmp_path, "doctor", "--offline", "--json")
     assert done.returncode == 0, done.stderr
@@ -65,9 +70,9 @@ def test_init_writes_a_file_that_is_valid_and_keeps_what_is_there(tmp_path: Path
     ],
 )
 def test_a_mistake_gets_one_sentence_and_an_exit_code(
-    tmp_path: Path, arguments: list[str], code: int, message: str
+    command: Command, tmp_path: Path, arguments: list[str], code: int, message: str
 ) -> None:
-    done = mastostream(tmp_path, *arguments)
+    done = command(tmp_path, *arguments)
     assert done.returncode == code, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -81,18 +86,19 @@ def test_a_damaged_database_is_told(tmp_path: Path) -> None:
     assert "move it away" in done.stderr
 
 
-def test_an_archive_of_another_log_is_told(tmp_path: Path) -> None:
+def test_an_archive_of_another_log_is_told(command: Command, tmp_path: Path) -> None:
     (tmp_path / "mastostream.toml").write_text('[archive]\nfolder = "kept"\n')
     for folder, lines in (("old", 3), ("new", 2)):
         (tmp_path / "statuses.jsonl").write_text('{"id":"1"}\n' * lines)
-        assert mastostream(tmp_path, "replay", "statuses.jsonl", "--data", folder).returncode == 0
-        done = mastostream(tmp_path, "archive", "--once", "--data", folder)
+        assert command(tmp_path, "replay", "statuses.jsonl", "--data", folder).returncode == 0
+    assert command(tmp_path, "archive", "--once", "--data", "old").returncode == 0
+    done = mastostream(tmp_path, "archive", "--once", "--data", "new")
     assert done.returncode == 4
     assert "the archive is another log's" in done.stderr
 
 
 def test_what_fails_again_while_dead_letters_are_replayed_is_left_for_the_next_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     def letter(offset: int) -> NewRecord:
         facts = {"topic": STREAM, "partition": 0, "offset": offset}
@@ -110,9 +116,9 @@ def test_what_fails_again_while_dead_letters_are_replayed_is_left_for_the_next_t
     writer = SqliteLogWriter(path)
     writer.append([letter(offset) for offset in range(3)])
     writer.close()
-    monkeypatch.setattr(data, "log_writer", lambda _: Failing(path))
-    done = CliRunner().invoke(cli, ["dead-letters", "replay", "--json", "--data", str(tmp_path)])
-    assert json.loads(done.stdout) == {"kind": "done", "replayed": 3, "skipped": 0}
+    reader = SqliteLogReader(path, topic=DEAD_LETTERS, group="replay")
+    with closing(reader), closing(Failing(path)) as failing:
+        assert send_again(reader, failing, {0: 3}) == (3, 0)
     listed = CliRunner().invoke(cli, ["dead-letters", "list", "--json", "--data", str(tmp_path)])
     assert len(listed.stdout.splitlines()) == 6
 
@@ -153,12 +159,16 @@ def test_completion_is_printed(tmp_path: Path) -> None:
     assert "_MASTOSTREAM_COMPLETE" in mastostream(tmp_path, "completion", "bash").stdout
 
 
-def test_hostile_text_is_shown_on_a_terminal_of_ascii(tmp_path: Path) -> None:
+def test_hostile_text_is_shown_on_a_terminal_of_ascii(command: Command, tmp_path: Path) -> None:
     (tmp_path / "statuses.jsonl").write_text('{"id":"1","création":"\u202e💥"}\n', encoding="utf-8")
     mastostream(tmp_path, "replay", "statuses.jsonl")
     mastostream(tmp_path, "analyze", "--once")
-    for arguments in (["list"], ["show", "0"], ["list", "--json"]):
-        done = mastostream(tmp_path, "dead-letters", *arguments, PYTHONIOENCODING="ascii")
+    listed = mastostream(tmp_path, "dead-letters", "list", PYTHONIOENCODING="ascii")
+    others = [
+        command(tmp_path, "dead-letters", *arguments, encoding="ascii")
+        for arguments in (["show", "0"], ["list", "--json"])
+    ]
+    for done in (listed, *others):
         assert done.returncode == 0, done.stderr
         assert done.stdout.isascii()
         assert "missing" in done.stdout

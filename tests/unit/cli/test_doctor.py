@@ -1,18 +1,24 @@
 """What the doctor finds, and what it says to do."""
 
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 import pytest
 from click.testing import CliRunner
 
-from mastostream.cli import doctor as module
+from mastostream.cli.doctor_mastodon import mastodon_findings
 from mastostream.cli.main import cli
-from mastostream.exceptions import FatalError, RetriableError
+from mastostream.config import credential_name
+from mastostream.exceptions import FatalError
 from mastostream.ports.source import About, Limits
+from mastostream.services import free_port
 from mastostream.sources.mastodon.facts import ServerFacts, TokenFacts
 
 READS = TokenFacts(valid=True, scopes=("read:statuses", "profile"))
@@ -51,28 +57,18 @@ CLOSED = attrs.evolve(
     about=attrs.evolve(ABOUT, hashtags_open=False),
     hashtag_feeds={"local": "authenticated", "remote": "disabled"},
 )
-Doctor = Callable[..., dict[str, tuple[str, str]]]
 
 
-@pytest.fixture
-def doctor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Doctor:
+def doctor(
+    facts: ServerFacts, *, must_stream: bool = False, **changes: Any
+) -> dict[str, tuple[str, str]]:
     """Let the doctor see a server, and return what it finds there: state and detail."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MASTOSTREAM_SERVER", "a.example")
-
-    def run(facts: ServerFacts, **changes: Any) -> dict[str, tuple[str, str]]:
-        found = attrs.evolve(facts, **changes)
-        monkeypatch.setattr(module, "server_facts", lambda *_, **__: found)
-        done = CliRunner().invoke(cli, ["doctor", "--json"])
-        lines = list(map(json.loads, done.stdout.splitlines()))
-        wrong = any(line["state"] == "wrong" for line in lines)
-        assert isinstance(done.exception, FatalError) == wrong
-        return {line["what"]: (line["state"], line["detail"]) for line in lines if line["server"]}
-
-    return run
+    facts = attrs.evolve(facts, **changes)
+    found = mastodon_findings(facts, server="a.example", tag="news", must_stream=must_stream)
+    return {finding.what: (finding.state, finding.detail) for finding in found}
 
 
-def test_where_all_is_well_all_is_ok(doctor: Doctor) -> None:
+def test_where_all_is_well_all_is_ok() -> None:
     found = doctor(GOOD)
     assert {state for state, _ in found.values()} == {"ok"}
     assert found["server"][1] == "a.example runs Mastodon 4.5.1"
@@ -143,7 +139,6 @@ def test_where_all_is_well_all_is_ok(doctor: Doctor) -> None:
     ],
 )
 def test_each_finding_says_what_to_do(
-    doctor: Doctor,
     facts: ServerFacts,
     changes: dict[str, Any],
     what: str,
@@ -155,7 +150,7 @@ def test_each_finding_says_what_to_do(
     assert message in found[1]
 
 
-def test_a_server_that_does_not_date_its_answers_is_not_blamed(doctor: Doctor) -> None:
+def test_a_server_that_does_not_date_its_answers_is_not_blamed() -> None:
     assert "clock" not in doctor(GOOD, clock_difference_s=None)
 
 
@@ -166,52 +161,96 @@ def test_a_server_that_does_not_date_its_answers_is_not_blamed(doctor: Doctor) -
         (attrs.evolve(GOOD, websocket="missing", sse="missing"), "set collect.mode to 'poll'"),
     ],
 )
-def test_streams_that_must_be_and_are_not_are_wrong(
-    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, facts: ServerFacts, message: str
-) -> None:
-    monkeypatch.setenv("MASTOSTREAM_COLLECT_MODE", "stream")
-    state, detail = doctor(facts)["streaming"]
+def test_streams_that_must_be_and_are_not_are_wrong(facts: ServerFacts, message: str) -> None:
+    state, detail = doctor(facts, must_stream=True)["streaming"]
     assert (state, message in detail) == ("wrong", True)
+
+
+class Asked(ThreadingHTTPServer):
+    """Says that it is a Mastodon server, and keeps each path and token that it is asked with."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.host = f"127.0.0.1:{self.server_port}"
+        self.url = f"http://{self.host}"
+        self.requests: list[tuple[str, str | None]] = []
+
+    @property
+    def tokens(self) -> set[str | None]:
+        return {token for _, token in self.requests}
+
+    @property
+    def tags(self) -> set[str]:
+        tags = "/api/v1/timelines/tag/"
+        return {urlsplit(path).path.removeprefix(tags) for path, _ in self.requests if tags in path}
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: Asked
+
+    def do_GET(self) -> None:
+        self.server.requests.append((self.path, self.headers.get("Authorization")))
+        about = {"domain": "a.example", "version": "4.5.1", "uri": "a.example"}
+        known = {"/api/v2/instance": about, "/api/v1/timelines/tag/": []}
+        answer = next((known[path] for path in known if self.path.startswith(path)), None)
+        data = json.dumps(answer).encode()
+        self.send_response(404 if answer is None else 200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def asked() -> Iterator[Asked]:
+    with Asked() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_each_of_several_servers_is_asked_with_its_own_token_and_hashtag(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
-
-    def facts(server: str, *, token: str | None, tag: str, **_: object) -> ServerFacts:
-        asked.append((server, token, tag))
-        if server == "down.example":
-            raise RetriableError("down.example cannot be reached")
-        return GOOD
-
-    monkeypatch.setattr(module, "server_facts", facts)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mastostream.toml").write_text(
-        "tags = ['#a']\nservers = [{server = 'a.example'}, {server = 'down.example'},\n"
-        "{server = 'http://b.example:81', tags = ['b']}]"
-    )
-    (tmp_path / ".env").write_text("ACCESS_TOKEN=plain\nACCESS_TOKEN_B_EXAMPLE_81=of-b\n")
-    done = CliRunner().invoke(cli, ["doctor", "--json"])
-    assert asked == [
-        ("a.example", None, "a"),
-        ("down.example", None, "a"),
-        ("http://b.example:81", "of-b", "b"),
-    ]
+    down = f"http://127.0.0.1:{free_port()}"
+    with asked() as a, asked() as b:
+        (tmp_path / "mastostream.toml").write_text(
+            f"tags = ['#a']\nservers = [{{server = '{a.url}'}}, {{server = '{down}'}},\n"
+            f"{{server = '{b.url}', tags = ['b'], mode = 'stream'}}]"
+        )
+        name = credential_name("ACCESS_TOKEN", b.host)
+        (tmp_path / ".env").write_text(f"ACCESS_TOKEN=plain\n{name}=of-b\n")
+        done = CliRunner().invoke(cli, ["doctor", "--json"])
+        table = CliRunner().invoke(cli, ["doctor"], env={"COLUMNS": "200"}).stdout
+    assert (a.tokens, a.tags) == ({None}, {"a"})
+    assert ("Bearer of-b" in b.tokens, b.tags) == (True, {"b"})
+    assert not any("plain" in str(token) for token in a.tokens | b.tokens)
     lines = list(map(json.loads, done.stdout.splitlines()))
     states = [(line["server"], line["what"], line["state"]) for line in lines]
-    assert ("down.example", "server", "wrong") in states
-    assert ("http://b.example:81", "server", "ok") in states
+    assert (down, "server", "wrong") in states
+    assert (b.url, "server", "ok") in states
+    assert (b.url, "streaming", "wrong") in states, "it was told to read nothing but streams"
     assert isinstance(done.exception, FatalError)
-    table = CliRunner().invoke(cli, ["doctor"], env={"COLUMNS": "200"}).stdout
-    assert "http://b.example:81" in table
+    assert b.url in table
     assert "of-b" not in table + done.stdout
 
 
 def test_offline_no_server_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(module, "server_facts", None)
-    done = CliRunner().invoke(cli, ["doctor", "--json", "--offline"])
+    with asked() as server:
+        monkeypatch.setenv("MASTOSTREAM_SERVER", server.url)
+        done = CliRunner().invoke(cli, ["doctor", "--json", "--offline"])
+        assert not server.requests
+        CliRunner().invoke(cli, ["doctor", "--json"])
+        assert server.requests
     assert {json.loads(line)["what"] for line in done.stdout.splitlines()} == {
         "python",
         "sqlite",

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -10,11 +11,10 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
-from mastostream.cli import doctor_servers as module
-from mastostream.cli.doctor_servers import check_servers
-from mastostream.cli.findings import Finding
+from mastostream.cli.doctor_servers import archive_findings, check_servers, kafka_findings
+from mastostream.cli.findings import Finding, found
 from mastostream.cli.main import cli
-from mastostream.config import ArchiveSettings, ElasticsearchSettings, KafkaSettings, Settings
+from mastostream.config import ElasticsearchSettings, KafkaSettings, Settings
 from mastostream.exceptions import RetriableError
 from mastostream.log.kafka import TopicCheck
 from mastostream.ports.filesystem import NewFile
@@ -22,7 +22,6 @@ from mastostream.services import free_port
 from mastostream.sinks.archive import LocalFiles
 from mastostream.wiring import TOPICS
 
-KAFKA = Settings(log="kafka", kafka=KafkaSettings(servers="broker.example:9092"))
 CHECK = TopicCheck(
     topic="",
     created=False,
@@ -58,36 +57,37 @@ def test_what_the_settings_do_not_name_is_not_asked() -> None:
     ],
 )
 def test_kafka_that_answers(
-    monkeypatch: pytest.MonkeyPatch,
-    there: tuple[str, ...],
-    different: tuple[str, ...],
-    state: str,
-    told: str,
+    there: tuple[str, ...], different: tuple[str, ...], state: str, told: str
 ) -> None:
     checks = tuple(attrs.evolve(CHECK, topic=each) for each in there)
     if different:
         checks = (attrs.evolve(checks[0], differences=different), *checks[1:])
     missing = tuple(each for each in TOPICS if each not in there)
-    monkeypatch.setattr("mastostream.log.kafka.check_topics", lambda *_, **__: (checks, missing))
-    finding = the_one(KAFKA)
+    (finding,) = kafka_findings("broker.example:9092", "topics", checks, missing)
     assert (finding.what, finding.state) == ("kafka", state)
     assert "broker.example:9092" in finding.detail
     assert told in finding.detail
 
 
-def test_kafka_is_told_with_the_prefix_of_its_topics(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Settings(log="kafka", kafka=KafkaSettings(topic_prefix="a."))
-    answers = [((), ("a.t",)), ((attrs.evolve(CHECK, topic="a.s"),), ("a.t",)), ((CHECK,), ())]
-    told = ["has no topics a.* yet", "has no a.t yet", "all 1 topics a.* are there"]
-    for answer, words in zip(answers, told, strict=True):
-        monkeypatch.setattr("mastostream.log.kafka.check_topics", lambda *_, a=answer, **__: a)
-        assert words in the_one(settings).detail
+@pytest.mark.parametrize(
+    ("checks", "missing", "told"),
+    [
+        ((), ("a.t",), "has no topics a.* yet"),
+        ((attrs.evolve(CHECK, topic="a.s"),), ("a.t",), "has no a.t yet"),
+        ((CHECK,), (), "all 1 topics a.* are there"),
+    ],
+)
+def test_kafka_is_told_with_the_prefix_of_its_topics(
+    checks: tuple[TopicCheck, ...], missing: tuple[str, ...], told: str
+) -> None:
+    (finding,) = kafka_findings("k:1", "topics a.*", checks, missing)
+    assert told in finding.detail
 
 
-def test_kafka_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mastostream.log.kafka.asking._WAITS_S", (0.5,))
+def test_kafka_that_is_not_there() -> None:
     servers = f"127.0.0.1:{free_port()}"
-    finding = the_one(Settings(log="kafka", kafka=KafkaSettings(servers=servers)))
+    kafka = KafkaSettings(servers=servers, settings={"socket.timeout.ms": "500"})
+    finding = the_one(Settings(log="kafka", kafka=kafka))
     assert (finding.what, finding.state) == ("kafka", "wrong")
     assert f"{servers} cannot be reached" in finding.detail
 
@@ -175,12 +175,10 @@ class NoDataNodes(LocalFiles):
         (NoDataNodes(), "wrong", "no DataNode answers"),
     ],
 )
-def test_an_archive_in_hdfs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: LocalFiles, state: str, told: str
-) -> None:
+def test_an_archive_in_hdfs(tmp_path: Path, files: LocalFiles, state: str, told: str) -> None:
     folder = tmp_path / "archive"
-    monkeypatch.setattr(module, "open_place", lambda *_: (files, str(folder)))
-    finding = the_one(Settings(archive=ArchiveSettings(folder="hdfs://name.example:9000/x")))
+    look = partial(archive_findings, "hdfs://name.example:9000/x", files, str(folder))
+    (finding,) = found("archive", "", look)
     assert (finding.what, finding.state) == ("archive", state)
     assert told in finding.detail
     assert not list(folder.iterdir()), "it leaves nothing behind"
@@ -189,11 +187,11 @@ def test_an_archive_in_hdfs(
 def test_the_command_asks_them_unless_it_is_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MASTOSTREAM_LOG", "kafka")
     monkeypatch.setenv("MASTOSTREAM_KAFKA_SETTINGS", "no.such=1")
-    monkeypatch.setattr("mastostream.cli.doctor.server_facts", None)
+    monkeypatch.setenv("MASTOSTREAM_SERVER", f"http://127.0.0.1:{free_port()}")
     offline = CliRunner().invoke(cli, ["doctor", "--json", "--offline"])
     assert offline.exception is None
-    monkeypatch.setattr("mastostream.cli.doctor._check_server", lambda *_: iter(()))
     done = CliRunner().invoke(cli, ["doctor", "--json"])
     lines = list(map(json.loads, done.stdout.splitlines()))
-    assert [line["what"] for line in lines if line["state"] == "wrong"] == ["kafka"]
-    assert "no.such" in lines[-1]["detail"]
+    wrong = {line["what"]: line["detail"] for line in lines if line["state"] == "wrong"}
+    assert set(wrong) == {"kafka", "server"}
+    assert "no.such" in wrong["kafka"]

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from mastostream.cli.flink import _cluster
 from mastostream.cli.main import cli
+from mastostream.config import Settings
 from mastostream.exceptions import ConfigurationError, RetriableError
 
 SAVEPOINTS = "execution.checkpointing.savepoint-dir"
@@ -64,10 +66,9 @@ def test_the_flag_wins_over_the_setting() -> None:
     assert "no Flink can be reached at localhost:1" in str(found.exception)
 
 
-def test_without_a_target_it_is_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MASTOSTREAM_FLINK_TARGET")
-    monkeypatch.setattr("mastostream.cli.flink._DEFAULT_TARGET", "localhost:2")
-    assert "localhost:2" in str(flink("status").exception)
+def test_without_a_target_it_is_this_machine() -> None:
+    with _cluster(Settings().flink) as cluster:
+        assert cluster.target == "localhost:8081"
 
 
 def test_a_savepoint_is_where_it_says(jobmanager: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,13 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mastostream.services import free_port
 
+Command = Callable[..., Any]
 BIN = Path(sys.executable).parent / "mastostream"
 
 
@@ -16,19 +19,21 @@ def mastostream(folder: Path, *arguments: str, **environ: str) -> subprocess.Com
     )
 
 
-def test_it_says_where_the_index_is(tmp_path: Path) -> None:
+def test_it_says_where_the_index_is(command: Command, tmp_path: Path) -> None:
     for arguments in (["--once"], ["--setup"], ["--seconds", "0.1"]):
-        done = mastostream(tmp_path, "index", *arguments)
+        done = command(tmp_path, "index", *arguments)
         assert done.returncode == 0, done.stderr
         assert "The index is in mastostream-data/mastostream.sqlite3" in done.stdout
-    done = mastostream(tmp_path, "index", "--setup", "--json")
+    done = command(tmp_path, "index", "--setup", "--json")
     assert json.loads(done.stdout)["place"] == "mastostream-data/mastostream.sqlite3"
 
 
-def test_a_server_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_is_told_with_what_to_do(
+    command: Command, tmp_path: Path
+) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     for arguments in (["--once"], ["--setup"]):
-        done = mastostream(
+        done = command(
             tmp_path,
             *("index", "--index", "elasticsearch", *arguments),
             MASTOSTREAM_ELASTICSEARCH_HOSTS=url,

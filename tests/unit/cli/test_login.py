@@ -9,7 +9,6 @@ import threading
 import traceback
 import urllib.error
 import urllib.request
-import webbrowser
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -127,22 +126,21 @@ def server() -> Iterator[OAuthServer]:
         thread.join(timeout=5)
 
 
-class Browser:
-    """Opens what it is given, as somebody who allows it would."""
+def allow(address: str) -> bool:
+    """Open what is given, as somebody who allows it would."""
 
-    def open(self, address: str) -> bool:
-        def visit() -> None:
-            with urllib.request.urlopen(address, timeout=10) as answer:
-                answer.read()
+    def visit() -> None:
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            answer.read()
 
-        threading.Thread(target=visit).start()
-        return True
+    threading.Thread(target=visit).start()
+    return True
 
 
 @pytest.fixture
-def login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def login(tmp_path: Path, browser: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("webbrowser.get", Browser)
+    browser.opens = allow
 
     def run(*arguments: str, pasted: str = "") -> Result:
         return CliRunner().invoke(cli, ["login", *arguments], input=pasted)
@@ -181,12 +179,9 @@ def test_a_browser_brings_the_code(server: OAuthServer, tmp_path: Path) -> None:
 
 
 def test_without_any_browser_the_code_is_pasted(
-    server: OAuthServer, login: Login, monkeypatch: pytest.MonkeyPatch
+    server: OAuthServer, login: Login, browser: Any
 ) -> None:
-    def none() -> None:
-        raise webbrowser.Error
-
-    monkeypatch.setattr("webbrowser.get", none)
+    browser.is_there = False
     assert login("--server", server.url, pasted=f"{server.code}\n").exit_code == 0
     assert server.asked["/api/v1/apps"]["redirect_uris"] == OUT_OF_BAND
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mastostream.engines.flink.archive import (
+    Packed,
     archive_name,
     check_archive,
     own_modules,
@@ -34,15 +35,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
+    """Only mastostream and what it needs."""
+    return pack(tmp_path_factory.mktemp("packed") / archive_name(), [])
+
+
 def names(file: Path) -> set[str]:
     with zipfile.ZipFile(file) as archive:
         return set(archive.namelist())
 
 
-def test_an_archive_holds_all_that_the_operators_import(tmp_path: Path) -> None:
+def test_an_archive_holds_all_that_the_operators_import(packed: Packed, tmp_path: Path) -> None:
     """Another Python finds there what it lacks, and nothing of Flink."""
-    file = tmp_path / archive_name()
-    packed = pack(file, [])
+    file = packed.file
     check_archive(file)
     assert packed.modules == ("mastostream",)
     assert {each.partition(" ")[0] for each in packed.distributions} == {
@@ -116,8 +122,7 @@ def test_another_file_is_no_archive(tmp_path: Path, text: str | None) -> None:
         check_archive(file)
 
 
-def test_the_manifest_names_what_is_inside(tmp_path: Path) -> None:
-    pack(tmp_path / "it.zip", [])
-    with zipfile.ZipFile(tmp_path / "it.zip") as archive:
+def test_the_manifest_names_what_is_inside(packed: Packed) -> None:
+    with zipfile.ZipFile(packed.file) as archive:
         told = json.loads(archive.read("mastostream-archive.json"))
     assert any(each.startswith("msgspec ") for each in told["distributions"])

@@ -150,6 +150,15 @@ def test_a_secret_among_the_settings_is_never_printed() -> None:
     assert "hunter2secret" not in repr(kafka_place(Settings(kafka=kafka)))
 
 
+def test_a_question_waits_as_long_as_the_user_says_and_at_most_ten_seconds() -> None:
+    def waits_s(value: str) -> float:
+        return KafkaPlace(settings={"socket.timeout.ms": value}).timeout_s
+
+    assert (waits_s("250"), waits_s("60000"), KafkaPlace().timeout_s) == (0.25, 10.0, 10.0)
+    with pytest.raises(ConfigurationError, match=r"socket.timeout.ms: expected a number"):
+        waits_s("soon")
+
+
 def test_retention_is_for_ever_unless_it_is_set() -> None:
     place = kafka_place(Settings())
     assert (place.retention_ms, place.retention_bytes) == (-1, -1)
@@ -158,13 +167,10 @@ def test_retention_is_for_ever_unless_it_is_set() -> None:
     assert (place.retention_ms, place.retention_bytes) == (43_200_000, 1_000)
 
 
-def test_a_broker_that_is_not_there_is_told_with_the_reason(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("mastostream.log.kafka.asking._WAITS_S", (0.5,))
+def test_a_broker_that_is_not_there_is_told_with_the_reason() -> None:
     servers = f"127.0.0.1:{free_port()}"
     with pytest.raises(RetriableError, match=f"{servers} cannot be reached .*refused.*start it"):
-        topic_map(KafkaPlace(servers=servers))
+        topic_map(KafkaPlace(servers=servers, settings={"socket.timeout.ms": "500"}))
 
 
 def test_librdkafka_s_log_goes_to_python_s(caplog: pytest.LogCaptureFixture) -> None:

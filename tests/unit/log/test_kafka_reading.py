@@ -6,22 +6,19 @@ import pytest
 from confluent_kafka import KafkaError
 
 from mastostream.exceptions import ConfigurationError, RetriableError
-from mastostream.log.kafka import KafkaEngineLog, KafkaPlace, KafkaSharedReader, engine
-from mastostream.log.kafka.offsets import Offsets
+from mastostream.log.kafka import KafkaEngineLog, KafkaSharedReader
 from mastostream.ports.log import Commit, NewRecord, Record
 
-from .kafka_consumer import FakeKafka, error
-
-PLACE = KafkaPlace(servers="none.example:1")
+from .fake_kafka import FakeKafka, error
 
 
 @pytest.fixture
-def kafka(monkeypatch: pytest.MonkeyPatch) -> FakeKafka:
-    return FakeKafka({0: 6, 1: 6}).put_in_place(monkeypatch)
+def kafka() -> FakeKafka:
+    return FakeKafka({0: 6, 1: 6})
 
 
-def joined(kafka: FakeKafka, *partitions: int) -> KafkaSharedReader:
-    shared = KafkaSharedReader(PLACE, topic="t", group="g")
+def joined(kafka: FakeKafka, *partitions: int, **settings: str) -> KafkaSharedReader:
+    shared = KafkaSharedReader(kafka.place(**settings), topic="t", group="g")
     kafka.script.append(lambda: kafka.consumer.come(*partitions))
     assert not shared.read(10, 0.1)
     return shared
@@ -64,19 +61,15 @@ def test_one_partition_that_cannot_be_sought_holds_up_no_other(kafka: FakeKafka)
 
 
 def test_an_offset_that_is_refused_while_kafka_does_not_answer_is_asked_for_again(
-    kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch
+    kafka: FakeKafka,
 ) -> None:
     """Kafka's client stops a partition whose offset is out of range, and tells so once."""
-
-    def away(*_: object) -> dict[int, int]:
-        raise RetriableError("not now")
-
-    with closing(joined(kafka, 0)) as shared:
+    with closing(joined(kafka, 0, **{"socket.timeout.ms": "10"})) as shared:
         kafka.script.append((0, error(KafkaError._AUTO_OFFSET_RESET)))
-        with monkeypatch.context() as patch:
-            patch.setattr(Offsets, "first", away)
-            with pytest.raises(RetriableError):
-                shared.read(100, 0.1)
+        kafka.refuses_offsets = error(KafkaError._TRANSPORT)
+        with pytest.raises(RetriableError):
+            shared.read(100, 0.1)
+        kafka.refuses_offsets = None
         assert not kafka.consumer.stopped
         assert len(shared.read(100, 0.1)) == 6
 
@@ -121,39 +114,15 @@ def test_a_topic_that_was_made_anew_is_not_at_its_end(kafka: FakeKafka) -> None:
         assert len(shared.read(100, 0.0)) == 6
 
 
-class FakeSender:
-    """Takes everything; has it confirmed at once."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        self.refused = 0
-        self.sent: list[NewRecord] = []
-
-    def send(self, records: list[NewRecord]) -> None:
-        self.sent += records
-
-    def flush(self) -> None:
-        """All is confirmed."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-@pytest.fixture
-def sender(monkeypatch: pytest.MonkeyPatch) -> FakeSender:
-    fake = FakeSender()
-    monkeypatch.setattr(engine, "Sender", lambda *_, **__: fake)
-    return fake
-
-
-def begun(kafka: FakeKafka, *partitions: int) -> KafkaEngineLog:
-    log = KafkaEngineLog(PLACE, topic="t", group="g")
+def begun(kafka: FakeKafka, *partitions: int, commit_every_s: float = 1.0) -> KafkaEngineLog:
+    log = KafkaEngineLog(kafka.place(), topic="t", group="g", commit_every_s=commit_every_s)
     kafka.script.append(lambda: kafka.consumer.come(*partitions))
     assert not log.read({}, 10, 0.1)
     return log
 
 
 def test_nothing_is_given_of_a_partition_that_goes_in_the_same_read(
-    kafka: FakeKafka, sender: FakeSender
+    kafka: FakeKafka,
 ) -> None:
     """Another engine reads it again: its outputs would come twice."""
     with closing(begun(kafka, 0, 1)) as log:
@@ -171,10 +140,9 @@ def outputs(log: KafkaEngineLog) -> Commit:
 
 
 def test_outputs_are_sent_once_while_their_positions_cannot_be_committed(
-    kafka: FakeKafka, sender: FakeSender, monkeypatch: pytest.MonkeyPatch
+    kafka: FakeKafka,
 ) -> None:
-    monkeypatch.setattr(engine, "COMMIT_EVERY_S", 0.0)
-    with closing(begun(kafka, 0)) as log:
+    with closing(begun(kafka, 0, commit_every_s=0.0)) as log:
         commit = outputs(log)
         kafka.refuses_commit = error(KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
         for _ in range(3):
@@ -182,15 +150,15 @@ def test_outputs_are_sent_once_while_their_positions_cannot_be_committed(
                 log.commit(commit)
         kafka.refuses_commit = None
         log.commit(commit)
-        assert len(sender.sent) == 3
+        assert len(kafka.sent) == 3
         assert kafka.committed == {0: 3}
         log.commit(outputs(log))
-        assert len(sender.sent) == 6
+        assert len(kafka.sent) == 6
         assert kafka.committed == {0: 6}
 
 
 def test_positions_that_were_not_taken_in_the_midst_of_a_change_are_committed_later(
-    kafka: FakeKafka, sender: FakeSender
+    kafka: FakeKafka,
 ) -> None:
     """Also where no more posts come."""
     with closing(begun(kafka, 0)) as log:
@@ -200,4 +168,4 @@ def test_positions_that_were_not_taken_in_the_midst_of_a_change_are_committed_la
         log.read({}, 100, 0.1)
         assert not log.read({}, 100, 0.1)
         assert kafka.committed == {0: 3}
-    assert len(sender.sent) == 3
+    assert len(kafka.sent) == 3

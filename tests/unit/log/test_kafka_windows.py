@@ -1,7 +1,6 @@
 """The log of a windowed analysis: who leads, and what of the windows is written."""
 
 import time
-from collections.abc import Mapping
 from contextlib import closing
 
 import pytest
@@ -10,37 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mastostream.exceptions import ConfigurationError, FatalError, MastostreamError, RetriableError
-from mastostream.log.kafka import KafkaPlace, KafkaWindowLog, windows
+from mastostream.log.kafka import KafkaWindowLog, windows
 from mastostream.log.kafka.leadership import Leadership
-from mastostream.log.kafka.offsets import Offsets
 
-from .kafka_consumer import FakeKafka, error
-
-PLACE = KafkaPlace(servers="none.example:1")
-
-
-class FakeSender:
-    """Is there."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        self.producer = self
-
-    def init_transactions(self, _: float) -> None:
-        """Nobody else has the name."""
-
-    def close(self) -> None:
-        """Nothing is open."""
+from .fake_kafka import FakeKafka, error
 
 
 @pytest.fixture
-def kafka(monkeypatch: pytest.MonkeyPatch) -> FakeKafka:
-    monkeypatch.setattr(windows, "Sender", FakeSender)
-    return FakeKafka({0: 0}).put_in_place(monkeypatch)
+def kafka() -> FakeKafka:
+    return FakeKafka({0: 0})
 
 
 @pytest.fixture
 def log(kafka: FakeKafka) -> KafkaWindowLog:
-    return KafkaWindowLog(PLACE, topic="t", analysis="count")
+    return KafkaWindowLog(kafka.place(), topic="t", analysis="count")
 
 
 def tell(kafka: FakeKafka, *partitions: int) -> None:
@@ -66,10 +48,8 @@ def test_who_stands_by_says_so_at_once_when_it_has_to_end(
     assert time.monotonic() - began_s < windows.JOIN_S / 3
 
 
-def test_who_does_not_know_yet_waits(
-    kafka: FakeKafka, log: KafkaWindowLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(windows, "JOIN_S", 0.3)
+def test_who_does_not_know_yet_waits(kafka: FakeKafka) -> None:
+    log = KafkaWindowLog(kafka.place(), topic="t", analysis="count", join_s=0.3)
     began_s = time.monotonic()
     with closing(log), pytest.raises(RetriableError, match="stands by"):
         log.read({}, 1, 0.0)
@@ -77,22 +57,19 @@ def test_who_does_not_know_yet_waits(
 
 
 def test_who_leads_again_does_not_take_an_input_that_it_could_not_open_for_empty(
-    kafka: FakeKafka, log: KafkaWindowLog, monkeypatch: pytest.MonkeyPatch
+    kafka: FakeKafka,
 ) -> None:
     """The engine would close windows by the wall clock."""
-
-    def away(*_: object) -> Mapping[int, int]:
-        raise RetriableError("not now")
-
-    with closing(log):
+    place = kafka.place(**{"socket.timeout.ms": "10"})
+    with closing(KafkaWindowLog(place, topic="t", analysis="count")) as log:
         take_over(kafka, log)
         assert not log.read({}, 1, 0.0)
         kafka.script.append(lambda: kafka.consumers[0].go(0))
         log.read({}, 1, 0.0)
         take_over(kafka, log)
-        monkeypatch.setattr(Offsets, "first", away)
+        kafka.refuses_offsets = error(KafkaError._TRANSPORT)
         for _ in range(2):
-            with pytest.raises(RetriableError, match="not now"):
+            with pytest.raises(RetriableError, match="cannot be reached"):
                 log.read({}, 1, 0.0)
 
 
@@ -135,7 +112,7 @@ def test_a_topic_that_was_made_anew_ends_its_windows(kafka: FakeKafka, log: Kafk
 def test_what_keeps_it_from_competing_is_told(
     kafka: FakeKafka, code: int, kind: type[MastostreamError] | None
 ) -> None:
-    leadership = Leadership(PLACE, "t", "g")
+    leadership = Leadership(kafka.place(), "t", "g")
     kafka.script.append(error(code))
     if kind is None:
         assert not leadership.look(0.0)
@@ -155,12 +132,10 @@ def test_what_keeps_it_from_competing_is_told(
 def test_pieces_of_a_window_are_the_window_and_none_is_too_large(
     posts: dict[str, object], done: int
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(windows, "PIECE_BYTES", 100)
-        pieces = [
-            *windows._pieces(dict([*posts.items()][:done]), 0),
-            *windows._pieces(posts, done),
-        ]
+    pieces = [
+        *windows._pieces(dict([*posts.items()][:done]), 0, piece_bytes=100),
+        *windows._pieces(posts, done, piece_bytes=100),
+    ]
     assert all(len(piece) < 400 for piece in pieces)
     state = {f"60000/{number}": piece for number, piece in enumerate(pieces)}
     clock = b'{"positions":{},"watermark_ms":null,"partitions":[]}'

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -171,7 +172,8 @@ def test_the_number_of_taskmanagers_stays(folder: Path) -> None:
 
 
 def test_without_the_wheel_flink_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flink.importlib.util, "find_spec", lambda _: None)
+    # What Python's import system takes for a module that is not there.
+    monkeypatch.setitem(sys.modules, "pyflink", None)
     with pytest.raises(MissingExtraError, match=r"Flink needs an extra: .*mastostream\[flink\]"):
         flink._flink_home()
 
@@ -207,26 +209,26 @@ def test_each_service_has_a_folder_of_its_own(tmp_path: Path, name: str) -> None
     assert service.state == "stopped"
 
 
-def test_who_is_not_root_stays_who_he_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unprivileged.os, "geteuid", lambda: 1000)
-    assert unprivileged.other_user("Elasticsearch") is None
+def test_who_is_not_root_stays_who_he_is() -> None:
+    assert unprivileged.other_user("Elasticsearch", 1000) is None
 
 
-def test_root_becomes_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unprivileged.os, "geteuid", lambda: 0)
-    monkeypatch.setattr(unprivileged.shutil, "which", lambda _: "/usr/bin/setpriv")
-    found = unprivileged.other_user("Elasticsearch")
+def test_root_becomes_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "setpriv").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = unprivileged.other_user("Elasticsearch", 0)
     assert found is not None
     assert found.uid != 0
-    assert found.switch[0] == "/usr/bin/setpriv"
+    assert found.switch[0] == str(tmp_path / "setpriv")
     assert f"--reuid={found.uid}" in found.switch
 
 
-def test_root_who_cannot_become_another_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unprivileged.os, "geteuid", lambda: 0)
-    monkeypatch.setattr(unprivileged.shutil, "which", lambda _: None)
+def test_root_who_cannot_become_another_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigurationError, match=r"Elasticsearch refuses to run as root.*setpriv"):
-        unprivileged.other_user("Elasticsearch")
+        unprivileged.other_user("Elasticsearch", 0)
 
 
 def test_a_folder_that_another_user_cannot_enter_is_named(

@@ -74,7 +74,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repo
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     url = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr("jgo.constants.MAVEN_CENTRAL_URL", url)
+    (tmp_path / ".jgorc").write_text(f"[repositories]\ncentral = {url}\n")
     monkeypatch.setenv("M2_REPO", str(tmp_path / "m2"))
     monkeypatch.setenv("HOME", str(tmp_path))
     yield found

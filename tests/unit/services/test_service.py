@@ -1,12 +1,10 @@
 """Starting, waiting, ending: with a process that is harmless in place of a server."""
 
 import os
-import shutil
 import signal
 import socket
 import threading
 import time
-from collections import namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +18,6 @@ from mastostream.exceptions import (
     RetriableError,
 )
 from mastostream.services import Server, Service, free_port
-from mastostream.services import service as room
 from mastostream.services.process import Command, Process
 from mastostream.services.service import Ports
 
@@ -35,6 +32,8 @@ class Listener(Service):
         port: int | None = None,
         script: str = "exec sleep 1000",
         ready: Callable[[], bool] = lambda: True,
+        least_space_bytes: int = 0,
+        patience_s: float = 60.0,
     ) -> None:
         self.prepared = 0
         self.script = script
@@ -43,10 +42,16 @@ class Listener(Service):
             ports=lambda: {"listener": ports["listener"]},
             prepare=self._prepare,
             missing=lambda: "" if ready() else "waiting for a miracle",
+            least_space_bytes=least_space_bytes,
         )
         ports = Ports(folder, {"listener": port}, {"listener": 9})
         super().__init__(
-            name="listener", folder=folder, ports=ports, servers=[server], scheme="test://"
+            name="listener",
+            folder=folder,
+            ports=ports,
+            servers=[server],
+            scheme="test://",
+            patience_s=patience_s,
         )
 
     def _prepare(self, _: object) -> Command:
@@ -132,7 +137,7 @@ def test_a_server_that_died_is_not_ready_whoever_answers(tmp_path: Path) -> None
         service.wait()
 
 
-def test_one_that_takes_too_long_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_takes_too_long_goes_on(tmp_path: Path) -> None:
     service = Listener(tmp_path, port=free_port(), ready=lambda: False)
     try:
         service.launch()
@@ -143,10 +148,7 @@ def test_one_that_takes_too_long_goes_on(tmp_path: Path, monkeypatch: pytest.Mon
         service.kill()
 
 
-def test_a_taken_port_is_an_error_before_anything_is_done(
-    service: Listener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(room, "_PORT_PATIENCE_S", 0.0)
+def test_a_taken_port_is_an_error_before_anything_is_done(service: Listener) -> None:
     port = int(service.address.partition(":")[2])
     told = f"port {port}, and process {os.getpid()}"
     with socket.create_server(("127.0.0.1", port)), pytest.raises(BusyError, match=told):
@@ -154,12 +156,9 @@ def test_a_taken_port_is_an_error_before_anything_is_done(
     assert service.prepared == 0
 
 
-def test_a_full_disk_is_an_error_before_anything_is_done(
-    service: Listener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    usage = namedtuple("usage", "total used free")  # noqa: PYI024 - as shutil gives it
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**10, 10**10, 5 * 10**8))
-    with pytest.raises(RetriableError, match=r"500 MB are free.*needs 1000 MB"):
+def test_a_full_disk_is_an_error_before_anything_is_done(tmp_path: Path) -> None:
+    service = Listener(tmp_path / "listener", port=free_port(), least_space_bytes=10**18)
+    with pytest.raises(RetriableError, match=r" \d+ MB are free.*needs 1000000000000 MB"):
         service.start()
     assert service.prepared == 0
 
@@ -200,8 +199,8 @@ def test_two_at_once_start_it_once(tmp_path: Path) -> None:
     assert services[0].kill()
 
 
-def test_a_command_that_hangs_is_named(service: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "PATIENCE_S", 0.01)
+def test_a_command_that_hangs_is_named(tmp_path: Path) -> None:
+    service = Listener(tmp_path / "listener", patience_s=0.01)
     service.folder.mkdir()
     with FileLock(service.folder / ".lock"), pytest.raises(BusyError, match="another command"):
         service.start()

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from mastostream.exceptions import ConfigurationError, FatalError, RetriableError
-from mastostream.sources.mastodon import facts, user_agent
+from mastostream.sources.mastodon import user_agent
 from mastostream.sources.mastodon.facts import ServerFacts, TokenFacts, server_facts
 
 Answer = tuple[int, Any]
@@ -194,12 +194,10 @@ def test_what_a_server_makes_of_a_token(
     ("status", "body", "expected"),
     [(200, ":)\n", "open"), (200, "", "silent"), (401, "{}", "refused"), (404, "{}", "missing")],
 )
-def test_what_becomes_of_a_stream(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch, status: int, body: str, expected: str
-) -> None:
-    monkeypatch.setattr(facts, "STREAM_PATIENCE_S", 0.3)
+def test_what_becomes_of_a_stream(serve: Serve, status: int, body: str, expected: str) -> None:
     with serve({**MASTODON, "/api/v1/streaming/hashtag": (status, body)}) as server:
-        assert server_facts(server.url, token="secret").sse == expected
+        found = server_facts(server.url, token="secret", stream_timeout_s=0.3)
+    assert found.sse == expected
 
 
 @pytest.mark.parametrize(("status", "expected"), [(401, "refused"), (400, "missing")])

@@ -1,7 +1,5 @@
 """How long a stream that was cut waits before it comes back."""
 
-import random
-
 import pytest
 from aiohttp import web
 from hypothesis import given
@@ -36,10 +34,13 @@ class Patient(SystemClock):
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Patient:
-    """Each wait is the longest that it may be."""
-    monkeypatch.setattr(random, "uniform", lambda least, most: most)
+def clock() -> Patient:
     return Patient()
+
+
+def longest(_: float, most: float) -> float:
+    """Each wait is the longest that it may be."""
+    return most
 
 
 @given(st.integers(0, 10_000))
@@ -53,7 +54,10 @@ def test_waits_grow_while_nothing_comes(transport: Transport, clock: Patient) ->
         break_off(request)
 
     trouble = [answering(503)] * 3
-    with serving(*trouble, speaking(transport, nothing)) as server, listening(clock=clock) as ears:
+    with (
+        serving(*trouble, speaking(transport, nothing)) as server,
+        listening(clock=clock, jitter=longest) as ears,
+    ):
         ears.follow(server, transport)
         for _ in trouble:
             ears.cut(RetriableError, "503")
@@ -72,7 +76,7 @@ def test_waits_begin_anew_after_an_event(transport: Transport, clock: Patient) -
         await for_ever()
 
     handlers = [answering(503)] * 3 + [speaking(transport, one)] * 2 + [speaking(transport, end)]
-    with serving(*handlers) as server, listening(clock=clock) as ears:
+    with serving(*handlers) as server, listening(clock=clock, jitter=longest) as ears:
         ears.follow(server, transport)
         for _ in range(3):
             ears.cut(RetriableError, "503")
@@ -89,7 +93,10 @@ def test_the_server_says_when_to_come_back(clock: Patient) -> None:
         await for_ever()
 
     busy = answering(429, {"Retry-After": "70"})
-    with serving(busy, busy, speaking("sse", end)) as server, listening(clock=clock) as ears:
+    with (
+        serving(busy, busy, speaking("sse", end)) as server,
+        listening(clock=clock, jitter=longest) as ears,
+    ):
         ears.follow(server, "sse")
         for _ in range(2):
             ears.cut(RetriableError, "429")

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from tests.conftest import corpus_folder
 
 from mastostream.exceptions import RetriableError
-from mastostream.sources.mastodon.streaming import sse_parser
 from mastostream.sources.mastodon.streaming.sse_parser import MAX_EVENT_BYTES, SseParser
 
 Events = list[tuple[str, bytes]]
@@ -97,9 +96,8 @@ def test_half_an_event_never_comes_out() -> None:
 
 
 @pytest.mark.parametrize("piece", [b"x", b"data: x\n", b"data\n", b"x\ndata:x\n"])
-def test_memory_is_bounded(piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse_parser, "MAX_EVENT_BYTES", 2**20)
-    parser = SseParser()
+def test_memory_is_bounded(piece: bytes) -> None:
+    parser = SseParser(max_event_bytes=2**20)
     chunk = piece * 1_000
     for _ in range(2**20 // len(chunk) - 1):
         assert parser.feed(chunk) == []

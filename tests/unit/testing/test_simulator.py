@@ -57,7 +57,7 @@ def test_generated_statuses_are_distinct_posts_of_a_real_ones_size() -> None:
 
 def test_paging_up_visits_every_post_once() -> None:
     now_ms = START + 120_000
-    with SimulatedServer(now_ms=lambda: now_ms, posts_per_s=10, rate_limit=None) as server:
+    with SimulatedServer(now_ms=lambda: now_ms, posts_per_s=3, rate_limit=None) as server:
         api = mastodon.Mastodon(api_base_url=server.url, version_check_mode="none")
         seen: list[str] = []
         anchor = "0"

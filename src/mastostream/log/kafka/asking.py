@@ -11,7 +11,6 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from mastostream.log.kafka.errors import explained, translated
-from mastostream.log.kafka.offsets import TIMEOUT_S
 from mastostream.log.kafka.place import KafkaPlace
 
 __all__ = ["TopicMap", "offered", "topic_map"]
@@ -19,8 +18,9 @@ __all__ = ["TopicMap", "offered", "topic_map"]
 TopicMap = Mapping[str, Mapping[int, int]]
 """Topic, as Kafka calls it, to partition to the number of its copies."""
 
-_WAITS_S: Final = (1.0, 2.0, 7.0)
-"""Between two looks at what was reported: a wrong password is told after a second."""
+_WAITS: Final = (0.1, 0.2, 0.7)
+"""Of the time that a question has, between two looks at what was reported: a wrong password is told
+after a second."""
 
 _REFUSALS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
 _SAY_NOTHING: Final = frozenset({KafkaError._ALL_BROKERS_DOWN})
@@ -34,10 +34,10 @@ def topic_map(place: KafkaPlace) -> tuple[AdminClient, TopicMap]:
     """
     reported: list[KafkaError] = []
     with translated(place):
-        admin = AdminClient(place.admin() | {"error_cb": reported.append})
-    for wait_s in _WAITS_S:
+        admin = place.clients.admin(place.admin() | {"error_cb": reported.append})
+    for part in _WAITS:
         try:
-            topics = admin.list_topics(timeout=wait_s).topics
+            topics = admin.list_topics(timeout=part * place.timeout_s).topics
         except KafkaException as error:
             failure = error
         else:
@@ -57,7 +57,7 @@ def offered(admin: AdminClient, place: KafkaPlace) -> frozenset[str]:
         RetriableError, ConfigurationError, FatalError: as :func:`errors.translated`.
     """
     with translated(place):
-        topics = admin.list_topics(timeout=TIMEOUT_S).topics
+        topics = admin.list_topics(timeout=place.timeout_s).topics
     return frozenset(
         name
         for name, topic in topics.items()

@@ -10,11 +10,11 @@ from contextlib import suppress
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
 from mastostream.exceptions import MastostreamError, RetriableError
 from mastostream.log.kafka.errors import GONE, explained, translated
-from mastostream.log.kafka.offsets import TIMEOUT_S, Offsets
+from mastostream.log.kafka.offsets import Offsets
 from mastostream.log.kafka.place import KafkaPlace
 from mastostream.log.kafka.topics import partitions_of
 from mastostream.ports.log import Positions, Record
@@ -48,7 +48,7 @@ class Partitions:
         """
         self.consumer: Consumer
         with translated(place):
-            self.consumer = Consumer(place.consumer(group, **settings))
+            self.consumer = place.clients.consumer(place.consumer(group, **settings))
         self.lost = 0
         self.made_anew = 0
         self.positions: dict[int, int] = {}
@@ -84,16 +84,17 @@ class Partitions:
             self._ended.pop(each.partition, None)
         return wanted
 
-    @retry(
-        retry=retry_if_exception_type(RetriableError),
-        stop=stop_after_delay(TIMEOUT_S),
-        wait=wait_random(0.05, 0.2),
-        reraise=True,
-    )
     def _committed(self, wanted: list[TopicPartition]) -> dict[int, int]:
         """What the group has committed; a coordinator that has just begun needs a moment."""
-        with translated(self._place):
-            found = self.consumer.committed(wanted, timeout=TIMEOUT_S)
+        retrying = Retrying(
+            retry=retry_if_exception_type(RetriableError),
+            stop=stop_after_delay(self._place.timeout_s),
+            wait=wait_random(0.05, 0.2),
+            reraise=True,
+        )
+        for attempt in retrying:
+            with attempt, translated(self._place):
+                found = self.consumer.committed(wanted, timeout=self._place.timeout_s)
         return {each.partition: each.offset for each in found if each.offset >= 0}
 
     def take_new(self, starts: Positions) -> None:

@@ -18,7 +18,6 @@ from mastostream.ports.log import Commit, Positions, Progress, Record
 __all__ = ["KafkaEngineLog"]
 
 COMMIT_EVERY_S: Final = 1.0
-"""At least once: how often positions are committed, and so how much comes again after a crash."""
 
 TRANSACTION_S: Final = 10
 """Exactly once: how long the transaction of an engine that was killed holds up the readers."""
@@ -30,20 +29,21 @@ class KafkaEngineLog:
     """A :class:`ports.log.EngineLog` on Kafka, used by one thread.
 
     At least once: outputs are sent as they come; positions follow once Kafka has confirmed all
-    outputs before them. After a crash the outputs of the last second come again, under the same
+    outputs before them. After a crash the outputs since the last commit come again, under the same
     keys and versions. Exactly once: each commit is one transaction, positions included; a reader
     of committed records sees each output once.
 
     Engines with the same analyses share the partitions, and positions belong to the group.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a choice of the user's, by name
         self,
         place: KafkaPlace,
         *,
         topic: str,
         group: str,
         delivery: Literal["at-least-once", "exactly-once"] = "at-least-once",
+        commit_every_s: float = COMMIT_EVERY_S,
         now_ms: Callable[[], int] | None = None,
     ) -> None:
         """Connect at the first read.
@@ -53,6 +53,8 @@ class KafkaEngineLog:
             topic: the input.
             group: of the engines that share the work.
             delivery: what a reader of the outputs may rely on.
+            commit_every_s: at least once: how often positions are committed, and so how much comes
+                again after a crash.
             now_ms: the time that outputs get; the client's own where it is missing.
 
         Raises:
@@ -62,7 +64,7 @@ class KafkaEngineLog:
         self._outputs: _Outputs = (
             _Transactions(place, topic, group, self._reader, now_ms)
             if delivery == "exactly-once"
-            else _Sending(place, self._reader, now_ms)
+            else _Sending(place, self._reader, commit_every_s, now_ms)
         )
 
     @property
@@ -116,8 +118,13 @@ class _Sending:
     """At least once."""
 
     def __init__(
-        self, place: KafkaPlace, reader: KafkaSharedReader, now_ms: Callable[[], int] | None
+        self,
+        place: KafkaPlace,
+        reader: KafkaSharedReader,
+        commit_every_s: float,
+        now_ms: Callable[[], int] | None,
     ) -> None:
+        self._commit_every_s = commit_every_s
         self._reader = reader
         self._sender = Sender(place, now_ms=now_ms)
         self._taken: Commit | None = None
@@ -131,7 +138,7 @@ class _Sending:
             self._taken, self._sent = commit, self._reader.positions
         now_s = time.monotonic()
         if now_s >= self._due_s:
-            self._due_s = now_s + COMMIT_EVERY_S
+            self._due_s = now_s + self._commit_every_s
             self.settle()
 
     def settle(self) -> None:

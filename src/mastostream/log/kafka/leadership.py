@@ -74,7 +74,7 @@ class Leadership:
     def _join(self) -> Consumer:
         ensure_topics(self._place, [self._topic], compacted=True)
         with translated(self._place):
-            consumer = Consumer(self._place.consumer(self._group))
+            consumer = self._place.clients.consumer(self._place.consumer(self._group))
             consumer.subscribe(
                 [self._place.full_name(self._topic)],
                 on_assign=self._came,

@@ -5,22 +5,19 @@ records.
 """
 
 from collections.abc import Collection
-from typing import Final
 
 from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented, not declared
     AdminClient,
     OffsetSpec,
 )
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from mastostream.exceptions import RetriableError
 from mastostream.log.kafka.errors import translated
 from mastostream.log.kafka.place import KafkaPlace
 
-__all__ = ["TIMEOUT_S", "Offsets"]
-
-TIMEOUT_S: Final = 10.0
+__all__ = ["Offsets"]
 
 
 class Offsets:
@@ -55,12 +52,6 @@ class Offsets:
         level = IsolationLevel.READ_UNCOMMITTED if with_open else IsolationLevel.READ_COMMITTED
         return self._ask(topic, partitions, latest, level)
 
-    @retry(
-        retry=retry_if_exception_type(RetriableError),
-        stop=stop_after_delay(TIMEOUT_S),
-        wait=wait_random_exponential(multiplier=0.1, max=2),
-        reraise=True,
-    )
     def _ask(
         self,
         topic: str,
@@ -71,14 +62,25 @@ class Offsets:
         """Ask; while leaders change, or begin, for a moment."""
         if not partitions:
             return {}
+        retrying = Retrying(
+            retry=retry_if_exception_type(RetriableError),
+            stop=stop_after_delay(self._place.timeout_s),
+            wait=wait_random_exponential(multiplier=0.1, max=2),
+            reraise=True,
+        )
         name = self._place.full_name(topic)
         asked = {TopicPartition(name, partition): spec for partition in partitions}
+        return retrying(self._ask_once, asked, level)
+
+    def _ask_once(
+        self, asked: dict[TopicPartition, OffsetSpec], level: IsolationLevel
+    ) -> dict[int, int]:
         try:
             with translated(self._place):
                 if self._admin is None:
-                    self._admin = AdminClient(self._place.admin())
+                    self._admin = self._place.clients.admin(self._place.admin())
                 answers = self._admin.list_offsets(
-                    asked, isolation_level=level, request_timeout=TIMEOUT_S
+                    asked, isolation_level=level, request_timeout=self._place.timeout_s
                 )
                 return {each.partition: answer.result().offset for each, answer in answers.items()}
         except RetriableError:

@@ -11,6 +11,7 @@ import attrs
 
 from mastostream.exceptions import ConfigurationError
 from mastostream.log.kafka.client_log import LOGGER
+from mastostream.log.kafka.clients import KafkaClients
 from mastostream.prefixes import check_topic_prefix
 
 __all__ = ["MAX_MESSAGE_BYTES", "KafkaPlace"]
@@ -18,6 +19,8 @@ __all__ = ["MAX_MESSAGE_BYTES", "KafkaPlace"]
 MAX_MESSAGE_BYTES: Final = 8 * 2**20
 """Of one record. Kafka's own default of 1 MiB is less than a status with a long text and its dead
 letter can take."""
+
+_TIMEOUT_S: Final = 10.0
 
 _PROMISED: Final = frozenset(
     {
@@ -57,6 +60,7 @@ class KafkaPlace:
         retention_bytes: of each partition of a topic that is created; -1 keeps everything.
         compression: ``lz4``, ``zstd`` or ``none``.
         settings: of librdkafka, the user's; may hold secrets.
+        clients: makes the clients.
     """
 
     servers: str = "localhost:9092"
@@ -68,6 +72,7 @@ class KafkaPlace:
     retention_bytes: int = -1
     compression: str = "lz4"
     settings: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    clients: KafkaClients = attrs.field(factory=KafkaClients, repr=False)
 
     def __attrs_post_init__(self) -> None:
         try:
@@ -85,6 +90,17 @@ class KafkaPlace:
             raise ConfigurationError(
                 f"[kafka.settings] {', '.join(misplaced)}: name the servers in [kafka] servers"
             )
+
+    @property
+    def timeout_s(self) -> float:
+        """How long one question waits: ``socket.timeout.ms`` of the user's, at most 10 s."""
+        name = "socket.timeout.ms"
+        try:
+            return min(_TIMEOUT_S, int(self.settings.get(name, "10000")) / 1000)
+        except ValueError:
+            raise ConfigurationError(
+                f"[kafka.settings] {name}: expected a number of milliseconds"
+            ) from None
 
     def full_name(self, name: str) -> str:
         """Return what a topic, a group or a transactional id is called in Kafka."""

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from mastostream.exceptions import ConfigurationError, MastostreamError, RetriableError
 from mastostream.log.kafka.errors import LOST_PARTITIONS, TOO_LARGE, explained, said, translated
@@ -127,7 +127,7 @@ class Sender:
     def _open(self) -> None:
         self._reports = _Reports(self._place)
         with translated(self._place):
-            self.producer = Producer(
+            self.producer = self._place.clients.producer(
                 self._place.producer(**self._settings, **self._reports.callbacks())
             )
 

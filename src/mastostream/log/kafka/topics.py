@@ -15,7 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented,
 from mastostream.exceptions import RetriableError
 from mastostream.log.kafka.asking import offered, topic_map
 from mastostream.log.kafka.errors import explained, translated
-from mastostream.log.kafka.offsets import TIMEOUT_S, Offsets
+from mastostream.log.kafka.offsets import Offsets
 from mastostream.log.kafka.place import MAX_MESSAGE_BYTES, KafkaPlace
 from mastostream.ports.log import TopicFacts
 
@@ -82,10 +82,10 @@ def ensure_topics(
         for topic in missing
     ]
     made = []
-    futures = admin.create_topics(wanted, operation_timeout=TIMEOUT_S)
+    futures = admin.create_topics(wanted, operation_timeout=place.timeout_s)
     for topic in missing:
         try:
-            futures[place.full_name(topic)].result(TIMEOUT_S)
+            futures[place.full_name(topic)].result(place.timeout_s)
             made.append(topic)
         except KafkaException as error:  # another process may have been faster
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
@@ -99,7 +99,7 @@ def _await(admin: AdminClient, place: KafkaPlace, topics: Collection[str]) -> No
 
     A client that subscribes before is told that there is no such topic.
     """
-    deadline_s = time.monotonic() + TIMEOUT_S
+    deadline_s = time.monotonic() + place.timeout_s
     while missing := set(topics) - offered(admin, place):
         if time.monotonic() > deadline_s:
             raise RetriableError(
@@ -133,7 +133,7 @@ def check_topics(
     with translated(place):
         answers = admin.describe_configs(list(resources.values())) if resources else {}
         for name, resource in resources.items():
-            entries = answers[resource].result(TIMEOUT_S)
+            entries = answers[resource].result(place.timeout_s)
             configs[name] = {setting: entry.value or "" for setting, entry in entries.items()}
     made = {place.full_name(topic) for topic in created}
     checks = tuple(

@@ -64,6 +64,7 @@ class KafkaWindowLog:
         *,
         topic: str,
         analysis: str,
+        join_s: float = JOIN_S,
         now_ms: Callable[[], int] | None = None,
     ) -> None:
         """Compete at the first read.
@@ -72,11 +73,13 @@ class KafkaWindowLog:
             place: where.
             topic: the input.
             analysis: its name.
+            join_s: how long a read that must not miss anything waits to be told who works.
             now_ms: the time that outputs get; the client's own where it is missing.
         """
         self._place = place
         self._topic = topic
         self._analysis = analysis
+        self._join_s = join_s
         self._now_ms = now_ms
         self._group = f"{place.group}-windows-{analysis}"
         self._leadership = Leadership(place, WINDOWS, self._group)
@@ -156,7 +159,7 @@ class KafkaWindowLog:
         if timeout_s > 0:
             return self._leadership.look(timeout_s)
         stood_by = self._leadership.stands_by
-        deadline_s = time.monotonic() + JOIN_S
+        deadline_s = time.monotonic() + self._join_s
         while not self._leadership.look(0.1):
             if stood_by or time.monotonic() > deadline_s:
                 raise RetriableError(
@@ -282,12 +285,12 @@ class KafkaWindowLog:
 _CLOCK: Final = "clock"
 
 
-def _pieces(posts: Mapping[str, Any], done: int) -> Iterable[bytes]:
+def _pieces(posts: Mapping[str, Any], done: int, piece_bytes: int = PIECE_BYTES) -> Iterable[bytes]:
     """Return the posts after the first ``done``, some at a time: a window only ever grows."""
     piece: list[bytes] = []
     size = 0
     for post in map(msgspec.json.encode, islice(posts.items(), done, None)):
-        if piece and size + len(post) > PIECE_BYTES:
+        if piece and size + len(post) > piece_bytes:
             yield _array(piece)
             piece, size = [], 0
         piece.append(post)

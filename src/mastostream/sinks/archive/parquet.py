@@ -137,7 +137,15 @@ class ParquetTables:
 class ParquetRecords:
     """A :class:`formats.RecordWriter`."""
 
-    def __init__(self, file: NewFile, compression: Compression, *, hashing: bool) -> None:
+    def __init__(
+        self,
+        file: NewFile,
+        compression: Compression,
+        *,
+        hashing: bool,
+        group_rows: int = GROUP_ROWS,
+    ) -> None:
+        self._group_rows = group_rows
         self._tables = ParquetTables(file, compression, hashing=hashing)
         self._rows: list[dict[str, object]] = []
         self._size_bytes = 0
@@ -145,7 +153,7 @@ class ParquetRecords:
     def add(self, record: Record) -> int:
         self._rows.append(row_of(record))
         self._size_bytes += len(record.value)
-        if len(self._rows) >= GROUP_ROWS or self._size_bytes >= GROUP_BYTES:
+        if len(self._rows) >= self._group_rows or self._size_bytes >= GROUP_BYTES:
             self._write()
         return len(record.value)
 

@@ -24,7 +24,7 @@ __all__ = ["Opening", "ServerFacts", "TokenFacts", "server_facts"]
 Opening = Literal["open", "refused", "missing", "silent", "unreachable"]
 """What became of the try to open a stream: ``silent`` is one that opens and says nothing at all."""
 
-STREAM_PATIENCE_S: Final = 5.0
+STREAM_TIMEOUT_S: Final = 5.0
 """Mastodon greets a new stream at once."""
 
 
@@ -78,13 +78,14 @@ class ServerFacts:
     clock_difference_s: float | None
 
 
-def server_facts(
+def server_facts(  # noqa: PLR0913 - each is a choice of the caller's, by name
     server: str,
     *,
     token: str | None = None,
     contact: str = "",
     tag: str = "news",
     timeout_s: float = 20.0,
+    stream_timeout_s: float = STREAM_TIMEOUT_S,
 ) -> ServerFacts:
     """Ask a server about itself and try what a collector does: about ten requests.
 
@@ -94,6 +95,7 @@ def server_facts(
         contact: how the server's owner reaches you, sent in the User-Agent.
         tag: the hashtag to try with, without ``#``.
         timeout_s: how long an answer may take.
+        stream_timeout_s: how long a stream may take to show that it is open.
 
     Raises:
         ConfigurationError: ``server`` is no host name or URL.
@@ -110,7 +112,7 @@ def server_facts(
         access = _table(_table(instance.get("configuration")).get("timelines_access"))
         timeline = visit.get(f"/api/v1/timelines/tag/{quote(tag, safe='')}", params={"limit": 1})
         limits = visit.limits
-        stream = _stream_facts(visit, address, tag, token)
+        stream = _stream_facts(visit, address, tag, token, stream_timeout_s)
         return ServerFacts(
             host=visit.host,
             about=about,
@@ -167,18 +169,20 @@ def _token_facts(visit: Visit) -> TokenFacts:
     return TokenFacts(valid={200: True, 403: True, 422: True, 401: False}.get(status))
 
 
-def _stream_facts(visit: Visit, address: str, tag: str, token: str | None) -> dict[str, Any]:
+def _stream_facts(
+    visit: Visit, address: str, tag: str, token: str | None, timeout_s: float
+) -> dict[str, Any]:
     base = address.replace("ws", "http", 1)
     health = _status(visit, "/api/v1/streaming/health", base=base, with_token=False)
     tried = token is not None
     return {
         "stream_health": {200: True, None: False}.get(health),
-        "websocket": _open_websocket(visit, base, tag) if tried else None,
-        "sse": _open_sse(visit, base, tag) if tried else None,
+        "websocket": _open_websocket(visit, base, tag, timeout_s) if tried else None,
+        "sse": _open_sse(visit, base, tag, timeout_s) if tried else None,
     }
 
 
-def _open_websocket(visit: Visit, base: str, tag: str) -> Opening:
+def _open_websocket(visit: Visit, base: str, tag: str, timeout_s: float) -> Opening:
     """Shake hands (RFC 6455, section 4.1), and leave."""
     headers = {
         "Connection": "Upgrade",
@@ -188,16 +192,19 @@ def _open_websocket(visit: Visit, base: str, tag: str) -> Opening:
     }
     params = {"stream": "hashtag", "tag": tag}
     try:
-        with _stream(visit, "/api/v1/streaming", base, params=params, headers=headers) as answer:
+        with _stream(
+            visit, "/api/v1/streaming", base, timeout_s, params=params, headers=headers
+        ) as answer:
             return "open" if answer.status_code == 101 else _not_open(answer.status_code)
     except RetriableError:
         return "unreachable"
 
 
-def _open_sse(visit: Visit, base: str, tag: str) -> Opening:
+def _open_sse(visit: Visit, base: str, tag: str, timeout_s: float) -> Opening:
     """Open a stream of server-sent events, wait for its first byte, and leave."""
     try:
-        with _stream(visit, "/api/v1/streaming/hashtag", base, params={"tag": tag}) as answer:
+        path = "/api/v1/streaming/hashtag"
+        with _stream(visit, path, base, timeout_s, params={"tag": tag}) as answer:
             if answer.status_code != 200:
                 return _not_open(answer.status_code)
             try:
@@ -216,9 +223,11 @@ def _status(visit: Visit, path: str, **options: Any) -> int | None:
         return None
 
 
-def _stream(visit: Visit, path: str, base: str, **options: Any) -> requests.Response:
+def _stream(
+    visit: Visit, path: str, base: str, timeout_s: float, **options: Any
+) -> requests.Response:
     """Open a stream: only what comes before its body is waited for. Errors as ``Visit.get``."""
-    return visit.get(path, base=base, stream=True, timeout=STREAM_PATIENCE_S, **options)
+    return visit.get(path, base=base, stream=True, timeout=timeout_s, **options)
 
 
 def _not_open(status: int) -> Opening:

@@ -70,6 +70,7 @@ class SimulatedServer:
         plan: FaultPlan | None = None,
         heartbeat_s: float = 15.0,
         ping_s: float = 30.0,
+        pong_timeout_s: float = 5.0,
     ) -> None:
         """Take the port. Its waits, as its moments, are those of the clock.
 
@@ -90,6 +91,8 @@ class SimulatedServer:
             plan: faults by chance.
             heartbeat_s: between two heartbeats of server-sent events.
             ping_s: between two pings of a WebSocket.
+            pong_timeout_s: how long a client may take to answer a ping, at least: real seconds, as
+                how soon it answers does not follow the simulated clock.
 
         Raises:
             OSError: the port is taken.
@@ -115,6 +118,7 @@ class SimulatedServer:
             restart=self._go_down,
             heartbeat_s=heartbeat_s,
             ping_s=ping_s,
+            pong_timeout_s=pong_timeout_s,
         )
         self._socket = socket.create_server((_LOOPBACK, port))
         _send_at_once(self._socket)

@@ -39,6 +39,7 @@ class Site:
         restart: called when the fault of this name begins.
         heartbeat_s: between two heartbeats of server-sent events.
         ping_s: between two pings of a WebSocket.
+        pong_timeout_s: how long a client may take to answer one, at least, in real seconds.
     """
 
     world: World
@@ -49,6 +50,7 @@ class Site:
     restart: Callable[[], None]
     heartbeat_s: float
     ping_s: float
+    pong_timeout_s: float
     connections: Connections = attrs.field(factory=Connections, init=False)
     hub: Hub = attrs.field(factory=Hub, init=False)
     pusher: Pusher = attrs.field(init=False)
@@ -70,6 +72,7 @@ class Site:
             clock=self.clock,
             heartbeat_s=self.heartbeat_s,
             ping_s=self.ping_s,
+            pong_timeout_s=self.pong_timeout_s,
         )
         # uvicorn calls whatever it is given with the same arguments, but asks for classes.
         http: Any = functools.partial(RecordedProtocol, self.connections)

@@ -29,12 +29,11 @@ class TestLocalFilesWithoutHardLinks(FileSystemConformance):
     """As on some memory cards and network folders; two at once are not told apart there."""
 
     @pytest.fixture
-    def files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FilesUnderTest:
+    def files(self, tmp_path: Path) -> FilesUnderTest:
         def refuse(*_: object) -> None:
             raise OSError(errno.EPERM, "Operation not permitted")
 
-        monkeypatch.setattr(os, "link", refuse)
-        return FilesUnderTest(filesystem=LocalFiles(), folder=str(tmp_path / "new"))
+        return FilesUnderTest(filesystem=LocalFiles(link=refuse), folder=str(tmp_path / "new"))
 
     test_of_several_that_want_one_name_one_gets_it = None  # type: ignore[assignment]  # see above
 

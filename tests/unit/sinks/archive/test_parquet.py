@@ -12,12 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mastostream import Deletion, Post, decode, encode, hashtag_record
+from mastostream.compression import Compression
 from mastostream.ports.log import Record
-from mastostream.sinks.archive import list_archive, parquet
-from mastostream.sinks.archive.parquet import SCHEMA, row_of
+from mastostream.sinks.archive import LocalFiles, list_archive
+from mastostream.sinks.archive.parquet import (
+    SCHEMA,
+    ParquetRecords,
+    joined,
+    parquet_tables,
+    row_of,
+)
 from mastostream.testing.strategies import deletions, posts
 
-from .reading import kept, place_of
+from .reading import place_of
 from .test_sink import archive
 
 TIME = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -88,20 +95,22 @@ def test_real_statuses_come_back(corpus: Sequence[bytes], tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
-def test_pages_are_compressed_and_have_checksums(
-    tmp_path: Path, compression: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(parquet, "GROUP_ROWS", 100)
-    sink = archive(tmp_path, form="parquet", compression=compression)
+def test_pages_are_compressed_and_have_checksums(tmp_path: Path, compression: Compression) -> None:
+    path = tmp_path / "a.parquet"
+    file = LocalFiles().create(str(path))
+    writer = ParquetRecords(file, compression, hashing=False, group_rows=100)
     values = [b"%0200d" % number for number in range(250)]
-    sink.write([record(value, offset) for offset, value in enumerate(values)])
-    sink.close()
-    (file,) = list_archive(place_of(tmp_path)).files
-    described = pq.ParquetFile(file.path)
+    for offset, value in enumerate(values):
+        writer.add(record(value, offset))
+    writer.finish()
+    file.close()
+    described = pq.ParquetFile(path)
     assert described.num_row_groups == 3
     name = {"none": "UNCOMPRESSED"}.get(compression, compression.upper())
     assert described.metadata.row_group(0).column(0).compression == name
-    assert kept(place_of(tmp_path)) == {0: values}
+    with path.open("rb") as kept:
+        tables = list(parquet_tables(kept, "a"))
+    assert joined(tables)["raw"].to_pylist() == values
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")

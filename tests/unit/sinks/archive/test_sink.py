@@ -313,6 +313,7 @@ def test_parquet_without_its_extra_says_which(
 ) -> None:
     import sys
 
+    # What Python's import system takes for a module that is not there.
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.delitem(sys.modules, "mastostream.sinks.archive.parquet", raising=False)
     sink = archive(tmp_path, form="parquet")

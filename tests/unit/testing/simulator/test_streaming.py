@@ -15,7 +15,6 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from mastostream.ports.clock import ScaledClock
 from mastostream.testing.simulator import Fediverse, Habits, SimulatedServer, generate_statuses
-from mastostream.testing.simulator.streaming import websocket as patience
 
 from .clients import START, HandClock, get, received, sse, until, websocket
 
@@ -245,11 +244,8 @@ def test_a_client_that_answers_pings_stays(clock: HandClock) -> None:
         assert running.listeners() == 1
 
 
-def test_a_client_that_does_not_answer_pings_is_cut(
-    clock: HandClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(patience, "_SHORTEST_PATIENCE_S", 0.05)
-    with make(clock, ping_s=20) as running:
+def test_a_client_that_does_not_answer_pings_is_cut(clock: HandClock) -> None:
+    with make(clock, ping_s=20, pong_timeout_s=0.05) as running:
         where = urlsplit(running.url)
         lines = ["GET /?access_token=t HTTP/1.1", f"Host: {where.netloc}", "Connection: Upgrade"]
         lines += ["Upgrade: websocket", "Sec-WebSocket-Version: 13"]

@@ -71,12 +71,15 @@ class Follower:
         self.origin: dict[str, str] = {}
         self.gone: set[str] = set()
         self.copies: dict[tuple[str, str], SimulatedPost] = {}
+        self.seen = dict.fromkeys(self.worlds, 0)
 
     def minute(self, now_ms: int) -> None:
         for world in self.worlds.values():
             world.advance(now_ms)
-        posts = [(world.host, post) for world in self.worlds.values() for post in world.posts]
-        self.copies = {(host, post.uri): post for host, post in posts}
+        for host, world in self.worlds.items():
+            posts = world.posts  # of which none is forgotten here
+            self.copies |= {(host, post.uri): post for post in posts[self.seen[host] :]}
+            self.seen[host] = len(posts)
         for world in self.worlds.values():
             for tag in TAGS:
                 timeline = world.timeline(tag, now_ms)

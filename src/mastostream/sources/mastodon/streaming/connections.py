@@ -10,7 +10,7 @@ from mastostream.ports.clock import Clock
 from mastostream.ports.stream import Feed, Put
 from mastostream.sources.mastodon.streaming import sse, websocket
 from mastostream.sources.mastodon.streaming.line import Line
-from mastostream.sources.mastodon.streaming.reconnecting import keep_open
+from mastostream.sources.mastodon.streaming.reconnecting import Jitter, keep_open
 from mastostream.sources.mastodon.streaming.session import new_session
 from mastostream.sources.mastodon.streaming.valve import Valve
 
@@ -25,13 +25,16 @@ _logger = logging.getLogger(__name__)
 class Connections:
     """Used in one event loop, but for ``valve``."""
 
-    def __init__(self, put: Put, *, clock: Clock, heartbeat_timeout_s: float, paused: bool) -> None:
+    def __init__(
+        self, put: Put, *, clock: Clock, heartbeat_timeout_s: float, jitter: Jitter, paused: bool
+    ) -> None:
         """Belong to the event loop that runs; connect to nothing yet."""
         self.loop = asyncio.get_running_loop()
         self.valve = Valve(paused=paused)
         self._put = put
         self._clock = clock
         self._heartbeat_timeout_s = heartbeat_timeout_s
+        self._jitter = jitter
         self._session = new_session()
         self._handshakes = defaultdict[str, asyncio.Semaphore](
             lambda: asyncio.Semaphore(HANDSHAKES)
@@ -85,6 +88,8 @@ class Connections:
                     FatalError(f"the stream ended by an error of ours: {type(error).__name__}")
                 )
 
-        task = self.loop.create_task(keep_open(line, listen), name=f"{feed.name}: {tags}")
+        task = self.loop.create_task(
+            keep_open(line, listen, self._jitter), name=f"{feed.name}: {tags}"
+        )
         task.add_done_callback(done)
         return task

@@ -9,28 +9,35 @@ from typing import Final, Never
 from mastostream.exceptions import FatalError, RetriableError
 from mastostream.sources.mastodon.streaming.line import Line
 
-__all__ = ["LONGEST_WAIT_S", "backoff_s", "keep_open"]
+__all__ = ["LONGEST_WAIT_S", "Jitter", "backoff_s", "keep_open"]
 
 LONGEST_WAIT_S: Final = 60.0
 
 _logger = logging.getLogger(__name__)
 
 
-def backoff_s(failures: int) -> float:
+Jitter = Callable[[float, float], float]
+"""Chooses a wait between two."""
+
+
+def backoff_s(failures: int, jitter: Jitter = random.uniform) -> float:
     """Return how long to wait after that many tries in a row that failed: full jitter.
 
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
     longest_s = min(LONGEST_WAIT_S, 2.0 ** min(failures, 10))
-    return random.uniform(0.0, longest_s)  # noqa: S311 - so that not all come back at once
+    return jitter(0.0, longest_s)  # so that not all come back at once
 
 
-async def keep_open(line: Line, listen: Callable[[Line], Awaitable[Never]]) -> None:
+async def keep_open(
+    line: Line, listen: Callable[[Line], Awaitable[Never]], jitter: Jitter = random.uniform
+) -> None:
     """Listen again and again, until the server refuses for good.
 
     Args:
         line: what is told of each opening and each cut.
         listen: connects and reads; never returns.
+        jitter: chooses how long to wait.
     """
     failures = 0
     while True:
@@ -43,7 +50,7 @@ async def keep_open(line: Line, listen: Callable[[Line], Awaitable[Never]]) -> N
             return
         except RetriableError as error:
             failures = 0 if line.progress else failures
-            wait_s = backoff_s(failures) + (error.retry_after_s or 0.0)
+            wait_s = backoff_s(failures, jitter) + (error.retry_after_s or 0.0)
             text = "%s: the stream of %s is cut: %s; trying again in %.1f s"
             _logger.info(text, line.feed.name, _tags(line), error, wait_s)
             line.cut(error)

@@ -15,9 +15,15 @@ MAX_EVENT_BYTES: Final = 32 * 2**20
 
 
 class SseParser:
-    """Holds what has come of an event so far: never more than :data:`MAX_EVENT_BYTES`."""
+    """Holds what has come of an event so far: never more than it may be long."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        """Begin a stream.
+
+        Args:
+            max_event_bytes: the longest event that is read.
+        """
+        self._max_event_bytes = max_event_bytes
         self._pieces: list[bytes] = []  # of a line: it is put together once, at its end
         self._pieces_bytes = 0
         self._event = ""
@@ -32,7 +38,7 @@ class SseParser:
         an event are passed over. Half an event stays, until the rest of it comes.
 
         Raises:
-            RetriableError: one event is longer than :data:`MAX_EVENT_BYTES`. Read no further.
+            RetriableError: one event is longer than it may be. Read no further.
         """
         end = chunk.rfind(b"\n")
         if end < 0:
@@ -71,5 +77,5 @@ class SseParser:
         self._check()
 
     def _check(self) -> None:
-        if self._pieces_bytes + self._data_bytes > MAX_EVENT_BYTES:
-            raise RetriableError(f"an event of more than {MAX_EVENT_BYTES} bytes came")
+        if self._pieces_bytes + self._data_bytes > self._max_event_bytes:
+            raise RetriableError(f"an event of more than {self._max_event_bytes} bytes came")

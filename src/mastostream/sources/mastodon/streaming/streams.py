@@ -1,7 +1,9 @@
 """The stream client: any number of feeds, in one thread of its own."""
 
 import asyncio
+import random
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +29,14 @@ class MastodonStreams:
     some 256 KiB of server-sent events, 1 MiB of a WebSocket, or the one event that is longer.
     """
 
-    def __init__(self, put: Put, *, clock: Clock, heartbeat_timeout_s: float = 45.0) -> None:
+    def __init__(
+        self,
+        put: Put,
+        *,
+        clock: Clock,
+        heartbeat_timeout_s: float = 45.0,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
         """Start nothing yet: the first :meth:`follow` does.
 
         Args:
@@ -35,7 +44,10 @@ class MastodonStreams:
             clock: the time of events, and how fast the seconds between two tries go by.
             heartbeat_timeout_s: a stream without a sign of life for so many seconds of the
                 machine's clock is dead. Mastodon's heartbeat is 15 s.
+            jitter: chooses how long to wait between two tries: anything from the first to the
+                second.
         """
+        self._jitter = jitter
         self._put = put
         self._clock = clock
         self._heartbeat_timeout_s = heartbeat_timeout_s
@@ -93,6 +105,7 @@ class MastodonStreams:
                     self._put,
                     clock=self._clock,
                     heartbeat_timeout_s=self._heartbeat_timeout_s,
+                    jitter=self._jitter,
                     paused=self._paused,
                 )
             except Exception as error:  # noqa: BLE001 - the caller raises it

@@ -39,6 +39,7 @@ class StreamService:
     Attributes:
         heartbeat_s: between two heartbeats of server-sent events, on the server's clock.
         ping_s: between two pings of a WebSocket, on the server's clock.
+        pong_timeout_s: how long a client may take to answer one, at least, in real seconds.
     """
 
     family: Family
@@ -51,6 +52,7 @@ class StreamService:
     clock: Time
     heartbeat_s: float = 15.0
     ping_s: float = 30.0
+    pong_timeout_s: float = 5.0
 
     def out_of_order(self) -> Refused | None:
         """Return what a fault answers instead of a stream."""

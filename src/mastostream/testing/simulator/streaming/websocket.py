@@ -21,9 +21,6 @@ from mastostream.testing.simulator.streaming.service import Refused, StreamServi
 
 __all__ = ["StreamSocket"]
 
-_SHORTEST_PATIENCE_S: Final = 5.0
-"""Real seconds: how soon a client answers a ping does not follow the simulated clock."""
-
 _UNSUPPORTED_DATA: Final = 1003
 
 
@@ -99,7 +96,7 @@ class StreamSocket(asyncio.Protocol):
         now_s = asyncio.get_running_loop().time()
         if self._pinged_s is not None:
             patience_s = self._service.clock.real_s(self._service.ping_s)
-            if now_s - self._pinged_s >= max(patience_s, _SHORTEST_PATIENCE_S) * 0.99:
+            if now_s - self._pinged_s >= max(patience_s, self._service.pong_timeout_s) * 0.99:
                 self.cut()
                 return
         elif self._is_open() and not self._dead:

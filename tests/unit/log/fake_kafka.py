@@ -1,17 +1,19 @@
-"""A consumer of Kafka in memory, for what a real broker does only now and then."""
+"""Kafka's clients in memory, for what a real broker does only now and then."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
-import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import ConfigResource, NewTopic, OffsetSpec
 
-from mastostream.log.kafka import consuming, leadership, reader, windows
-from mastostream.log.kafka.offsets import Offsets
+from mastostream.log.kafka import KafkaPlace
+from mastostream.log.kafka.clients import KafkaClients
 
-__all__ = ["FakeConsumer", "FakeKafka", "error"]
+__all__ = ["FakeConsumer", "FakeKafka", "FakeProducer", "error"]
 
 
 def error(code: int) -> KafkaError:
@@ -49,53 +51,60 @@ class _Message:
 
 @attrs.define
 class FakeKafka:
-    """One topic, and what its only group has committed.
+    """Topics that are all alike, and what the only group has committed.
 
     Attributes:
         ends: how many records each partition has.
         firsts: the oldest record of each that is kept, where it is not 0.
         committed: by the group.
         refuses_commit: the answer to a commit, if it is not taken.
+        refuses_offsets: the answer to the question where partitions begin and end, likewise.
         script: what comes next: so many records; an error; an error of a partition; a change.
+        topics: that there are.
         consumers: all that were opened.
-        names: of all topics and groups that it was told.
+        names: of all topics, groups and transactions that it was told.
+        producers: all that were opened.
     """
 
     ends: dict[int, int]
     firsts: dict[int, int] = attrs.field(factory=dict)
     committed: dict[int, int] = attrs.field(factory=dict)
     refuses_commit: KafkaError | None = None
+    refuses_offsets: KafkaError | None = None
     script: deque[Any] = attrs.field(factory=deque)
+    topics: set[str] = attrs.field(factory=lambda: {"t"})
     consumers: list["FakeConsumer"] = attrs.field(factory=list)
     names: set[str] = attrs.field(factory=set)
+    producers: list["FakeProducer"] = attrs.field(factory=list)
 
     @property
     def consumer(self) -> "FakeConsumer":
         return self.consumers[-1]
 
-    def put_in_place(self, patch: pytest.MonkeyPatch) -> "FakeKafka":
-        """Let readers find this Kafka."""
+    @property
+    def sent(self) -> list[bytes]:
+        """What all producers were given."""
+        return [value for producer in self.producers for value in producer.values]
 
-        def opened(config: Mapping[str, Any]) -> FakeConsumer:
-            self.names.add(config["group.id"])
-            self.consumers.append(FakeConsumer(self))
-            return self.consumer
+    def place(self, topic_prefix: str = "", **settings: str) -> KafkaPlace:
+        """Where it is."""
+        clients: Any = KafkaClients(
+            consumer=self._consumer,  # type: ignore[arg-type]  # it has what is used
+            producer=self._producer,  # type: ignore[arg-type]  # likewise
+            admin=lambda _: _FakeAdmin(self),  # type: ignore[arg-type,return-value]  # likewise
+        )
+        return KafkaPlace(
+            servers="none.example:1", topic_prefix=topic_prefix, settings=settings, clients=clients
+        )
 
-        def end(_: Offsets, __: str, of: Iterable[int], **___: object) -> dict[int, int]:
-            return {each: self.ends[each] for each in of}
+    def _consumer(self, config: dict[str, Any]) -> "FakeConsumer":
+        self.names.add(config["group.id"])
+        self.consumers.append(FakeConsumer(self))
+        return self.consumers[-1]
 
-        def first(_: Offsets, __: str, of: Iterable[int]) -> dict[int, int]:
-            return {each: self.firsts.get(each, 0) for each in of}
-
-        for module in (consuming, leadership):
-            patch.setattr(module, "Consumer", opened)
-        for module in (reader, leadership):
-            patch.setattr(module, "ensure_topics", lambda *_, **__: ())
-        for module in (consuming, windows):
-            patch.setattr(module, "partitions_of", lambda *_: tuple(self.ends))
-        patch.setattr(Offsets, "end", end)
-        patch.setattr(Offsets, "first", first)
-        return self
+    def _producer(self, config: dict[str, Any]) -> "FakeProducer":
+        self.producers.append(FakeProducer(config, self.names))
+        return self.producers[-1]
 
 
 class FakeConsumer:
@@ -193,6 +202,9 @@ class FakeConsumer:
                 raise KafkaException(error(KafkaError._STATE))
             self.stopped.discard(each.partition)
 
+    def consumer_group_metadata(self) -> None:
+        """Nothing that anybody looks into."""
+
     def committed(self, wanted: list[TopicPartition], **_: object) -> list[TopicPartition]:
         self._named(wanted)
         here = self._kafka.committed
@@ -210,3 +222,100 @@ class FakeConsumer:
 
     def close(self) -> None:
         self.at = {}
+
+
+class FakeProducer:
+    """Takes what it is given; reports what it is told to.
+
+    Attributes:
+        config: its settings.
+        names: gets those of topics and transactions.
+        values: of all records that it took.
+        reports: what is called at the next poll.
+        refuses: what it says to a record that it does not take.
+        unconfirmed: how many records a flush leaves.
+    """
+
+    def __init__(self, config: dict[str, Any], names: set[str] | None = None) -> None:
+        self.config = config
+        self.names = set() if names is None else names
+        self.names |= {config[name] for name in ("transactional.id",) if name in config}
+        self.values: list[bytes] = []
+        self.reports: list[Callable[[], None]] = []
+        self.refuses: KafkaException | None = None
+        self.unconfirmed = 0
+
+    def produce(self, topic: str, value: bytes, *_: object, **__: object) -> None:
+        if self.refuses is not None:
+            raise self.refuses
+        self.names.add(topic)
+        self.values.append(value)
+
+    def poll(self, _: float) -> int:
+        for report in self.reports:
+            report()
+        self.reports.clear()
+        return 0
+
+    def flush(self, _: float) -> int:
+        self.poll(0)
+        return self.unconfirmed
+
+    def purge(self) -> None:
+        """Nothing is on its way."""
+
+    def init_transactions(self, _: float) -> None:
+        """Nobody else has the name."""
+
+    def begin_transaction(self) -> None:
+        """Begin."""
+
+    def commit_transaction(self, _: float) -> None:
+        """Done."""
+
+    def send_offsets_to_transaction(self, offsets: list[TopicPartition], *_: object) -> None:
+        self.names.update(each.topic for each in offsets)
+
+
+@attrs.frozen
+class _FakeAdmin:
+    kafka: FakeKafka
+
+    def poll(self, _: float) -> int:
+        return 0
+
+    def list_topics(self, **_: object) -> SimpleNamespace:
+        partition = SimpleNamespace(leader=0, replicas=[0])
+        topic = SimpleNamespace(error=None, partitions=dict.fromkeys(self.kafka.ends, partition))
+        return SimpleNamespace(topics=dict.fromkeys(self.kafka.topics, topic))
+
+    def create_topics(self, topics: Collection[NewTopic], **_: object) -> dict[str, Future[None]]:
+        self.kafka.topics |= {each.topic for each in topics}
+        return {each.topic: _done(None) for each in topics}
+
+    def describe_configs(self, resources: list[ConfigResource]) -> dict[ConfigResource, Any]:
+        assert {each.name for each in resources} <= self.kafka.topics
+        return {each: _done({}) for each in resources}
+
+    def list_offsets(
+        self, asked: Mapping[TopicPartition, OffsetSpec], **_: object
+    ) -> dict[TopicPartition, Future[Any]]:
+        if self.kafka.refuses_offsets is not None:
+            raise KafkaException(self.kafka.refuses_offsets)
+        self.kafka.names.update(each.topic for each in asked)
+        oldest = OffsetSpec.earliest()
+        firsts, ends = self.kafka.firsts, self.kafka.ends
+        return {
+            each: _done(
+                SimpleNamespace(
+                    offset=firsts.get(each.partition, 0) if spec is oldest else ends[each.partition]
+                )
+            )
+            for each, spec in asked.items()
+        }
+
+
+def _done(result: Any) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_result(result)
+    return future
