@@ -83,6 +83,7 @@ class Team:
             "MASTOSTREAM_KAFKA_DELIVERY": self.settings.kafka.delivery,
             "MASTOSTREAM_KAFKA_PARTITIONS": str(self.settings.kafka.partitions),
             "MASTOSTREAM_DATA": self.settings.data,
+            "MASTOSTREAM_FLINK_SETTINGS": "restart-strategy.type=none",
         }
         done = subprocess.run(
             [BIN / "mastostream", *arguments],
@@ -282,6 +283,7 @@ SIZES = Analysis(name="sizes", topic="sizes", aggregate=Aggregate(result=count_p
 """
 
 
+@pytest.mark.timeout(600)
 def test_flink_reads_and_writes_the_topics_with_the_prefix(
     kafka_server: KafkaServer, tmp_path: Path
 ) -> None:
