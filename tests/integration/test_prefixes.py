@@ -46,7 +46,7 @@ from mastostream.wiring import (
 
 from .real_count import read_topic
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 BIN: Final = Path(sys.executable).parent
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
 POSTS: Final = 20
@@ -285,7 +285,6 @@ SIZES = Analysis(name="sizes", topic="sizes", aggregate=Aggregate(result=count_p
 """
 
 
-@pytest.mark.timeout(600)
 def test_flink_reads_and_writes_the_topics_with_the_prefix(
     kafka_server: KafkaServer, tmp_path: Path
 ) -> None:
