@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, get_args
 
 import attrs
+import pytest
 
 from mastostream.core.codec import decode
 from mastostream.core.models import Post
@@ -139,7 +140,7 @@ class ServerConformance:
 
     def test_several_hashtags_are_one_timeline(self, server: ServerUnderTest) -> None:
         if not server.several_tags:
-            return
+            pytest.skip("it understands one hashtag in a request")
         posts = server.posts(server.tags)
         assert len(posts) == len(set(posts))
         assert _read_downwards(server.server, server.tags) == posts

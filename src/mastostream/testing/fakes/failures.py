@@ -36,7 +36,8 @@ class Failures:
             name: deque() for name in (*calls, None)
         }
 
-    def __len__(self) -> int:
+    @property
+    def waiting(self) -> int:
         """How many errors no call has met yet."""
         return sum(
             failure.error is not None for queue in self._waiting.values() for failure in queue

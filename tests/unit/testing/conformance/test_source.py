@@ -173,7 +173,7 @@ def test_errors_come_in_their_order_and_each_once() -> None:
     server.write("1")
     server.failures.add("timeline", RetriableError("503"), None, FatalError("401"))
     server.failures.add(None, RetriableError("429", retry_after_s=30.0))
-    assert len(server.failures) == 3
+    assert server.failures.waiting == 3
     with pytest.raises(RetriableError, match="503"):
         server.timeline(["news"])
     assert len(server.timeline(["news"])) == 1
@@ -182,7 +182,7 @@ def test_errors_come_in_their_order_and_each_once() -> None:
     with pytest.raises(RetriableError, match="429"):
         server.about()
     assert len(server.timeline(["news"])) == 1
-    assert len(server.failures) == 0
+    assert server.failures.waiting == 0
     with pytest.raises(ValueError, match="no call 'timelines'"):
         server.failures.add("timelines", RetriableError("503"))
 
