@@ -9,52 +9,40 @@ from mastostream.archiver import Archiver
 from mastostream.exceptions import FatalError, RetriableError
 from mastostream.log.sqlite import SqliteLogReader, SqliteLogWriter
 from mastostream.ports.clock import SystemClock
-from mastostream.ports.filesystem import NewFile
+from mastostream.ports.filesystem import FileSystem
 from mastostream.ports.log import NewRecord, Positions, Record
 from mastostream.runner import run_until_idle
 from mastostream.sinks.archive import FileArchive, LocalFiles, list_archive, topic_place, values
+from mastostream.testing.fakes import Failures, FakeLog, FakeLogReader, WatchedFiles
 
 VALUES = [b'{"n":%d}' % number for number in range(20)]
 
 
-class Shared:
-    """A reader whose partitions come with the first read, and records with them, as on Kafka."""
+class Shared(FakeLogReader):
+    """A reader whose partitions come with the first records, as on Kafka."""
 
-    def __init__(self, reader: SqliteLogReader) -> None:
-        self._reader = reader
-        self.generation = 0
-        self.lost = 0
+    def __init__(self, log: FakeLog) -> None:
+        super().__init__(log, "t", "a")
+        self.assign()
 
     def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
         if not max_records:
             return ()
-        if not self.generation:
-            self.generation = 1
-            return self._reader.read(7, timeout_s)
-        return self._reader.read(max_records, timeout_s)
-
-    def seek(self, positions: Positions) -> None:
-        self._reader.seek(positions)
-
-    def commit(self, positions: Positions) -> None:
-        self._reader.commit(positions)
-
-    def close(self) -> None:
-        self._reader.close()
+        self.assign(*self._log.partitions())
+        return super().read(max_records if self.generation else 7, timeout_s)
 
 
-class Failing(LocalFiles):
+def files_that_fail(times: int) -> WatchedFiles:
     """Files of this machine that cannot be begun at first."""
+    failures = Failures("create")
+    failures.add("create", *[RetriableError("the DataNodes are away")] * times)
 
-    def __init__(self, times: int) -> None:
-        super().__init__()
-        self.times = times
+    def watch(when: str, step: str) -> None:
+        if (when, step) == ("before", "create"):
+            with failures.around("create"):
+                pass
 
-    def create(self, path: str) -> NewFile:
-        if self.times:
-            self.times -= 1
-            raise RetriableError("the DataNodes are away")
-        return super().create(path)
+    return WatchedFiles(LocalFiles(), watch)
 
 
 @pytest.fixture
@@ -76,7 +64,7 @@ def kept(tmp_path: Path) -> Callable[[], list[bytes]]:
     return found
 
 
-def archiver(log: Path, reader: object = None, files: LocalFiles | None = None) -> Archiver:
+def archiver(log: Path, reader: object = None, files: FileSystem | None = None) -> Archiver:
     sink = FileArchive(
         str(log.parent / "archive"), "t", clock=SystemClock(), filesystem=files, rotate_records=4
     )
@@ -86,8 +74,9 @@ def archiver(log: Path, reader: object = None, files: LocalFiles | None = None) 
 def test_partitions_that_come_with_their_first_records_lose_none(
     log: Path, kept: Callable[[], list[bytes]]
 ) -> None:
-    shared = Shared(SqliteLogReader(log, topic="t", group="a"))
-    assert run_until_idle([archiver(log, shared)]) == {"archive": len(VALUES)}
+    shared = FakeLog(partitions=2)
+    shared.append("t", *VALUES)
+    assert run_until_idle([archiver(log, Shared(shared))]) == {"archive": len(VALUES)}
     assert kept() == sorted(VALUES)
 
 
@@ -95,7 +84,7 @@ def test_partitions_that_come_with_their_first_records_lose_none(
 def test_an_archive_that_is_away_at_the_first_file_misses_nothing(
     log: Path, kept: Callable[[], list[bytes]], times: int
 ) -> None:
-    stage = archiver(log, files=Failing(times))
+    stage = archiver(log, files=files_that_fail(times))
     for _ in range(times):
         with pytest.raises(RetriableError, match="DataNodes"):
             stage.step(0.0)

@@ -1,6 +1,5 @@
 """From a topic to the archive, where readers share the partitions, and where records are lost."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,81 +12,49 @@ from mastostream.ports.clock import SystemClock
 from mastostream.ports.log import NewRecord, Positions, Record
 from mastostream.runner import run_until_idle
 from mastostream.sinks.archive import FileArchive, LocalFiles, list_archive, topic_place, values
+from mastostream.testing.fakes import FakeArchive, FakeClock, FakeLog
 
 
 class SharedLog:
-    """Partitions that two readers share; each may get them at any read."""
+    """A topic whose partitions two readers of one group share; each notices at his next read."""
 
     def __init__(self, partitions: int, count: int) -> None:
-        self.records = {
-            partition: [
-                Record("t", partition, offset, 0, None, b"%d-%d" % (partition, offset))
-                for offset in range(count)
-            ]
-            for partition in range(partitions)
-        }
-        self.owner = dict.fromkeys(self.records, 0)
-        self.committed: dict[int, int] = {}
+        clock = FakeClock()
+        self._log = FakeLog(partitions=partitions, clock=clock)
+        for offset in range(count):
+            values = [b"%d-%d" % (partition, offset) for partition in range(partitions)]
+            self._log.append("t", *values)  # one to each
+            clock.advance(1.0)
+        self._owner = dict.fromkeys(range(partitions), 0)
+        self.readers = [self._log.reader("t", "archive") for _ in range(2)]
+        self.give(0, *range(partitions))
 
+    def give(self, who: int, *partitions: int) -> None:
+        self._owner |= dict.fromkeys(partitions, who)
+        for one, reader in enumerate(self.readers):
+            reader.assign(*(each for each, owner in self._owner.items() if owner == one))
 
-class SharedReader:
-    """A :class:`ports.log.LogReader` of one group."""
+    def owner(self, partition: int) -> int:
+        return self._owner[partition]
 
-    def __init__(self, log: SharedLog, who: int) -> None:
-        self.lost = 0
-        self.generation = 0
-        self.kept_place = 0
-        self._log = log
-        self._who = who
-        self._positions: dict[int, int] = {}
-
-    def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
-        mine = {partition for partition, owner in self._log.owner.items() if owner == self._who}
-        if mine != set(self._positions):
-            self.generation += 1
-            for partition in mine - set(self._positions):
-                self._positions[partition] = self._log.committed.get(partition, 0)
-            for partition in set(self._positions) - mine:
-                del self._positions[partition]
-        if not max_records:
-            self.kept_place += 1
-            return ()
-        found: list[Record] = []
-        for partition, position in self._positions.items():
-            records = self._log.records[partition][position : position + 3]
-            self._positions[partition] += len(records)
-            found += records
+    @property
+    def records(self) -> dict[int, list[Record]]:
+        found: dict[int, list[Record]] = {}
+        for record in self._log.records("t"):
+            found.setdefault(record.partition, []).append(record)
         return found
 
-    def seek(self, positions: Positions) -> None:
-        self._positions.update(
-            {each: at for each, at in positions.items() if each in self._positions}
-        )
+    @property
+    def committed(self) -> dict[int, int]:
+        return self._log.committed("t", "archive")
 
-    def commit(self, positions: Positions) -> None:
-        self._log.committed.update(
-            {each: at for each, at in positions.items() if each in self._positions}
-        )
-
-    def close(self) -> None:
-        pass
+    def forget_commits(self) -> None:
+        self._log.store_positions("t", "archive", dict.fromkeys(self._owner, 0))
 
 
-class AwayFor:
-    """An archive that is away when it is read back so many times."""
-
-    def __init__(self, sink: FileArchive, times: int) -> None:
-        self._sink = sink
-        self._times = times
-
-    def reload(self) -> None:
-        self._times -= 1
-        if self._times >= 0:
-            raise RetriableError("away")
-        self._sink.reload()
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._sink, name)
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mastostream.archiver.BATCH", 3)
 
 
 def sink_of(folder: Path) -> FileArchive:
@@ -105,14 +72,14 @@ def archived(folder: Path) -> dict[int, list[bytes]]:
 
 def test_partitions_that_come_and_go_are_archived_once(tmp_path: Path) -> None:
     log = SharedLog(partitions=3, count=60)
-    archivers = [Archiver(SharedReader(log, who), sink_of(tmp_path)) for who in (0, 1)]
+    archivers = [Archiver(reader, sink_of(tmp_path)) for reader in log.readers]
     for round_ in range(120):
         if round_ % 7 == 0:
-            log.owner[round_ % 3] = 1 - log.owner[round_ % 3]
+            log.give(1 - log.owner(round_ % 3), round_ % 3)
         with suppress(RetriableError):
             archivers[(round_ // 2) % 2].step(0.0)
     for who in (0, 1):
-        log.owner = dict.fromkeys(log.owner, who)
+        log.give(who, 0, 1, 2)
         run_until_idle([archivers[who]])
     assert archived(tmp_path) == {
         partition: [record.value for record in records]
@@ -123,33 +90,36 @@ def test_partitions_that_come_and_go_are_archived_once(tmp_path: Path) -> None:
 
 def test_a_batch_that_was_read_while_partitions_moved_is_dropped(tmp_path: Path) -> None:
     log = SharedLog(partitions=1, count=10)
-    archiver = Archiver(SharedReader(log, 0), sink_of(tmp_path))
+    archiver = Archiver(log.readers[0], sink_of(tmp_path))
     archiver.step(0.0)
-    other = Archiver(SharedReader(log, 1), sink_of(tmp_path))
-    log.owner[0] = 1
+    other = Archiver(log.readers[1], sink_of(tmp_path))
+    log.give(1, 0)
     assert archiver.step(0.0) == 0
     run_until_idle([other])
-    log.owner[0] = 0
-    log.committed[0] = 0
+    log.give(0, 0)
+    log.forget_commits()
     assert archiver.step(0.0) == 0
     archiver.close()
     assert archived(tmp_path) == {0: [record.value for record in log.records[0]]}
 
 
-def test_the_reader_keeps_its_place_while_the_archive_is_away(tmp_path: Path) -> None:
-    reader = SharedReader(SharedLog(partitions=1, count=10), 0)
-    archiver = Archiver(reader, AwayFor(sink_of(tmp_path), 5))  # type: ignore[arg-type]  # a sink
+def test_the_reader_keeps_its_place_while_the_archive_is_away() -> None:
+    reader = SharedLog(partitions=1, count=10).readers[0]
+    archive = FakeArchive(rotate_records=4)
+    sink = archive.sink()
+    sink.failures.add("reload", *[RetriableError("away")] * 5)
+    archiver = Archiver(reader, sink)
     for _ in range(5):
         with pytest.raises(RetriableError, match="away"):
             archiver.step(0.0)
-    assert reader.kept_place == 5
+    assert reader.asked.count((0, 0.0)) == 5
     run_until_idle([archiver])
-    assert len(archived(tmp_path)[0]) == 10
+    assert len(archive.kept()[0]) == 10
 
 
 def test_what_is_finished_is_committed_and_not_more(tmp_path: Path) -> None:
     log = SharedLog(partitions=1, count=6)
-    archiver = Archiver(SharedReader(log, 0), sink_of(tmp_path))
+    archiver = Archiver(log.readers[0], sink_of(tmp_path))
     archiver.step(0.0)
     archiver.step(0.0)
     assert log.committed == {0: 4}
@@ -182,9 +152,9 @@ def test_records_that_the_log_has_deleted_are_told(tmp_path: Path) -> None:
 def test_where_the_archive_ends_is_checked_whenever_it_is_read_back(tmp_path: Path) -> None:
     log = SharedLog(partitions=2, count=6)
     seen: list[Positions] = []
-    archiver = Archiver(SharedReader(log, 0), sink_of(tmp_path), check=seen.append)
+    archiver = Archiver(log.readers[0], sink_of(tmp_path), check=seen.append)
     run_until_idle([archiver])
-    log.owner[0] = 1
+    log.give(1, 0)
     archiver.step(0.0)
     assert seen[-1] == {0: 6, 1: 6}
     assert len(seen) >= 2

@@ -1,7 +1,7 @@
 """The indexer: nothing is committed before the index has it, and readers keep their places."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import attrs
@@ -13,114 +13,37 @@ from mastostream.core.topics import DEAD_LETTERS, ENGAGEMENT, HASHTAGS
 from mastostream.exceptions import RetriableError
 from mastostream.indexer import Batching, Indexer
 from mastostream.ports.index import Document, Refusal
-from mastostream.ports.log import NewRecord, Positions, Record
+from mastostream.ports.log import Positions, Record
 from mastostream.runner import run_until_idle
+from mastostream.testing.fakes import FakeClock, FakeIndex, FakeLog, FakeLogReader, FakeLogWriter
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-class Flaky:
-    """Fails as often as it is told to."""
-
-    failures = 0
-
-    def try_it(self) -> None:
-        if self.failures:
-            self.failures -= 1
-            raise RetriableError("not now")
+def not_now(times: int = 1) -> list[RetriableError]:
+    return [RetriableError("not now")] * times
 
 
-class FakeReader(Flaky):
-    """A topic of one partition, with a place in its group to lose."""
+class Reader(FakeLogReader):
+    """A topic of one partition, read by somebody who reads on."""
 
-    def __init__(self, topic: str, values: Sequence[bytes] = ()) -> None:
-        self.lost = 0
-        self.generation = 0
-        self.topic = topic
-        self.values = list(values)
-        self.next = 0
-        self.committed = 0
-        self.asked: list[tuple[int, float]] = []
-        self.closed = False
-        self.commit_failures = 0
-
-    def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
-        self.asked.append((max_records, timeout_s))
-        if max_records:
-            self.try_it()
-        values = self.values[self.next : self.next + max_records]
-        first = self.next
-        self.next += len(values)
-        return [
-            Record(self.topic, 0, first + number, 0, None, value)
-            for number, value in enumerate(values)
-        ]
+    def __init__(self, log: FakeLog, topic: str) -> None:
+        super().__init__(log, topic, "index")
+        self.log = log
 
     def seek(self, positions: Positions) -> None:
         raise AssertionError("the indexer reads on")
 
-    def commit(self, positions: Positions) -> None:
-        if self.commit_failures:
-            self.commit_failures -= 1
-            raise RetriableError("not now")
-        self.committed = positions[0]
+    @property
+    def committed(self) -> int:
+        return self.log.committed(self.topic, self.group).get(0, 0)
 
-    def close(self) -> None:
-        self.closed = True
+    def add(self, values: Sequence[bytes]) -> None:
+        self.log.append(self.topic, *values)
 
-
-class FakeIndex(Flaky):
-    def __init__(self) -> None:
-        self.written: list[Sequence[Document]] = []
-        self.refused: Mapping[str, str] = {}
-        self.closed = False
-
-    def write(self, documents: Sequence[Document]) -> Sequence[Refusal]:
-        self.try_it()
-        self.written.append(documents)
-        return [
-            Refusal(position, self.refused[document.id])
-            for position, document in enumerate(documents)
-            if document.id in self.refused
-        ]
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class FakeWriter(Flaky):
-    def __init__(self) -> None:
-        self.appended: list[NewRecord] = []
-        self.lists: list[Sequence[NewRecord]] = []
-        self.closed = False
-
-    def append(self, records: Sequence[NewRecord]) -> None:
-        self.lists.append(records)
-        self.try_it()
-        self.appended.extend(records)
-
-    def close(self) -> None:
-        self.closed = True
-
-
-@attrs.define
-class FakeClock:
-    """Each look takes a tenth of a second."""
-
-    at_s: float = 0.0
-
-    def now_ms(self) -> int:
-        return 1_704_067_200_000
-
-    def monotonic_s(self) -> float:
-        self.at_s += 0.1
-        return self.at_s
-
-    def wait(self, stop: threading.Event, seconds: float) -> bool:
-        raise AssertionError("readers wait")
-
-    def real_s(self, seconds: float) -> float:
-        return seconds
+    @property
+    def values(self) -> list[bytes]:
+        return [record.value for record in self.log.records(self.topic)]
 
 
 def value(id_: str) -> bytes:
@@ -141,19 +64,26 @@ def values(count: int, prefix: str = "") -> list[bytes]:
 class Bench:
     """An indexer and all that is around it."""
 
-    engagement: FakeReader
-    hashtags: FakeReader
+    log: FakeLog = attrs.field(factory=FakeLog)
+    engagement: Reader = attrs.field(init=False)
+    hashtags: Reader = attrs.field(init=False)
     index: FakeIndex = attrs.field(factory=FakeIndex)
-    letters: FakeWriter = attrs.field(factory=FakeWriter)
+    letters: FakeLogWriter = attrs.field(init=False)
+    clock: FakeClock = attrs.field(factory=lambda: FakeClock(look_s=0.1))
     batching: Batching = attrs.field(factory=Batching)
     indexer: Indexer = attrs.field(init=False)
+    reads_engagement: type[Reader] = Reader
+    reads_hashtags: type[Reader] = Reader
 
     def __attrs_post_init__(self) -> None:
+        self.letters = self.log.writer()
+        self.engagement = self.reads_engagement(self.log, ENGAGEMENT)
+        self.hashtags = self.reads_hashtags(self.log, HASHTAGS)
         self.indexer = Indexer(
             {ENGAGEMENT: self.engagement, HASHTAGS: self.hashtags},
             self.index,
             self.letters,
-            clock=FakeClock(),
+            clock=self.clock,
             batching=self.batching,
         )
 
@@ -161,13 +91,18 @@ class Bench:
     def ids(self) -> list[str]:
         return [document.id for batch in self.index.written for document in batch]
 
+    @property
+    def appended(self) -> list[Record]:
+        return self.log.records(DEAD_LETTERS)
+
 
 def bench(engagement: int = 0, hashtags: int = 0, **batching: float) -> Bench:
-    return Bench(
-        FakeReader(ENGAGEMENT, values(engagement, "e")),
-        FakeReader(HASHTAGS, values(hashtags, "h")),
+    some = Bench(
         batching=Batching(**batching),  # type: ignore[arg-type]  # whole numbers where they belong
     )
+    some.engagement.add(values(engagement, "e"))
+    some.hashtags.add(values(hashtags, "h"))
+    return some
 
 
 def fails(some: Bench) -> None:
@@ -187,7 +122,7 @@ def test_all_topics_are_written_at_once_and_then_committed() -> None:
 
 def test_an_index_that_cannot_be_written_is_noticed_before_there_is_anything_to_write() -> None:
     some = bench()
-    some.index.failures = 1
+    some.index.failures.add("write", *not_now())
     fails(some)
     assert some.indexer.step(0.2) == 0
 
@@ -195,9 +130,8 @@ def test_an_index_that_cannot_be_written_is_noticed_before_there_is_anything_to_
 def test_nothing_is_committed_before_the_index_has_it_and_every_reader_keeps_its_place() -> None:
     some = bench(3)
     some.indexer.step(0.0)
-    some.engagement.values += values(2, "x")
-    some.engagement.committed = 3
-    some.index.failures = 3
+    some.engagement.add(values(2, "x"))
+    some.index.failures.add("write", *not_now(3))
     for _ in range(3):
         some.engagement.asked.clear()
         some.hashtags.asked.clear()
@@ -215,14 +149,13 @@ def test_nothing_is_committed_before_the_index_has_it_and_every_reader_keeps_its
 
 def test_what_one_reader_gave_is_kept_while_another_fails() -> None:
     some = bench(2, 2)
-    some.hashtags.failures = 1
+    some.hashtags.failures.add("read", *not_now())
     fails(some)
     assert some.indexer.step(0.2) + some.indexer.step(0.2) == 4
     assert sorted(some.ids) == ["e0", "e1", "h0", "h1"]
 
 
 def test_the_next_batch_is_read_while_one_is_written() -> None:
-    some = bench(10, records=4)
     asked = threading.Event()
 
     class Slow(FakeIndex):
@@ -232,18 +165,14 @@ def test_the_next_batch_is_read_while_one_is_written() -> None:
                 asked.clear()
             return super().write(documents)
 
-    class Watched(FakeReader):
+    class Watched(Reader):
         def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
-            if self.next == len(some.ids) + 2:  # the batch on its way, not yet written
+            if self._positions[0] == len(some.ids) + 2:  # the batch on its way, not yet written
                 asked.set()
             return super().read(max_records, timeout_s)
 
-    some = Bench(
-        Watched(ENGAGEMENT, values(10)),
-        FakeReader(HASHTAGS),
-        index=Slow(),
-        batching=Batching(records=4),
-    )
+    some = Bench(reads_engagement=Watched, index=Slow(), batching=Batching(records=4))
+    some.engagement.add(values(10))
     while done := some.indexer.step(0.2):
         assert done == 2
     assert some.ids == [str(number) for number in range(10)]
@@ -261,14 +190,15 @@ def test_readers_keep_their_places_while_a_write_takes_its_time(
             assert not documents or kept.wait(10)
             return super().write(documents)
 
-    class Watched(FakeReader):
+    class Watched(Reader):
         def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
             if max_records == 0:
                 kept.set()
                 raise RetriableError("not now")
             return super().read(max_records, timeout_s)
 
-    some = Bench(FakeReader(ENGAGEMENT, values(1)), Watched(HASHTAGS), index=Slow())
+    some = Bench(reads_hashtags=Watched, index=Slow())
+    some.engagement.add(values(1))
     assert some.indexer.step(0.0) == 1
     assert some.engagement.committed == 1
 
@@ -276,11 +206,11 @@ def test_readers_keep_their_places_while_a_write_takes_its_time(
 def test_what_was_read_ahead_survives_a_write_that_fails_and_is_not_committed_with_it() -> None:
     some = bench(4, records=4)
     some.indexer.step(0.0)
-    some.engagement.failures = 1  # while the second batch is written
-    some.index.failures = 1
+    some.engagement.failures.add("read", *not_now())  # while the second batch is written
+    some.index.failures.add("write", *not_now())
     fails(some)
     assert some.engagement.committed == 2
-    some.hashtags.values += values(1, "h")
+    some.hashtags.add(values(1, "h"))
     assert some.indexer.step(0.2) == 2
     assert some.engagement.committed == 4
     assert some.indexer.step(0.2) == 1
@@ -290,38 +220,38 @@ def test_what_was_read_ahead_survives_a_write_that_fails_and_is_not_committed_wi
 def test_a_commit_that_fails_is_tried_again_without_writing_again() -> None:
     some = bench(2, 2)
     some.index.refused = {"e1": "too strange"}
-    some.hashtags.commit_failures = 2
+    some.hashtags.failures.add("commit", *not_now(2))
     fails(some)
     fails(some)
     some.indexer.step(0.2)
     assert len(some.ids) == 4
-    assert len(some.letters.appended) == 1
+    assert len(some.appended) == 1
     assert (some.engagement.committed, some.hashtags.committed) == (2, 2)
     assert (some.indexer.stats.documents, some.indexer.stats.refused) == (3, 1)
 
 
 def test_what_is_refused_becomes_a_dead_letter_with_its_reason_and_its_bytes() -> None:
-    some = bench(3)
-    some.engagement.values[1:1] = [b"{broken", b'{"key":"x"}']
+    some = bench(1)
+    some.engagement.add([b"{broken", b'{"key":"x"}', value("e1"), value("e2")])
     some.index.refused = {"e1": "too strange"}
     assert some.indexer.step(0.2) == 5
-    letters = [dead_letter_of(each.value, each.headers) for each in some.letters.appended]
+    letters = [dead_letter_of(each.value, each.headers) for each in some.appended]
     assert {(each.offset, each.raw) for each in letters} == {
         (number, some.engagement.values[number]) for number in (1, 2, 3)
     }
     assert {each.topic for each in letters} == {ENGAGEMENT}
     assert "too strange" in [reason for each in letters for reason in each.reasons]
-    assert {each.topic for each in some.letters.appended} == {DEAD_LETTERS}
+    assert {each.topic for each in some.appended} == {DEAD_LETTERS}
 
 
 def test_dead_letters_that_cannot_be_written_hold_the_batch_back() -> None:
     some = bench(2)
     some.index.refused = {"e1": "too strange"}
-    some.letters.failures = 1
+    some.letters.failures.add("append", *not_now())
     fails(some)
     assert some.engagement.committed == 0
     assert some.indexer.step(0.2) == 2
-    assert len(some.letters.appended) == 1
+    assert len(some.appended) == 1
     assert some.indexer.stats.documents == 1
 
 
@@ -329,12 +259,12 @@ def test_dead_letters_that_are_on_their_way_are_not_written_once_more() -> None:
     """A log that has taken them before it failed knows the same list again."""
     some = bench(2)
     some.index.refused = {"e1": "too strange"}
-    some.letters.failures = 2
+    some.letters.failures.add("append", *not_now(2))
     fails(some)
     fails(some)
     some.indexer.step(0.2)
-    assert len(some.letters.lists) == 3
-    assert all(each is some.letters.lists[0] for each in some.letters.lists)
+    assert len(some.letters.attempts) == 3
+    assert all(each is some.letters.attempts[0] for each in some.letters.attempts)
     assert len(some.index.written) == 2
     assert (some.indexer.stats.documents, some.indexer.stats.refused) == (1, 1)
 
@@ -342,7 +272,7 @@ def test_dead_letters_that_are_on_their_way_are_not_written_once_more() -> None:
 def test_a_deletion_is_one() -> None:
     some = bench()
     stamp = Stamp(key="k", event="delete", observed_at=NOW)
-    some.engagement.values.append(encode(Deletion(id="1", mastostream=stamp)))
+    some.engagement.add([encode(Deletion(id="1", mastostream=stamp))])
     some.indexer.step(0.2)
     (document,) = some.index.written[1]
     assert (document.id, document.body) == ("k", None)
@@ -361,6 +291,7 @@ def test_a_few_records_wait_for_more_but_not_for_long() -> None:
     assert some.indexer.step(0.2) == 1
     assert 3 <= len(some.hashtags.asked) <= 6
     assert all(timeout_s <= 0.25 for _, timeout_s in some.hashtags.asked)
+    assert not some.clock.waits_s, "readers wait"
 
 
 @pytest.mark.parametrize(("count", "timeout_s"), [(5, 0.2), (1, 0.0)])
@@ -381,6 +312,8 @@ def test_all_is_indexed_and_closed() -> None:
 
 def test_what_the_log_deleted_is_counted() -> None:
     some = bench(1)
-    some.engagement.lost = 7
+    some.indexer.step(0.2)
+    some.engagement.add(values(8))
+    some.log.delete_before(ENGAGEMENT, {0: 8})
     some.indexer.step(0.2)
     assert some.indexer.stats.lost == 7

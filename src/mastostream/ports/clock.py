@@ -19,10 +19,13 @@ class Clock(Protocol):
         """Return seconds that never go back, from an arbitrary moment."""
 
     def wait(self, stop: threading.Event, seconds: float) -> bool:
-        """Wait; return at once and ``True`` when ``stop`` is set."""
+        """Wait; return at once and ``True`` when ``stop`` is set. Less than 0 s is no wait."""
 
     def real_s(self, seconds: float) -> float:
-        """Return how long that takes on the machine, for waits that something else makes."""
+        """Return how long that takes on the machine, for waits that something else makes.
+
+        Never less than 0, as a moment that has passed is not waited for.
+        """
 
 
 class SystemClock:
@@ -38,7 +41,7 @@ class SystemClock:
         return stop.wait(max(0.0, seconds))
 
     def real_s(self, seconds: float) -> float:
-        return seconds
+        return max(0.0, seconds)
 
 
 @attrs.frozen

@@ -1,1 +1,1 @@
-"""Public tools for tests: a simulated Mastodon server, and strategies for hypothesis."""
+"""Public tools for tests: simulated and real servers, fakes, suites, strategies for hypothesis."""

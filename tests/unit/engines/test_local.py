@@ -24,7 +24,8 @@ from mastostream.log.sqlite import (
     apply_retention,
 )
 from mastostream.ports.clock import SystemClock
-from mastostream.ports.log import Commit, NewRecord, Positions, Progress, Record
+from mastostream.ports.log import NewRecord, Positions, Progress, Record
+from mastostream.testing.fakes import FakeEngineLog, FakeLog
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 ALL = (*built_in("stream", "full"), *built_in("sql", "count"), *built_in("sql", "dashboard"))
@@ -240,23 +241,17 @@ def test_posts_that_a_function_returns_pass_on_byte_by_byte(tmp_path: Path) -> N
     assert [record.value for record in topic(path, "mastodon-filtered")] == [value]
 
 
-class Unsteady(SqliteEngineLog):
-    """Fails every second commit."""
-
-    fails = True
-
-    def commit(self, commit: Commit) -> None:
-        type(self).fails = not type(self).fails
-        if not type(self).fails:
-            raise RetriableError("not now")
-        super().commit(commit)
+def fake_log(values: Sequence[bytes]) -> FakeLog:
+    log = FakeLog()
+    log.append("Mastodon_stream", *values)
+    return log
 
 
-def test_a_commit_that_fails_is_made_again(tmp_path: Path) -> None:
-    path = tmp_path / "log.sqlite3"
-    append(path, [post(number, number) for number in range(50)])
-    log = Unsteady(path, topic="Mastodon_stream")
-    some = LocalEngine(log, ALL, clock=SystemClock(), batch=7)
+def test_a_commit_that_fails_is_made_again() -> None:
+    log = fake_log([post(number, number) for number in range(50)])
+    engine_log = log.engine("Mastodon_stream")
+    engine_log.failures.add("commit", *[RetriableError("not now"), None] * 50)
+    some = LocalEngine(engine_log, ALL, clock=SystemClock(), batch=7)
     failures = 0
     for _ in range(100):
         try:
@@ -265,16 +260,15 @@ def test_a_commit_that_fails_is_made_again(tmp_path: Path) -> None:
             failures += 1
     some.close()
     assert failures > 3
-    assert [record.key for record in topic(path, "mastodon-engagement")] == [
+    assert [record.key for record in log.records("mastodon-engagement")] == [
         f"k{n}" for n in range(50)
     ]
 
 
-class Moving(SqliteEngineLog):
-    """Keeps the positions itself; partitions move in its first two reads; one commit fails."""
+class Moving(FakeEngineLog):
+    """Keeps the positions itself; partitions move in its first two reads."""
 
     generation = 0
-    fails = True
 
     def restore(self, analyses: Sequence[str]) -> Mapping[str, Progress]:
         return {}
@@ -288,23 +282,17 @@ class Moving(SqliteEngineLog):
         self.at.update({record.partition: record.offset + 1 for record in records})
         return records
 
-    def commit(self, commit: Commit) -> None:
-        if self.fails:
-            self.fails = False
-            raise RetriableError("not now")
-        super().commit(commit)
 
-
-def test_a_commit_is_made_again_also_where_partitions_moved_twice_before_it(tmp_path: Path) -> None:
-    path = tmp_path / "log.sqlite3"
-    append(path, [post(number) for number in range(20)])
-    log = Moving(path, topic="Mastodon_stream")
-    some = LocalEngine(log, built_in("stream", "engagement"), clock=SystemClock())
+def test_a_commit_is_made_again_also_where_partitions_moved_twice_before_it() -> None:
+    log = fake_log([post(number) for number in range(20)])
+    engine_log = Moving(log, "Mastodon_stream")
+    engine_log.failures.add("commit", RetriableError("not now"))
+    some = LocalEngine(engine_log, built_in("stream", "engagement"), clock=SystemClock())
     with pytest.raises(RetriableError):
         some.step(0.0)
     some.step(0.0)
     some.close()
-    assert len(topic(path, "mastodon-engagement")) == 20
+    assert len(log.records("mastodon-engagement")) == 20
 
 
 def test_two_analyses_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from mastostream.exceptions import DamagedError, RetriableError
 from mastostream.ports.clock import SystemClock
 from mastostream.sinks.archive import (
     FileArchive,
+    LocalFiles,
     compact_archive,
     list_archive,
     look,
@@ -21,23 +23,17 @@ from mastostream.sinks.archive import (
 from mastostream.sinks.archive.compacting import groups_of
 from mastostream.sinks.archive.naming import new_writer_name, parse_name
 from mastostream.testing.conformance.archive import records_of
+from mastostream.testing.fakes import FakeClock, Killed, WatchedFiles
 
-from .faulty import Faulty
 from .reading import kept, names, place_of
 from .test_sink import KINDS, archive
 
 VALUES = [b"%d" % number for number in range(40)]
 
 
-class LaterClock(SystemClock):
-    """Hours from now."""
-
-    def now_ms(self) -> int:
-        return super().now_ms() + 10 * 3_600_000
-
-
-class Killed(BaseException):
-    """The process has ended."""
+def later() -> FakeClock:
+    """Hours from now, by which files get old."""
+    return FakeClock(time.time_ns() // 1_000_000 + 10 * 3_600_000)
 
 
 def small_files(folder: Path, values: Sequence[bytes] = VALUES, **options: Any) -> None:
@@ -122,7 +118,7 @@ def test_a_crash_at_any_moment_loses_and_repeats_nothing(
                 raise Killed  # and nothing else does anything any more
 
         try:
-            place = place_of(folder, Faulty(watch))
+            place = place_of(folder, WatchedFiles(LocalFiles(), watch))
             compact_archive(place, clock=SystemClock())
         except Killed:
             killed = True
@@ -134,7 +130,7 @@ def test_a_crash_at_any_moment_loses_and_repeats_nothing(
         assert again.positions() == {0: 6}
         again.write(records_of(VALUES[6:8], first=6))
         again.close()
-        compact(folder, clock=LaterClock())
+        compact(folder, clock=later())
         assert kept(place_of(folder)) == {0: VALUES[:8]}, step
         listing = look(place_of(folder))
         assert (len(listing.files), listing.replaced, listing.temporaries) == (1, [], []), step
@@ -164,7 +160,9 @@ def test_two_at_once_with_an_archiver_lose_and_repeat_nothing(tmp_path: Path, se
                 sink.close()
 
         with suppress(RetriableError):
-            compact_archive(place_of(folder, Faulty(watch)), clock=SystemClock())
+            compact_archive(
+                place_of(folder, WatchedFiles(LocalFiles(), watch)), clock=SystemClock()
+            )
         expected = VALUES[:12] if left <= 0 else VALUES[:10]
         assert kept(place_of(folder)) == {0: expected, 1: VALUES[:10]}
         compact(folder)
@@ -199,7 +197,7 @@ def test_what_changes_while_it_is_written_is_noticed_before_anything_is_removed(
                 os.truncate(path, 0)
 
     with pytest.raises(DamagedError, match="nothing was removed"):
-        compact_archive(place_of(tmp_path, Faulty(watch)), clock=SystemClock())
+        compact_archive(place_of(tmp_path, WatchedFiles(LocalFiles(), watch)), clock=SystemClock())
     assert kept(place_of(tmp_path)) == before
 
 
@@ -214,7 +212,7 @@ def test_leftovers_go_when_nobody_can_need_them(tmp_path: Path) -> None:
         (folder / name).touch()
     assert compact(tmp_path).removed == 1
     assert {mine, orphan, "_SUCCESS"} < set(names(tmp_path))
-    assert compact(tmp_path, clock=LaterClock()).removed == 2
+    assert compact(tmp_path, clock=later()).removed == 2
     assert mine not in names(tmp_path)
     assert an_archivers in names(tmp_path)
     assert isinstance(archive(tmp_path), FileArchive)

@@ -10,8 +10,8 @@ import pytest
 from mastostream.exceptions import ConfigurationError, DamagedError
 from mastostream.sinks.archive import LocalFiles, export_lines, list_archive, value_of
 from mastostream.testing.conformance.archive import records_of
+from mastostream.testing.fakes import WatchedFiles
 
-from .faulty import Faulty
 from .reading import names, place_of
 from .test_sink import KINDS, archive
 
@@ -58,7 +58,7 @@ def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
             output.write_text("mine")
 
     with pytest.raises(ConfigurationError, match="is there already"):
-        export_lines(place_of(tmp_path / "archive"), Faulty(watch), str(output))
+        export_lines(place_of(tmp_path / "archive"), WatchedFiles(LocalFiles(), watch), str(output))
     assert output.read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [output.name]
 

@@ -15,6 +15,7 @@ from mastostream.sinks.archive.filesystems.errors import translated, translated_
 from mastostream.sinks.archive.filesystems.native import NativeHdfs
 from mastostream.sinks.archive.filesystems.webhdfs import WebHdfs
 from mastostream.testing.conformance.archive import FilesUnderTest, FileSystemConformance
+from mastostream.testing.fakes import WatchedFiles
 
 OURS = (RetriableError, FatalError, FileNotFoundError, FileExistsError)
 
@@ -23,6 +24,15 @@ class TestLocalFiles(FileSystemConformance):
     @pytest.fixture
     def files(self, tmp_path: Path) -> FilesUnderTest:
         return FilesUnderTest(filesystem=LocalFiles(), folder=str(tmp_path / "new"))
+
+
+class TestWatchedFiles(FileSystemConformance):
+    """What watches the steps of another file system changes none of its promises."""
+
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> FilesUnderTest:
+        watched = WatchedFiles(LocalFiles(), lambda _when, _step: None)
+        return FilesUnderTest(filesystem=watched, folder=str(tmp_path / "new"))
 
 
 class TestLocalFilesWithoutHardLinks(FileSystemConformance):

@@ -9,12 +9,12 @@ import pytest
 
 from mastostream.exceptions import RetriableError
 from mastostream.ports.clock import SystemClock
-from mastostream.sinks.archive import FileArchive
+from mastostream.sinks.archive import FileArchive, LocalFiles
 from mastostream.sinks.archive.naming import new_writer_name
 from mastostream.sinks.archive.publishing import TakenOverError, publish
 from mastostream.testing.conformance.archive import records_of
+from mastostream.testing.fakes import WatchedFiles
 
-from .faulty import Faulty
 from .reading import kept, place_of
 
 WATCHED = ("create", "list", "remove", "rename")
@@ -66,7 +66,9 @@ def race(folder: Path, order: Sequence[int]) -> list[bool]:
             if turns is not None and when == "before" and what in WATCHED:
                 turns.wait(who)
 
-        sink = FileArchive(str(folder), "t", clock=SystemClock(), filesystem=Faulty(watch))
+        sink = FileArchive(
+            str(folder), "t", clock=SystemClock(), filesystem=WatchedFiles(LocalFiles(), watch)
+        )
         sink.reload()
         return sink
 

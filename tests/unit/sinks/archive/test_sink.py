@@ -19,7 +19,7 @@ from mastostream.exceptions import (
 )
 from mastostream.ports.clock import SystemClock
 from mastostream.ports.log import Record
-from mastostream.sinks.archive import FileArchive, list_archive, look
+from mastostream.sinks.archive import FileArchive, LocalFiles, list_archive, look
 from mastostream.sinks.archive.naming import DAY_MS, new_writer_name
 from mastostream.sinks.archive.publishing import TakenOverError
 from mastostream.testing.conformance.archive import (
@@ -27,8 +27,8 @@ from mastostream.testing.conformance.archive import (
     ArchiveUnderTest,
     records_of,
 )
+from mastostream.testing.fakes import FakeClock, WatchedFiles
 
-from .faulty import Faulty
 from .reading import kept, names, place_of
 from .test_lines import VALUES
 
@@ -39,16 +39,6 @@ KINDS: list[dict[str, Any]] = [
     {"form": "parquet"},
     {"compression": "none", "by_date": True},
 ]
-
-
-class Clock(SystemClock):
-    """A clock that tests move."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def monotonic_s(self) -> float:
-        return self.now_s
 
 
 def sink_of(folder: Path, **options: Any) -> FileArchive:
@@ -122,7 +112,12 @@ def test_no_gap_and_no_repeat_whatever_fails_and_whoever_else_writes(
             raise RetriableError("the file system is away")
 
     sinks = [
-        sink_of(folder, filesystem=Faulty(watch), rotate_records=rng.randrange(1, 9), **kind)
+        sink_of(
+            folder,
+            filesystem=WatchedFiles(LocalFiles(), watch),
+            rotate_records=rng.randrange(1, 9),
+            **kind,
+        )
         for _ in range(2)
     ]
     for _ in range(80):
@@ -144,12 +139,12 @@ def test_no_gap_and_no_repeat_whatever_fails_and_whoever_else_writes(
 
 
 def test_a_file_is_finished_by_age_without_traffic(tmp_path: Path) -> None:
-    clock = Clock()
+    clock = FakeClock()
     sink = archive(tmp_path, clock=clock, rotate_s=60)
     sink.write(records_of([b"{}"]))
     assert sink.flush() == {}
     assert list_archive(place_of(tmp_path)).files == []
-    clock.now_s = 61
+    clock.advance(61)
     assert sink.flush() == {0: 1}
     (file,) = list_archive(place_of(tmp_path)).files
     assert (file.first, file.last) == (0, 0)
@@ -206,7 +201,7 @@ def test_a_full_disk_is_retriable_and_leaves_no_gap(tmp_path: Path) -> None:
         if full and what == "write":
             raise RetriableError("No space left")
 
-    sink = archive(tmp_path, filesystem=Faulty(watch), compression="none")
+    sink = archive(tmp_path, filesystem=WatchedFiles(LocalFiles(), watch), compression="none")
     sink.write(records_of([b"1"]))
     full = True
     with pytest.raises(RetriableError, match="No space left"):
@@ -223,7 +218,7 @@ def test_a_rename_whose_answer_was_lost_is_found_again(tmp_path: Path) -> None:
         if (when, what) == ("after", "rename"):
             raise RetriableError("the answer was lost")
 
-    sink = archive(tmp_path, filesystem=Faulty(watch))
+    sink = archive(tmp_path, filesystem=WatchedFiles(LocalFiles(), watch))
     sink.write(records_of([b"1", b"2"]))
     with pytest.raises(RetriableError, match="the answer was lost"):
         sink.flush(force=True)

@@ -1,4 +1,4 @@
-"""The promises of an index: the one in a file keeps them, and a broken one is caught."""
+"""The promises of an index: ours keep them, and who breaks one is found out."""
 
 import json
 import sqlite3
@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from mastostream.exceptions import RetriableError
 from mastostream.ports.index import Document, Refusal
 from mastostream.sinks.sqlite import SqliteIndex
 from mastostream.testing.conformance.index import IndexConformance, IndexUnderTest
+from mastostream.testing.fakes import FakeIndex
+
+from .weakness import Weakness, assert_all_are_tried, assert_found_out, name_of
 
 
 class TestSqliteIndex(IndexConformance):
@@ -31,72 +35,182 @@ class TestSqliteIndex(IndexConformance):
         writer.close()
 
 
-class InMemory:
-    """An index that can be told to break one promise."""
-
-    def __init__(self, broken: str = "") -> None:
-        self.broken = broken
-        self.entries: dict[tuple[str, str], tuple[int, bool, dict[str, Any]]] = {}
-
-    def write(self, documents: Sequence[Document]) -> Sequence[Refusal]:
-        refusals = []
-        for position, document in enumerate(documents):
-            try:
-                self._write(document)
-            except ValueError as error:
-                if self.broken != "silent":
-                    place = 0 if self.broken == "position" else position
-                    refusals.append(Refusal(place, str(error)))
-        return refusals
-
-    def _write(self, document: Document) -> None:
-        if not document.id or document.version >= 2**63:
-            raise ValueError("no id, or no such version")
-        members = {} if document.body is None else json.loads(document.body)
-        if not isinstance(members, dict):
-            raise ValueError("no object")  # noqa: TRY004 - as JSON's errors
-        gone = document.body is None
-        name = "all" if self.broken == "mixed" else document.index_name
-        known, known_gone, _ = self.entries.get((name, document.id), (-1, False, {}))
-        if self.broken == "resurrecting" and known_gone:
-            known, known_gone = -1, False
-        same = (gone or not known_gone) if self.broken != "revived" else True
-        same = same and self.broken != "first"
-        if (
-            document.version > known
-            or self.broken == "last"
-            or (document.version == known and same)
-        ):
-            self.entries[name, document.id] = (document.version, gone, members)
-
-    def find(self, index_name: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        name = "all" if self.broken == "mixed" else index_name
-        entries = {id_: self.entries.get((name, id_), (0, True, {})) for id_ in ids}
-        return {id_: members for id_, (_, gone, members) in entries.items() if not gone}
-
-    def close(self) -> None:
-        pass
+class TestFakeIndex(IndexConformance):
+    @pytest.fixture
+    def index(self) -> IndexUnderTest:
+        return under_test(FakeIndex())
 
 
-def failures(broken: str) -> Iterator[str]:
-    """The tests that fail, beginning with those that try only one example."""
-    names = [name for name in dir(IndexConformance) if name.startswith("test_")]
-    for name in sorted(
-        names, key=lambda each: hasattr(getattr(IndexConformance, each), "hypothesis")
-    ):
-        writer = InMemory(broken)
-        try:
-            getattr(IndexConformance(), name)(IndexUnderTest(writer=writer, find=writer.find))
-        except (AssertionError, KeyError, ValueError):
-            yield name
+def under_test(index: FakeIndex) -> IndexUnderTest:
+    return IndexUnderTest(writer=index, find=index.find)
 
 
-def test_an_index_that_keeps_the_promises_passes() -> None:
-    assert not list(failures(""))
+def that_lets_the_last_one_win() -> IndexUnderTest:
+    class Weak(FakeIndex):
+        def _replaces(self, entry: Any, before: Any) -> bool:
+            return True
+
+    return under_test(Weak())
 
 
-@pytest.mark.parametrize(
-    "broken", ["last", "first", "revived", "resurrecting", "silent", "position", "mixed"]
-)
-def test_an_index_that_breaks_one_promise_is_caught(broken: str) -> None:
-    assert next(failures(broken), None)
+def that_lets_the_first_of_a_version_win() -> IndexUnderTest:
+    class Weak(FakeIndex):
+        def _replaces(self, entry: Any, before: Any) -> bool:
+            return bool(entry.version > before.version)
+
+    return under_test(Weak())
+
+
+def that_revives_with_the_same_version() -> IndexUnderTest:
+    class Weak(FakeIndex):
+        def _replaces(self, entry: Any, before: Any) -> bool:
+            return bool(entry.version >= before.version)
+
+    return under_test(Weak())
+
+
+def that_forgets_deletions() -> IndexUnderTest:
+    class Weak(FakeIndex):
+        def _replaces(self, entry: Any, before: Any) -> bool:
+            return before.members is None or super()._replaces(entry, before)
+
+    return under_test(Weak())
+
+
+def that_deletes_only_what_is_there() -> IndexUnderTest:
+    class Weak(FakeIndex):
+        def _store(self, document: Document) -> None:
+            place = (document.index_name, document.id)
+            if document.body is not None or place in self._entries:
+                super()._store(document)
+
+    return under_test(Weak())
+
+
+def that_is_silent_about_refusals() -> IndexUnderTest:
+    class Weak(FakeIndex):
+        def write(self, documents: Sequence[Document]) -> Sequence[Refusal]:
+            super().write(documents)
+            return []
+
+    return under_test(Weak())
+
+
+def that_names_another_one() -> IndexUnderTest:
+    class Weak(FakeIndex):
+        def write(self, documents: Sequence[Document]) -> Sequence[Refusal]:
+            return [refusal._replace(position=0) for refusal in super().write(documents)]
+
+    return under_test(Weak())
+
+
+def that_writes_only_the_newest_of_a_batch() -> IndexUnderTest:
+    class Weak(FakeIndex):
+        def write(self, documents: Sequence[Document]) -> Sequence[Refusal]:
+            newest = {document.id: place for place, document in enumerate(documents)}
+            kept = [documents[place] for place in newest.values()]
+            return [
+                refusal._replace(position=documents.index(kept[refusal.position]))
+                for refusal in super().write(kept)
+            ]
+
+    return under_test(Weak())
+
+
+def that_strips_texts() -> IndexUnderTest:
+    class Weak(FakeIndex):
+        def find(self, index_name: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+            return {
+                id_: {
+                    name: value.strip() if isinstance(value, str) else value
+                    for name, value in members.items()
+                }
+                for id_, members in super().find(index_name, ids).items()
+            }
+
+        def _members(self, document: Document) -> dict[str, Any] | None:
+            members = super()._members(document)
+            return members and members | {"content": members.get("content", "")[:20]}
+
+    return under_test(Weak())
+
+
+def that_mixes_indices() -> IndexUnderTest:
+    class Weak(FakeIndex):
+        def _store(self, document: Document) -> None:
+            super()._store(document._replace(index_name="all"))
+
+        def find(self, index_name: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+            return super().find("all", ids)
+
+    return under_test(Weak())
+
+
+def that_takes_no_more_than_a_thousand() -> IndexUnderTest:
+    class Weak(FakeIndex):
+        def write(self, documents: Sequence[Document]) -> Sequence[Refusal]:
+            return super().write(documents[:1000])
+
+    return under_test(Weak())
+
+
+def that_closes_once() -> IndexUnderTest:
+    class Weak(FakeIndex):
+        def close(self) -> None:
+            assert not self.closed
+            super().close()
+
+    return under_test(Weak())
+
+
+WEAK = [
+    Weakness("the_newest_version_wins", that_lets_the_last_one_win),
+    Weakness("a_document_of_the_same_version_replaces", that_lets_the_first_of_a_version_win),
+    Weakness(
+        "what_is_deleted_stays_deleted_until_something_newer_comes",
+        that_revives_with_the_same_version,
+    ),
+    Weakness("what_is_deleted_stays_deleted_until_something_newer_comes", that_forgets_deletions),
+    Weakness("a_deletion_counts_for_what_has_not_come_yet", that_deletes_only_what_is_there),
+    Weakness("an_old_deletion_deletes_nothing_newer", that_lets_the_last_one_win),
+    Weakness("order_batches_and_replays_do_not_matter", that_lets_the_last_one_win),
+    Weakness("order_batches_and_replays_do_not_matter", that_forgets_deletions),
+    Weakness(
+        "what_can_never_be_stored_is_named_and_the_rest_goes_on", that_is_silent_about_refusals
+    ),
+    Weakness("what_can_never_be_stored_is_named_and_the_rest_goes_on", that_names_another_one),
+    Weakness("a_good_version_before_a_bad_one_is_stored", that_writes_only_the_newest_of_a_batch),
+    Weakness("a_document_comes_back_as_it_was", that_strips_texts),
+    Weakness("indices_do_not_mix", that_mixes_indices),
+    Weakness("many_at_once", that_takes_no_more_than_a_thousand),
+    Weakness("nothing_can_be_written_and_closing_twice_is_harmless", that_closes_once),
+]
+
+
+@pytest.mark.parametrize("weakness", WEAK, ids=name_of)
+def test_an_index_that_breaks_a_promise_is_found_out(weakness: Weakness) -> None:
+    assert_found_out(IndexConformance, weakness)
+
+
+def test_every_promise_is_watched() -> None:
+    assert_all_are_tried(IndexConformance, WEAK)
+
+
+def test_a_write_that_fails_has_stored_nothing_or_all() -> None:
+    index = FakeIndex()
+    document = Document("i", "a", 1, b"{}")
+    index.failures.add("write", RetriableError("not now"))
+    index.failures.add("write", RetriableError("no answer"), after=True)
+    for stored in ({}, {"a": {}}):
+        with pytest.raises(RetriableError):
+            index.write([document])
+        assert index.documents("i") == stored
+
+
+def test_a_test_may_refuse_documents() -> None:
+    index = FakeIndex()
+    index.refused["b"] = "too strange"
+    documents = [Document("i", id_, 1, b"{}") for id_ in "abc"]
+    assert index.write(documents) == [Refusal(1, "too strange")]
+    assert index.documents("i") == {"a": {}, "c": {}}
+    assert index.written == [documents]

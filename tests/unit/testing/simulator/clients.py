@@ -1,4 +1,4 @@
-"""Clocks and clients for tests of the simulated servers."""
+"""Clients for tests of the simulated servers."""
 
 import json
 import socket
@@ -15,19 +15,6 @@ from mastostream.testing.simulator import SimulatedServer
 
 START = 1_750_000_000_000
 DAY_MS = 86_400_000
-
-
-class HandClock:
-    """A clock that stands still until it is moved; waits are a thousand times as short."""
-
-    def __init__(self, ms: int = START) -> None:
-        self.ms = ms
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def real_s(self, seconds: float) -> float:
-        return seconds / 1000
 
 
 def until(condition: Callable[[], bool], patience_s: float = 5.0) -> None:

@@ -8,6 +8,7 @@ import pytest
 import requests
 from websockets.exceptions import ConnectionClosed
 
+from mastostream.testing.fakes import FakeClock
 from mastostream.testing.simulator import (
     FAULT_KINDS,
     Fault,
@@ -17,19 +18,19 @@ from mastostream.testing.simulator import (
     SimulatedServer,
 )
 
-from .clients import START, HandClock, get, received, sse, until, websocket
+from .clients import START, get, received, sse, until, websocket
 
 TIMELINE = "/api/v1/timelines/tag/news"
 HASTY = Habits(posts_per_s=2, hasty_share=0.5)
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def server(clock: HandClock) -> Iterator[SimulatedServer]:
+def server(clock: FakeClock) -> Iterator[SimulatedServer]:
     sea = Fediverse(hosts=("one.example",), start_ms=START - 60_000, habits=HASTY)
     with SimulatedServer(
         clock=clock, fediverse=sea, host="one.example", heartbeat_s=20, ping_s=100_000
@@ -91,7 +92,7 @@ def test_endpoints_that_are_missing(server: SimulatedServer) -> None:
 
 
 def test_a_fault_lasts_as_long_as_it_was_begun_for(
-    server: SimulatedServer, clock: HandClock
+    server: SimulatedServer, clock: FakeClock
 ) -> None:
     server.faults.begin("server_error", seconds=60)
     clock.ms += 59_999
@@ -102,7 +103,7 @@ def test_a_fault_lasts_as_long_as_it_was_begun_for(
 
 
 def test_a_silent_stream_beats_on_and_loses_events(
-    server: SimulatedServer, clock: HandClock
+    server: SimulatedServer, clock: FakeClock
 ) -> None:
     with sse(server, "/public") as stream:
         with server.faults.during("silent_streams"):
@@ -122,7 +123,7 @@ def test_a_silent_stream_beats_on_and_loses_events(
 
 
 def test_a_dead_stream_stays_open_and_sends_nothing_for_ever(
-    server: SimulatedServer, clock: HandClock
+    server: SimulatedServer, clock: FakeClock
 ) -> None:
     with sse(server, "/public") as stream, websocket(server, "?stream=public") as connection:
         stream.read_until(lambda: b":thump" in stream.body)
@@ -164,7 +165,7 @@ def test_cut_and_ended_streams(server: SimulatedServer) -> None:
 
 
 def test_deletions_overtake_their_posts_and_edits_do(
-    server: SimulatedServer, clock: HandClock
+    server: SimulatedServer, clock: FakeClock
 ) -> None:
     with server.faults.during("overtaking_deletes"), sse(server, "/public") as stream:
         for _ in range(120):
@@ -186,7 +187,7 @@ def test_deletions_overtake_their_posts_and_edits_do(
     assert sum(update > delete for update, delete in pairs) > 10
 
 
-def test_events_are_swapped(server: SimulatedServer, clock: HandClock) -> None:
+def test_events_are_swapped(server: SimulatedServer, clock: FakeClock) -> None:
     with server.faults.during("swapped_events"), websocket(server, "?stream=public") as connection:
         for _ in range(120):
             clock.ms += 500
@@ -220,7 +221,7 @@ def test_an_unavailable_server_answers_503_to_everything(server: SimulatedServer
 
 
 def test_a_restart_refuses_connections_and_forgets_its_streams(
-    server: SimulatedServer, clock: HandClock
+    server: SimulatedServer, clock: FakeClock
 ) -> None:
     with sse(server, "/public") as stream, websocket(server, "?stream=public") as connection:
         server.restart(60)
@@ -264,7 +265,7 @@ def test_a_plan_follows_from_its_seed_and_lets_one_thing_happen_at_a_time() -> N
     assert 11 <= len(changes) <= 14
 
 
-def test_a_plan_is_followed(clock: HandClock) -> None:
+def test_a_plan_is_followed(clock: FakeClock) -> None:
     plan = FaultPlan(kinds=("server_error",), every_s=60, lasting_s=(10, 20))
     with SimulatedServer(clock=clock, plan=plan, rate_limit=None) as running:
         for _ in range(20):

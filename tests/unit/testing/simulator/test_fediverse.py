@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mastostream.testing.fakes import FakeClock
 from mastostream.testing.simulator import Fediverse, Habits, SimulatedServer, World, serving
 
-from .clients import DAY_MS, START, HandClock, get, ids
+from .clients import DAY_MS, START, get, ids
 
 HOSTS = ("one.example", "two.example", "ulid.example")
 FAMILIES = {"ulid.example": "gotosocial"}
@@ -157,7 +158,7 @@ def test_nights_are_quieter_and_the_average_is_the_rate() -> None:
 
 def test_a_week_is_served_page_by_page() -> None:
     sea = Fediverse(hosts=HOSTS, start_ms=START, habits=Habits(posts_per_s=0.02, late_share=0.05))
-    clock = HandClock(START + 7 * DAY_MS)
+    clock = FakeClock(START + 7 * DAY_MS)
     with serving(sea, clock=clock, rate_limit=None) as servers:
         for server in servers:
             newest = ids(get(server, "/api/v1/timelines/tag/news", limit=40))
@@ -184,7 +185,7 @@ def test_old_posts_are_forgotten_and_it_is_said() -> None:
 
 def test_a_boost_is_a_wrapper_without_tags_and_counts_of_its_own() -> None:
     sea = fediverse(posts_per_s=2, boost_share=0.4)
-    clock = HandClock(START + 1_200_000)
+    clock = FakeClock(START + 1_200_000)
     with serving(sea, clock=clock) as (one, _, ulid):
         page = get(one, "/api/v1/timelines/tag/news", limit=40).json()
         boosts = [status for status in page if status["reblog"]]

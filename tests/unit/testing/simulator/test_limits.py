@@ -3,9 +3,10 @@
 import pytest
 import requests
 
+from mastostream.testing.fakes import FakeClock
 from mastostream.testing.simulator import Fediverse, SimulatedServer
 
-from .clients import START, HandClock, get
+from .clients import START, get
 
 TIMELINE = "/api/v1/timelines/tag/news"
 WINDOW_MS = 300_000
@@ -13,15 +14,15 @@ BEGIN = START - START % 900_000
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock(BEGIN)
+def clock() -> FakeClock:
+    return FakeClock(BEGIN)
 
 
 def left(answer: requests.Response) -> int:
     return int(answer.headers["X-RateLimit-Remaining"])
 
 
-def test_a_window_is_one_of_the_clock_and_the_next_begins_anew(clock: HandClock) -> None:
+def test_a_window_is_one_of_the_clock_and_the_next_begins_anew(clock: FakeClock) -> None:
     with SimulatedServer(clock=clock, rate_limit=3) as server:
         clock.ms = BEGIN + WINDOW_MS - 1
         first = get(server, TIMELINE)
@@ -42,7 +43,7 @@ def test_a_window_is_one_of_the_clock_and_the_next_begins_anew(clock: HandClock)
 
 @pytest.mark.parametrize("member", ["page", "min_id", "since_id", "max_id"])
 def test_requests_that_page_have_a_second_limit_that_is_not_shown(
-    clock: HandClock, member: str
+    clock: FakeClock, member: str
 ) -> None:
     with SimulatedServer(clock=clock, rate_limit=3) as server:
         page = {member: "1"}
@@ -60,7 +61,7 @@ def test_requests_that_page_have_a_second_limit_that_is_not_shown(
     assert (usage.requests, usage.most, usage.most_paging, usage.over_limit) == (7, 3, 4, 1)
 
 
-def test_each_token_has_its_own_and_those_without_share_their_address(clock: HandClock) -> None:
+def test_each_token_has_its_own_and_those_without_share_their_address(clock: FakeClock) -> None:
     with SimulatedServer(clock=clock, rate_limit=1, token="right") as server:
         assert get(server, TIMELINE, "right").status_code == 200
         assert get(server, TIMELINE, "right").status_code == 429
@@ -68,7 +69,7 @@ def test_each_token_has_its_own_and_those_without_share_their_address(clock: Han
         assert get(server, TIMELINE).status_code == 429
 
 
-def test_gotosocial_limits_by_address_and_does_not_limit_paging(clock: HandClock) -> None:
+def test_gotosocial_limits_by_address_and_does_not_limit_paging(clock: FakeClock) -> None:
     sea = Fediverse(hosts=("u.example",), families={"u.example": "gotosocial"}, start_ms=BEGIN)
     with SimulatedServer(clock=clock, rate_limit=2, fediverse=sea, host="u.example") as server:
         clock.ms += 60_000
@@ -81,7 +82,7 @@ def test_gotosocial_limits_by_address_and_does_not_limit_paging(clock: HandClock
         assert get(server, TIMELINE, "a", min_id="0").status_code == 200
 
 
-def test_without_a_limit_nothing_is_refused_or_told(clock: HandClock) -> None:
+def test_without_a_limit_nothing_is_refused_or_told(clock: FakeClock) -> None:
     with SimulatedServer(clock=clock, rate_limit=None) as server:
         answers = [get(server, TIMELINE, min_id="1") for _ in range(5)]
         assert all(answer.status_code == 200 for answer in answers)

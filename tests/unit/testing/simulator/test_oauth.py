@@ -11,9 +11,10 @@ import mastodon
 import pytest
 import requests
 
+from mastostream.testing.fakes import FakeClock
 from mastostream.testing.simulator import SimulatedServer
 
-from .clients import START, HandClock, get
+from .clients import START, get
 
 OUT_OF_BAND = "urn:ietf:wg:oauth:2.0:oob"
 TIMELINE = "/api/v1/timelines/tag/news"
@@ -22,7 +23,7 @@ ME = "/api/v1/accounts/verify_credentials"
 
 @pytest.fixture
 def server() -> Iterator[SimulatedServer]:
-    with SimulatedServer(clock=HandClock(START), token="right") as running:
+    with SimulatedServer(clock=FakeClock(START), token="right") as running:
         yield running
 
 
@@ -135,7 +136,7 @@ def test_a_revoked_token_is_refused_and_it_is_said(server: SimulatedServer) -> N
 
 
 def test_an_open_server_takes_none_or_any() -> None:
-    with SimulatedServer(clock=HandClock(START)) as server:
+    with SimulatedServer(clock=FakeClock(START)) as server:
         assert get(server, TIMELINE).status_code == 200
         assert get(server, TIMELINE, "any").status_code == 200
         assert get(server, ME).status_code == 401

@@ -8,9 +8,10 @@ from urllib.parse import quote
 import pytest
 import requests
 
+from mastostream.testing.fakes import FakeClock
 from mastostream.testing.simulator import Fediverse, Habits, SimulatedServer, serving
 
-from .clients import START, HandClock, get, ids
+from .clients import START, get, ids
 
 TIMELINE = "/api/v1/timelines/tag/news"
 NOW = START + 600_000
@@ -25,7 +26,7 @@ def servers() -> Iterator[Servers]:
         start_ms=START,
         habits=Habits(posts_per_s=3, latest_s=300),
     )
-    with serving(sea, clock=HandClock(NOW), rate_limit=None) as (one, ulid):
+    with serving(sea, clock=FakeClock(NOW), rate_limit=None) as (one, ulid):
         yield one, ulid
 
 

@@ -14,14 +14,15 @@ import requests
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from mastostream.ports.clock import ScaledClock
+from mastostream.testing.fakes import FakeClock
 from mastostream.testing.simulator import Fediverse, Habits, SimulatedServer, generate_statuses
 
-from .clients import START, HandClock, get, received, sse, until, websocket
+from .clients import START, get, received, sse, until, websocket
 
 BUSY = Habits(posts_per_s=2, hasty_share=0.1, edit_share=0.1, separator_share=0.2)
 
 
-def make(clock: HandClock, family: str = "mastodon", **more: object) -> SimulatedServer:
+def make(clock: FakeClock, family: str = "mastodon", **more: object) -> SimulatedServer:
     sea = Fediverse(
         hosts=("one.example",),
         families={"one.example": family},  # type: ignore[dict-item]  # a family
@@ -32,12 +33,12 @@ def make(clock: HandClock, family: str = "mastodon", **more: object) -> Simulate
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def server(clock: HandClock) -> Iterator[SimulatedServer]:
+def server(clock: FakeClock) -> Iterator[SimulatedServer]:
     with make(clock, heartbeat_s=100_000, ping_s=100_000) as running:
         yield running
 
@@ -65,7 +66,7 @@ def told(events: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def test_server_sent_events_are_written_as_mastodon_writes_them(
-    server: SimulatedServer, clock: HandClock
+    server: SimulatedServer, clock: FakeClock
 ) -> None:
     with sse(server, "/hashtag?tag=News") as stream:
         stream.read_until(lambda: stream.body == b":)\n")
@@ -87,7 +88,7 @@ def test_server_sent_events_are_written_as_mastodon_writes_them(
 
 
 def test_only_what_happens_from_then_on_is_streamed(
-    server: SimulatedServer, clock: HandClock
+    server: SimulatedServer, clock: FakeClock
 ) -> None:
     clock.ms += 60_000
     with sse(server, "/public") as stream:
@@ -99,7 +100,7 @@ def test_only_what_happens_from_then_on_is_streamed(
 
 
 def test_public_streams_tell_local_and_other_posts_apart(
-    server: SimulatedServer, clock: HandClock
+    server: SimulatedServer, clock: FakeClock
 ) -> None:
     with sse(server, "/public/local") as local, sse(server, "/hashtag/local?tag=news") as tagged:
         clock.ms += 60_000
@@ -114,7 +115,7 @@ def test_public_streams_tell_local_and_other_posts_apart(
             assert updates <= wanted
 
 
-def test_heartbeats_come_by_the_servers_clock(clock: HandClock) -> None:
+def test_heartbeats_come_by_the_servers_clock(clock: FakeClock) -> None:
     with (
         make(clock, heartbeat_s=15) as running,
         sse(running, "/hashtag?tag=%F0%9F%99%82") as stream,
@@ -140,7 +141,7 @@ def test_heartbeats_come_by_the_servers_clock(clock: HandClock) -> None:
     ],
 )
 def test_a_stream_that_is_refused(path: str, token: str | None, status: int, error: str) -> None:
-    with make(HandClock(), token="t") as running:
+    with make(FakeClock(), token="t") as running:
         answer = get(running, "/api/v1/streaming" + path, token)
         assert (answer.status_code, answer.json()) == (status, {"error": error})
 
@@ -154,12 +155,12 @@ def test_other_requests_below_streaming(server: SimulatedServer) -> None:
 
 
 def test_streams_want_the_scope_of_reading_posts() -> None:
-    with make(HandClock(), scopes=("write",)) as running:
+    with make(FakeClock(), scopes=("write",)) as running:
         answer = get(running, "/api/v1/streaming/public", "t")
         assert answer.json() == {"error": "Access token does not have the required scopes"}
 
 
-def test_a_websocket_wraps_events_in_an_envelope(server: SimulatedServer, clock: HandClock) -> None:
+def test_a_websocket_wraps_events_in_an_envelope(server: SimulatedServer, clock: FakeClock) -> None:
     with websocket(server, "?stream=hashtag&tag=News") as connection:
         clock.ms += 60_000
         server.advance()
@@ -173,7 +174,7 @@ def test_a_websocket_wraps_events_in_an_envelope(server: SimulatedServer, clock:
 
 @pytest.mark.parametrize("where", ["header", "query", "protocol"])
 def test_a_websockets_token_may_come_in_three_ways(where: str) -> None:
-    with make(HandClock(), token="t") as running:
+    with make(FakeClock(), token="t") as running:
         more = {"subprotocols": ["t"]} if where == "protocol" else {}
         query = "?access_token=t" if where == "query" else ""
         with websocket(running, query, "t" if where == "header" else None, **more) as connection:
@@ -187,7 +188,7 @@ def test_a_websockets_token_may_come_in_three_ways(where: str) -> None:
 )
 def test_a_websocket_with_a_wrong_token_is_refused_at_once(token: str | None, error: str) -> None:
     with (
-        make(HandClock(), token="t") as running,
+        make(FakeClock(), token="t") as running,
         pytest.raises(InvalidStatus) as raised,
         websocket(running, "", token),
     ):
@@ -198,7 +199,7 @@ def test_a_websocket_with_a_wrong_token_is_refused_at_once(token: str | None, er
 
 
 def test_subscribing_and_unsubscribing_by_messages(
-    server: SimulatedServer, clock: HandClock
+    server: SimulatedServer, clock: FakeClock
 ) -> None:
     with websocket(server) as connection:
         for message in (
@@ -237,14 +238,14 @@ def test_binary_messages_close_a_websocket(server: SimulatedServer) -> None:
         assert raised.value.rcvd.code == 1003
 
 
-def test_a_client_that_answers_pings_stays(clock: HandClock) -> None:
+def test_a_client_that_answers_pings_stays(clock: FakeClock) -> None:
     with make(clock, ping_s=20) as running, websocket(running) as connection:
         with pytest.raises(TimeoutError):
             connection.recv(timeout=0.3)
         assert running.listeners() == 1
 
 
-def test_a_client_that_does_not_answer_pings_is_cut(clock: HandClock) -> None:
+def test_a_client_that_does_not_answer_pings_is_cut(clock: FakeClock) -> None:
     with make(clock, ping_s=20, pong_timeout_s=0.05) as running:
         where = urlsplit(running.url)
         lines = ["GET /?access_token=t HTTP/1.1", f"Host: {where.netloc}", "Connection: Upgrade"]
@@ -260,7 +261,7 @@ def test_a_client_that_does_not_answer_pings_is_cut(clock: HandClock) -> None:
     assert frames == b"\x89\x00" * (len(frames) // 2)
 
 
-def test_gotosocials_streams(clock: HandClock) -> None:
+def test_gotosocials_streams(clock: FakeClock) -> None:
     with make(clock, "gotosocial", token="t") as running:
         for path in ("/hashtag?tag=news", "/public", "/health"):
             answer = get(running, "/api/v1/streaming" + path, "wrong")
@@ -343,7 +344,7 @@ def test_raw_events_are_pushed_as_fast_as_possible(server: SimulatedServer) -> N
 
 
 def test_a_post_and_its_id_are_the_same_in_the_stream_and_in_the_timeline(
-    server: SimulatedServer, clock: HandClock
+    server: SimulatedServer, clock: FakeClock
 ) -> None:
     with sse(server, "/hashtag?tag=news") as stream:
         clock.ms += 30_000

@@ -1,28 +1,29 @@
-"""A file system that fails when it is told to."""
+"""A file system that fails when a test says so."""
 
 from collections.abc import Callable, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from mastostream.ports.filesystem import FileFacts, FileSystem, NewFile
-from mastostream.sinks.archive import LocalFiles
 
-__all__ = ["Faulty"]
+__all__ = ["WatchedFiles"]
 
-Watch = Callable[[str, str], None]
-"""Called with ``before`` or ``after``, and what is done; may raise."""
+Step = Literal["list", "make_folder", "create", "write", "seal", "rename", "remove"]
+
+Watch = Callable[[Literal["before", "after"], Step], None]
+"""Called before and after each step that changes something; it may raise, or let others act."""
 
 
-class Faulty:
-    """Folders of this machine, with a say before and after each step that changes something."""
+class WatchedFiles:
+    """A :class:`mastostream.ports.filesystem.FileSystem` that has another one do its work."""
 
-    address = ""
-    notices_damage = False
-
-    def __init__(self, watch: Watch) -> None:
-        self._inner: FileSystem = LocalFiles()
+    def __init__(self, inner: FileSystem, watch: Watch) -> None:
+        """Take a file system and what is told of each step."""
+        self.address = inner.address
+        self.notices_damage = inner.notices_damage
+        self._inner = inner
         self._watch = watch
 
-    def list(self, folder: str) -> Sequence[FileFacts]:
+    def list(self, folder: str) -> "Sequence[FileFacts]":
         self._watch("before", "list")
         return self._inner.list(folder)
 
@@ -32,7 +33,7 @@ class Faulty:
 
     def create(self, path: str) -> NewFile:
         self._watch("before", "create")
-        file = _Watched(self._inner.create(path), self._watch)
+        file = _WatchedFile(self._inner.create(path), self._watch)
         self._watch("after", "create")
         return file
 
@@ -50,7 +51,7 @@ class Faulty:
         self._watch("after", "remove")
 
 
-class _Watched:
+class _WatchedFile:
     def __init__(self, inner: NewFile, watch: Watch) -> None:
         self._inner = inner
         self._watch = watch

@@ -1,0 +1,34 @@
+"""What the ports promise, in memory: for tests of stages and of programs that use them.
+
+Each fake passes the suite of its port in :mod:`mastostream.testing.conformance`, as the real
+adapters do. None has a thread of its own. Each can be told what goes wrong::
+
+    log, index = FakeLog(), FakeIndex()
+    index.failures.add("write", RetriableError("the disk is full"))
+    log.append("mastodon-engagement", b'{"key": "1", "observed_at": "2024-01-01T00:00:00Z"}')
+"""
+
+from mastostream.testing.fakes.archive import FakeArchive, FakeArchiveSink
+from mastostream.testing.fakes.clock import FakeClock
+from mastostream.testing.fakes.failures import Failures, Killed
+from mastostream.testing.fakes.files import WatchedFiles
+from mastostream.testing.fakes.index import FakeIndex
+from mastostream.testing.fakes.log import FakeEngineLog, FakeLog, FakeLogReader, FakeLogWriter
+from mastostream.testing.fakes.server import FakeServer
+from mastostream.testing.fakes.streams import FakeStreams
+
+__all__ = [
+    "Failures",
+    "FakeArchive",
+    "FakeArchiveSink",
+    "FakeClock",
+    "FakeEngineLog",
+    "FakeIndex",
+    "FakeLog",
+    "FakeLogReader",
+    "FakeLogWriter",
+    "FakeServer",
+    "FakeStreams",
+    "Killed",
+    "WatchedFiles",
+]
