@@ -9,6 +9,7 @@ import uv
 
 nox.options.default_venv_backend = "uv"
 nox.options.sessions = ["quick"]
+nox.options.error_on_missing_interpreters = False  # it names those that it skips
 for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):  # the latter makes each start compile all
     os.environ.pop(name, None)
 UV = uv.find_uv_bin()
@@ -69,14 +70,6 @@ def campaign(session: nox.Session) -> None:
 
 
 @nox.session
-def lowest(session: nox.Session) -> None:
-    """Unit tests with the lowest versions that are allowed."""
-    package = f".[{','.join(CLIENTS)}]"
-    session.install("--resolution=lowest-direct", "--group=test", "-e", package)
-    session.run("pytest", "--numprocesses=3", "--dist=worksteal", *session.posargs)
-
-
-@nox.session
 def lint(session: nox.Session) -> None:
     """Style, and the order of the rooms."""
     sync(session, "lint")
@@ -90,6 +83,25 @@ def typing(session: nox.Session) -> None:
     """Types, strictly."""
     sync(session, "typing", extras=CLIENTS)
     session.run("mypy")
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Unit tests with the lowest versions that are allowed."""
+    package = f".[{','.join(CLIENTS)}]"
+    session.install("--resolution=lowest-direct", "--group=test", "-e", package)
+    session.run("pytest", "--numprocesses=3", "--dist=worksteal", *session.posargs)
+
+
+def newest(session: nox.Session) -> None:
+    """Unit tests, with the newest versions on one Python; where that is missing it is skipped."""
+    package = f".[{','.join(CLIENTS)}]"
+    session.install("--upgrade", "--resolution=highest", "--group=test", "-e", package)
+    session.run("pytest", "--numprocesses=3", "--dist=worksteal", *session.posargs)
+
+
+for version in ("3.11", "3.12", "3.13", "3.14"):
+    nox.session(newest, name=f"tests-{version}", python=version, download_python="never")
 
 
 @nox.session

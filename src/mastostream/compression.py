@@ -4,7 +4,7 @@ import gzip
 import sys
 import zlib
 from collections.abc import Mapping
-from typing import IO, Final, Literal, cast
+from typing import IO, Final, Literal, Self, cast
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -17,6 +17,9 @@ Compression = Literal["none", "gzip", "zstd"]
 
 SUFFIXES: Final[dict[Compression, str]] = {"none": "", "gzip": ".gz", "zstd": ".zst"}
 """How the name of such a file ends."""
+
+_GZIP_BITS: Final = zlib.MAX_WBITS | 16
+"""How zlib is told to write a header and an end of gzip."""
 
 _ZSTD_PIECE_BYTES: Final = 2 * 2**20
 
@@ -31,12 +34,41 @@ def compressed(raw: IO[bytes], compression: Compression, mode: Literal["rb", "wb
     keeps a checksum of what it holds.
     """
     if compression == "gzip":
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=raw, mode=mode, mtime=0))
+        if mode == "rb":
+            return cast("IO[bytes]", gzip.GzipFile(fileobj=raw, mode=mode))
+        return cast("IO[bytes]", _GzipWriter(raw))
     if compression == "zstd":
         if mode == "rb":
             return cast("IO[bytes]", zstd.ZstdFile(raw, mode))
         return cast("IO[bytes]", zstd.ZstdFile(raw, mode, options=_zstd_options()))
     return raw
+
+
+class _GzipWriter:
+    """Writes one stream of gzip (RFC 1952), with no time in it.
+
+    ``gzip.GzipFile`` writes what is left when it is collected, wanted or not, and Python 3.13 and
+    later print how that fails.
+    """
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        self._compressor = zlib.compressobj(zlib.Z_BEST_COMPRESSION, wbits=_GZIP_BITS)
+
+    def write(self, data: bytes, /) -> int:
+        if piece := self._compressor.compress(data):
+            self._raw.write(piece)
+        return len(data)
+
+    def close(self) -> None:
+        """Write the end. The file stays open."""
+        self._raw.write(self._compressor.flush())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _zstd_options() -> Mapping[int, int]:

@@ -99,7 +99,7 @@ def parts_of(options: argparse.Namespace) -> dict[str, dict[str, Command]]:
     }
 
 
-VERSIONS: Final = ("unit-3.11", "unit-3.12", "unit-3.13", "unit-3.14", "lowest")
+VERSIONS: Final = ("tests-3.11", "tests-3.12", "tests-3.13", "tests-3.14", "lowest")
 """Sessions of nox that run the unit tests with other versions than the locked ones."""
 
 

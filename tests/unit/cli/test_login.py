@@ -424,7 +424,8 @@ def get(url: str) -> int:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
-        return error.code
+        with error:  # it is the answer, too
+            return error.code
 
 
 def test_only_an_answer_with_the_state_of_this_login_counts() -> None:

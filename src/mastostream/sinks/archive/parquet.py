@@ -179,11 +179,12 @@ def parquet_tables(file: BinaryIO, name: str, columns: list[str] | None = None) 
         DamagedError: it is no Parquet file, or a damaged one, or not one of an archive.
     """
     try:
-        reader = pq.ParquetFile(file, page_checksum_verification=True)
+        # A thread of pyarrow's that still holds a Python file when Python ends aborts it. Both of
+        # its pools are left out: that for I/O (pre_buffer, which 25 turned on) and that for CPUs.
+        reader = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
         if not set(columns or SCHEMA.names) <= set(reader.schema_arrow.names):
             raise DamagedError(f"{name} has not the columns of an archive: move it away")
         for number in range(reader.num_row_groups):
-            # A thread of pyarrow's that still holds a Python file when Python ends aborts it.
             yield reader.read_row_group(number, columns=columns, use_threads=False)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DamagedError(f"{name} is damaged: {error}") from error

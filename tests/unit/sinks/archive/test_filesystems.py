@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -182,3 +183,11 @@ def test_a_namenode_that_is_away_is_waited_for() -> None:
     ):
         with pytest.raises(RetriableError, match="check that the NameNode"):
             filesystem.list("/")
+
+
+def test_pydoop_that_is_missing_is_built_by_the_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``pip install`` fails for everybody: its build asks for what setuptools has no more."""
+    monkeypatch.setitem(sys.modules, "pydoop", None)
+    monkeypatch.setenv("LIBHDFS_OPTS", "")
+    with pytest.raises(ConfigurationError, match=r"scripts/install_pydoop\.py"):
+        open_place("hdfs://localhost:9000/folder", HdfsSettings(backend="pydoop"))

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, Final, cast
 
-from mastostream.exceptions import ConfigurationError, MissingExtraError
+from mastostream.exceptions import ConfigurationError
 from mastostream.java_options import WARNS_ON_STDERR, add_java_options
 from mastostream.ports.filesystem import FileFacts
 from mastostream.sinks.archive.filesystems.errors import translated_hdfs
@@ -44,8 +44,7 @@ class PydoopHdfs:
             user: whose files are written; empty for the user of this process.
 
         Raises:
-            MissingExtraError: pydoop is not installed.
-            ConfigurationError: it finds no Hadoop or no Java.
+            ConfigurationError: pydoop is not installed, or finds no Hadoop or no Java.
         """
         self.address = f"hdfs://{host}:{port}" if port else f"hdfs://{host}"
         _prepare()
@@ -54,7 +53,11 @@ class PydoopHdfs:
 
             self._fs: Any = pydoop.hdfs.hdfs(host, port or 0, user=user or None).fs
         except ModuleNotFoundError as error:
-            raise MissingExtraError("HDFS through pydoop", "pydoop") from error
+            raise ConfigurationError(
+                "HDFS through pydoop needs pydoop, which pip cannot build alone: run "
+                "scripts/install_pydoop.py of mastostream's repository, or set hdfs.backend to "
+                "native, which needs no Java"
+            ) from error
         except (OSError, RuntimeError, ImportError, subprocess.SubprocessError) as error:
             raise ConfigurationError(
                 f"pydoop finds no Hadoop or no Java ({error}): set HADOOP_HOME and JAVA_HOME"
