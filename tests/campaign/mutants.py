@@ -4,8 +4,9 @@ Ten breaks are written by hand, the others are drawn at random over all mutation
 
     python -m tests.campaign.mutants --seed 1 --count 30
 
-needs the packages of the dependency groups ``campaign``, ``lint`` and ``typing``, and those of the
-integration tests. It ends with a table, and with success where at least 7 of 8 were caught.
+It ends with a table, and with success where at least 7 of 8 were caught. It needs the packages of
+the dependency groups ``campaign``, ``integration``, ``lint`` and ``typing``, and the extras and the
+servers that the integration tests need: one that is missing is red.
 """
 
 import argparse
@@ -60,6 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     for result in done.values():
         results.add(result)
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        Path(folder).chmod(0o755)  # Elasticsearch may run as another user
         campaign = _Campaign(Path(folder), results, options)
         if not campaign.prepare():
             return 2
@@ -142,8 +144,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add(
         "--first",
         choices=("none", "unit", "all"),
-        default="unit",
-        help="tests that have to pass without any break first; types always have to (unit)",
+        default="all",
+        help="tests that have to pass without any break first; types always have to (all)",
     )
     add("--patience", type=float, default=1.0, help="factor of all time bounds (1)")
     return parser.parse_args(arguments)
