@@ -63,8 +63,9 @@ class Outcome:
 def mirror_tests(root: Path, path: Path) -> list[str]:
     """Return the unit tests nearest to a source file, from the root; empty where none are near.
 
-    ``tests/unit`` mirrors the package: for ``log/kafka/windows.py`` these are ``log/kafka/`` and
-    ``log/test_kafka_windows.py``, in its absence ``log/test_kafka*.py``, and else ``log/``.
+    ``tests/unit`` mirrors the package: for ``log/kafka/windows.py`` that is
+    ``log/test_kafka_windows.py``, in its absence all of ``log/test_kafka_*.py`` and ``log/kafka/``,
+    and else ``log/``.
     """
     *folders, name = path.relative_to("src/mastostream").with_suffix("").parts
     names = [*folders, name] if name != "__init__" else folders
@@ -73,13 +74,13 @@ def mirror_tests(root: Path, path: Path) -> list[str]:
         for folders_kept in range(depth - 1, -1, -1):
             folder = unit.joinpath(*names[:folders_kept])
             stem = "_".join(names[folders_kept:depth])
-            for found in (
-                [*folder.glob(f"test_{stem}.py")],
-                [*folder.joinpath(stem).rglob("test_*.py")],
-                sorted(folder.glob(f"test_{stem}_*.py")),
-            ):
-                if found:
-                    return [str(each.relative_to(root)) for each in found]
+            found = (
+                *folder.glob(f"test_{stem}.py"),
+                *sorted(folder.glob(f"test_{stem}_*.py")),
+                *sorted(folder.joinpath(stem).rglob("test_*.py")),
+            )
+            if found:
+                return [str(each.relative_to(root)) for each in found]
     return []
 
 

@@ -98,6 +98,10 @@ def test_a_break_by_hand_changes_its_text_alone(tmp_path: Path) -> None:
         ("log/sqlite/__init__.py", ["log/test_sqlite.py"]),
         ("sinks/archive/sink.py", ["sinks/archive/test_sink.py"]),
         ("sinks/archive/listing.py", ["sinks/archive/test_sink.py"]),
+        (
+            "testing/simulator/pages.py",
+            ["testing/test_simulator.py", "testing/simulator/test_rest.py"],
+        ),
         ("nowhere.py", []),
     ],
 )
@@ -108,6 +112,8 @@ def test_the_nearest_unit_tests_come_first(tmp_path: Path, source: str, tests: l
         "log/test_kafka_other.py",
         "log/test_sqlite.py",
         "sinks/archive/test_sink.py",
+        "testing/test_simulator.py",
+        "testing/simulator/test_rest.py",
     ):
         path = tmp_path / "tests/unit" / name
         path.parent.mkdir(parents=True, exist_ok=True)
