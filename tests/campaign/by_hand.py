@@ -1,0 +1,128 @@
+"""Ten breaks as people make them, each of which would lose or double something for a user.
+
+No unit test may say that these texts are where they are expected: such a test would go red on every
+break of its own, whatever the other tests find. So the campaign itself refuses to begin.
+"""
+
+from pathlib import Path
+
+import attrs
+
+from .broken import Break
+
+__all__ = ["BY_HAND", "ByHand", "by_hand"]
+
+
+@attrs.frozen(kw_only=True)
+class ByHand:
+    """A break by its text.
+
+    Attributes:
+        what: the defect.
+        path: of the file, from the root.
+        before: exactly what stands there once.
+        after: what takes its place.
+    """
+
+    what: str
+    path: str
+    before: str
+    after: str
+
+    def made(self, root: Path) -> Break:
+        """Return the break.
+
+        Raises:
+            ValueError: the text does not stand there exactly once; says what to do.
+        """
+        source = (root / self.path).read_text("utf-8")
+        times = source.count(self.before)
+        if times != 1:
+            raise ValueError(
+                f"the break by hand {self.what!r} expects this text once in {self.path}, and it is "
+                f"there {times} times; adapt tests/campaign/by_hand.py to the code:\n{self.before}"
+            )
+        line = source[: source.index(self.before)].count("\n") + 1
+        return Break(Path(self.path), self.what, line, source.replace(self.before, self.after))
+
+
+_LOG = """\
+        if sifted.records and not sifted.written:
+            self._behind = True  # until the log has confirmed and the memory knows
+            self._writer.append(sifted.records)
+            sifted.written = True
+"""
+_REMEMBER = """\
+        if self._behind or cursors or sifted.left_out:
+            self._read_back(cursors, sifted.left_out)
+            self._cursors.update(cursors)
+            self._behind = False
+"""
+
+BY_HAND = (
+    ByHand(
+        what="the collector stores its cursor before the log has confirmed",
+        path="src/mastostream/collector/collect.py",
+        before=_LOG + _REMEMBER,
+        after=_REMEMBER + _LOG,
+    ),
+    ByHand(
+        what="a window is (start, end] where it should be [start, end)",
+        path="src/mastostream/core/windows.py",
+        before="return event_ms - event_ms % self.size_ms",
+        after="return event_ms - 1 - (event_ms - 1) % self.size_ms",
+    ),
+    ByHand(
+        what="the SQLite index takes an older version for a newer one",
+        path="src/mastostream/sinks/sqlite.py",
+        before="WHERE excluded.version > version ",
+        after="WHERE excluded.version <> version ",
+    ),
+    ByHand(
+        what="the Elasticsearch index forgets the tombstone of a post that is deleted",
+        path="src/mastostream/sinks/elasticsearch/writer.py",
+        before="        self._ready = False\n        self._bury()\n",
+        after="        self._ready = False\n",
+    ),
+    ByHand(
+        what="Flink SQL counts each delivery where it should count each post",
+        path="src/mastostream/engines/flink/sql/count.sql",
+        before="COUNT(DISTINCT `key`) AS posts",
+        after="COUNT(`key`) AS posts",
+    ),
+    ByHand(
+        what="the name of an archive file says one offset too many",
+        path="src/mastostream/sinks/archive/sink.py",
+        before="file.first, file.next - 1, suffix",
+        after="file.first, file.next, suffix",
+    ),
+    ByHand(
+        what="the mapping of Elasticsearch has the score as a word",
+        path="src/mastostream/core/indices.py",
+        before='"engagement_score": "long"',
+        after='"engagement_score": "keyword"',
+    ),
+    ByHand(
+        what="a simulated server's min_id page begins with the post that is named",
+        path="src/mastostream/testing/simulator/timelines.py",
+        before="for number in range(bisect_right(self._numbers, above)",
+        after="for number in range(bisect_left(self._numbers, above)",
+    ),
+    ByHand(
+        what="hashtags in letters of another width are tags of their own",
+        path="src/mastostream/core/hashtags.py",
+        before='unicodedata.normalize("NFKC", name).lower()',
+        after='unicodedata.normalize("NFC", name).lower()',
+    ),
+    ByHand(
+        what="the Kafka writer does not wait until Kafka has confirmed",
+        path="src/mastostream/log/kafka/writer.py",
+        before="        self._sender.send(records)\n        self._sender.flush()\n",
+        after="        self._sender.send(records)\n",
+    ),
+)
+
+
+def by_hand(root: Path) -> list[Break]:
+    """Return the ten breaks. Errors as :meth:`ByHand.made`."""
+    return [each.made(root) for each in BY_HAND]
