@@ -19,7 +19,9 @@ from .copies import environment_folder
 
 __all__ = ["DEFAULT_INTEGRATION", "Outcome", "Tier", "mirror_tests", "run_tiers", "tiers_for"]
 
-DEFAULT_INTEGRATION = 'pytest -x --timeout=900 -m "not campaign" tests/integration'
+DEFAULT_INTEGRATION = (
+    'pytest -x -m "not campaign" tests/integration -n 3 --dist=loadfile --no-loadscope-reorder'
+)
 
 # What tells a defect. Rules of style would find how a change is written, not what it does.
 _RUFF = ("ruff", "check", "--no-cache", "--quiet", "--output-format=concise")
