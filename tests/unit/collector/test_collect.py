@@ -134,9 +134,10 @@ def test_a_server_that_asks_to_wait_is_left_alone(place: Place) -> None:
     server = FakeServer(clock)
     collector = collect(place, server, tags=("news", "art"))
     until(collector, lambda: server.count("timeline") > 3)
+    since_s = clock.monotonic_s()
     server.failures.add(None, RetriableError("429", retry_after_s=100.0))
     until(collector, lambda: not server.failures.waiting)
-    calls, since_s = len(server.calls), clock.monotonic_s()
+    calls = len(server.calls)
     until(collector, lambda: len(server.calls) > calls)
     assert clock.monotonic_s() - since_s > 90
     collector.close()
