@@ -102,6 +102,10 @@ def flink_job(
         chosen: the others.
         once: as for :func:`flink_engine`.
         on_results: as for :func:`flink_engine`; the one analysis is SQL then.
+
+    Raises:
+        MissingExtraError: the extra ``kafka`` is not installed.
+        ConfigurationError: a setting that cannot be chosen.
     """
     told = "+".join([*(f"sql-{name}" for name in in_sql), *(each.name for each in chosen)])
     shown = "" if on_results is None else "-shown"
