@@ -9,7 +9,7 @@ from mastostream.ports.sink import ArchiveSink
 
 __all__ = ["Archiver"]
 
-BATCH: Final = 1_000
+_BATCH_RECORDS: Final = 1_000
 
 
 def _anything(_: Positions) -> None:
@@ -30,6 +30,7 @@ class Archiver:
         sink: ArchiveSink,
         *,
         check: Callable[[Positions], None] = _anything,
+        batch_records: int = _BATCH_RECORDS,
     ) -> None:
         """Read and write nothing yet.
 
@@ -38,11 +39,13 @@ class Archiver:
             sink: closed with the archiver.
             check: looks at where the archive ends, whenever it was read back, and raises
                 FatalError where that cannot be.
+            batch_records: at most so many are read and written at once.
         """
         self.archived = 0
         self._reader = reader
         self._sink = sink
         self._check = check
+        self._batch_records = batch_records
         self._generation = reader.generation
         self._lost = reader.lost
         self._must_reload = True
@@ -90,7 +93,7 @@ class Archiver:
 
     def _read(self, timeout_s: float) -> Sequence[Record]:
         self._must_seek = True
-        records = self._reader.read(BATCH, timeout_s)
+        records = self._reader.read(self._batch_records, timeout_s)
         for record in records:
             self._firsts.setdefault(record.partition, record.offset)
         return records

@@ -26,7 +26,7 @@ READ: Final = 500
 """Records that are read at once of one topic. The results of a post then stand near each other, so
 that an index that asks something of each post asks once."""
 
-KEEP_S: Final = 5.0
+_KEEP_PLACES_S: Final = 5.0
 """How often readers keep their places while a write takes its time."""
 
 _logger = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class Indexer:
     batch is on its way the next one is read.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a choice of its own, by name
         self,
         readers: Mapping[str, LogReader],
         index: IndexWriter,
@@ -132,6 +132,7 @@ class Indexer:
         *,
         clock: Clock,
         batching: Batching | None = None,
+        keep_places_s: float = _KEEP_PLACES_S,
     ) -> None:
         """Read each of these topics.
 
@@ -141,6 +142,8 @@ class Indexer:
             dead_letters: where records go that can't be indexed; closed as well.
             clock: the time of dead letters.
             batching: how much is written at once.
+            keep_places_s: how often readers keep their places while a write takes its time, in
+                seconds of the machine.
         """
         self.stats = IndexerStats()
         self._readers = dict(readers)
@@ -148,6 +151,7 @@ class Indexer:
         self._dead_letters = dead_letters
         self._clock = clock
         self._batching = batching or Batching()
+        self._keep_places_s = keep_places_s
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="index")
         self._batch = _Batch()
         self._next = _Batch()
@@ -262,7 +266,7 @@ class Indexer:
         try:
             with suppress(RetriableError):  # the next step meets it again
                 self._read_all(0.0)
-            while wait((writing,), KEEP_S).not_done:
+            while wait((writing,), self._keep_places_s).not_done:
                 with suppress(RetriableError):
                     self._keep_places()
         finally:

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,8 @@ from mastostream.archiver import Archiver
 from mastostream.exceptions import FatalError, RetriableError
 from mastostream.log.sqlite import Retention, SqliteLogReader, SqliteLogWriter, apply_retention
 from mastostream.ports.clock import SystemClock
-from mastostream.ports.log import NewRecord, Positions, Record
+from mastostream.ports.log import LogReader, NewRecord, Positions, Record
+from mastostream.ports.sink import ArchiveSink
 from mastostream.runner import run_until_idle
 from mastostream.sinks.archive import FileArchive, LocalFiles, list_archive, topic_place, values
 from mastostream.testing.fakes import FakeArchive, FakeClock, FakeLog
@@ -52,9 +54,8 @@ class SharedLog:
         self._log.store_positions("t", "archive", dict.fromkeys(self._owner, 0))
 
 
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mastostream.archiver.BATCH", 3)
+def archiver_of(reader: LogReader, sink: ArchiveSink, **options: Any) -> Archiver:
+    return Archiver(reader, sink, batch_records=3, **options)
 
 
 def sink_of(folder: Path) -> FileArchive:
@@ -72,7 +73,7 @@ def archived(folder: Path) -> dict[int, list[bytes]]:
 
 def test_partitions_that_come_and_go_are_archived_once(tmp_path: Path) -> None:
     log = SharedLog(partitions=3, count=60)
-    archivers = [Archiver(reader, sink_of(tmp_path)) for reader in log.readers]
+    archivers = [archiver_of(reader, sink_of(tmp_path)) for reader in log.readers]
     for round_ in range(120):
         if round_ % 7 == 0:
             log.give(1 - log.owner(round_ % 3), round_ % 3)
@@ -90,9 +91,9 @@ def test_partitions_that_come_and_go_are_archived_once(tmp_path: Path) -> None:
 
 def test_a_batch_that_was_read_while_partitions_moved_is_dropped(tmp_path: Path) -> None:
     log = SharedLog(partitions=1, count=10)
-    archiver = Archiver(log.readers[0], sink_of(tmp_path))
+    archiver = archiver_of(log.readers[0], sink_of(tmp_path))
     archiver.step(0.0)
-    other = Archiver(log.readers[1], sink_of(tmp_path))
+    other = archiver_of(log.readers[1], sink_of(tmp_path))
     log.give(1, 0)
     assert archiver.step(0.0) == 0
     run_until_idle([other])
@@ -108,7 +109,7 @@ def test_the_reader_keeps_its_place_while_the_archive_is_away() -> None:
     archive = FakeArchive(rotate_records=4)
     sink = archive.sink()
     sink.failures.add("reload", *[RetriableError("away")] * 5)
-    archiver = Archiver(reader, sink)
+    archiver = archiver_of(reader, sink)
     for _ in range(5):
         with pytest.raises(RetriableError, match="away"):
             archiver.step(0.0)
@@ -119,7 +120,7 @@ def test_the_reader_keeps_its_place_while_the_archive_is_away() -> None:
 
 def test_what_is_finished_is_committed_and_not_more(tmp_path: Path) -> None:
     log = SharedLog(partitions=1, count=6)
-    archiver = Archiver(log.readers[0], sink_of(tmp_path))
+    archiver = archiver_of(log.readers[0], sink_of(tmp_path))
     archiver.step(0.0)
     archiver.step(0.0)
     assert log.committed == {0: 4}
@@ -134,7 +135,7 @@ def test_records_that_the_log_has_deleted_are_told(tmp_path: Path) -> None:
 
     def archiver(folder: str) -> Archiver:
         reader = SqliteLogReader(path, topic="t", group=f"archive-{folder}")
-        return Archiver(reader, sink_of(tmp_path / folder))
+        return archiver_of(reader, sink_of(tmp_path / folder))
 
     writer.append([NewRecord("t", None, b"0")])
     run_until_idle([archiver("a")])
@@ -152,7 +153,7 @@ def test_records_that_the_log_has_deleted_are_told(tmp_path: Path) -> None:
 def test_where_the_archive_ends_is_checked_whenever_it_is_read_back(tmp_path: Path) -> None:
     log = SharedLog(partitions=2, count=6)
     seen: list[Positions] = []
-    archiver = Archiver(log.readers[0], sink_of(tmp_path), check=seen.append)
+    archiver = archiver_of(log.readers[0], sink_of(tmp_path), check=seen.append)
     run_until_idle([archiver])
     log.give(1, 0)
     archiver.step(0.0)

@@ -71,6 +71,7 @@ class Bench:
     letters: FakeLogWriter = attrs.field(init=False)
     clock: FakeClock = attrs.field(factory=lambda: FakeClock(look_s=0.1))
     batching: Batching = attrs.field(factory=Batching)
+    keep_places_s: float = 60.0
     indexer: Indexer = attrs.field(init=False)
     reads_engagement: type[Reader] = Reader
     reads_hashtags: type[Reader] = Reader
@@ -85,6 +86,7 @@ class Bench:
             self.letters,
             clock=self.clock,
             batching=self.batching,
+            keep_places_s=self.keep_places_s,
         )
 
     @property
@@ -179,10 +181,7 @@ def test_the_next_batch_is_read_while_one_is_written() -> None:
     assert some.engagement.committed == 10
 
 
-def test_readers_keep_their_places_while_a_write_takes_its_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("mastostream.indexer.KEEP_S", 0.01)
+def test_readers_keep_their_places_while_a_write_takes_its_time() -> None:
     kept = threading.Event()
 
     class Slow(FakeIndex):
@@ -197,7 +196,7 @@ def test_readers_keep_their_places_while_a_write_takes_its_time(
                 raise RetriableError("not now")
             return super().read(max_records, timeout_s)
 
-    some = Bench(reads_hashtags=Watched, index=Slow())
+    some = Bench(reads_hashtags=Watched, index=Slow(), keep_places_s=0.01)
     some.engagement.add(values(1))
     assert some.indexer.step(0.0) == 1
     assert some.engagement.committed == 1

@@ -1,17 +1,24 @@
 """The topics of the log."""
 
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
 import click
+from click.exceptions import Exit
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from mastostream.cli.options import Output, common, tell
 from mastostream.cli.pipeline import MakeSettings
-from mastostream.config import Settings
-from mastostream.wiring import TOPICS, kafka_place, log_name, topic_name
+from mastostream.ports.log import TopicFacts
+from mastostream.wiring import TOPICS, kafka_place, log_name
 from mastostream.wiring import topics as topic_facts
 
-__all__ = ["topics"]
+if TYPE_CHECKING:
+    from mastostream.log.kafka import KafkaPlace, TopicCheck
+
+__all__ = ["show_kafka_topics", "topics"]
 
 _DAY_MS = 86_400_000
 
@@ -25,12 +32,43 @@ def topics(settings: MakeSettings, output: Output, check: bool) -> None:
     On Kafka: partitions, copies and retention. In the data folder topics make themselves.
     """
     chosen = settings()
-    missing = _on_kafka(chosen, output, create=not check) if chosen.log == "kafka" else ()
+    if chosen.log == "kafka":
+        show_kafka_topics(kafka_place(chosen), log_name(chosen), output, create=not check)
+    else:
+        _show_partitions(topic_facts(chosen), str, log_name(chosen), output)
+
+
+def show_kafka_topics(place: "KafkaPlace", where: str, output: Output, *, create: bool) -> None:
+    """Show the topics that come with the package, as Kafka calls them, and their partitions.
+
+    Args:
+        place: which Kafka, and what the topics should be like.
+        where: that is, for a person.
+        output: shows them.
+        create: whether to make those that are missing.
+
+    Raises:
+        Exit: topics are missing.
+        RetriableError, ConfigurationError, FatalError: from Kafka.
+    """
+    from mastostream.log.kafka import check_topics, kafka_topic_facts  # noqa: PLC0415 - an extra
+
+    checks, missing = check_topics(place, TOPICS, create=create)
+    _show_checks(checks, missing, output)
+    facts = kafka_topic_facts(place, TOPICS)
+    _show_partitions(facts, place.full_name, where, output)
+    if missing:
+        raise Exit(2)
+
+
+def _show_partitions(
+    partitions: Iterable[TopicFacts], full_name: Callable[[str], str], where: str, output: Output
+) -> None:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     for name in ("topic", "partition", "first", "next", "records"):
         table.add_column(name, justify="left" if name == "topic" else "right")
-    for facts in topic_facts(chosen):
-        name = topic_name(chosen, facts.topic)
+    for facts in partitions:
+        name = full_name(facts.topic)
         output.emit(
             "partition",
             topic=name,
@@ -43,15 +81,10 @@ def topics(settings: MakeSettings, output: Output, check: bool) -> None:
         count = facts.next_offset - facts.first_offset
         table.add_row(Text(name), *map(str, (*numbers, count)))
     if not output.json:
-        output.console.print(table if table.rows else f"There are no topics in {log_name(chosen)}.")
-    if missing:
-        click.get_current_context().exit(2)
+        output.console.print(table if table.rows else f"There are no topics in {where}.")
 
 
-def _on_kafka(settings: Settings, output: Output, *, create: bool) -> tuple[str, ...]:
-    from mastostream.log.kafka import check_topics  # noqa: PLC0415 - an extra
-
-    checks, missing = check_topics(kafka_place(settings), TOPICS, create=create)
+def _show_checks(checks: Iterable["TopicCheck"], missing: Iterable[str], output: Output) -> None:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     for name in ("topic", "partitions", "copies", "kept", "state"):
         table.add_column(name, overflow="fold")
@@ -83,4 +116,3 @@ def _on_kafka(settings: Settings, output: Output, *, create: bool) -> tuple[str,
                 "What differs stays as it is: change it with Kafka's own kafka-topics and "
                 "kafka-configs, or change the settings.",
             )
-    return missing

@@ -31,8 +31,8 @@ __all__ = ["Collector", "CollectorStats"]
 
 _READ_BACK: Final = 1_000
 _BATCH: Final = 1_000
-_FULL_INBOX: Final = 20_000
-_LOW_INBOX: Final = 5_000
+_PAUSE_ABOVE: Final = 20_000
+_RESUME_BELOW: Final = 5_000
 _SETTLED_S: Final = 900.0
 """Nothing is forgotten before: after a long absence, a server still shows what it showed then."""
 
@@ -85,6 +85,8 @@ class Collector:
         policy: ConsentPolicy | None = None,
         pseudonym_key: bytes | None = None,
         topic: str = STREAM,
+        pause_above: int = _PAUSE_ABOVE,
+        resume_below: int = _RESUME_BELOW,
     ) -> None:
         """Go on where the memory says; everything given is closed with the collector.
 
@@ -101,6 +103,8 @@ class Collector:
             policy: whose posts are left out.
             pseudonym_key: the secret that makes pseudonyms; ``None`` keeps names.
             topic: where posts go.
+            pause_above: streams are paused while more than so many items wait to be logged,
+            resume_below: and go on once there are fewer than this.
         """
         self._inbox: queue.SimpleQueue[Answer | StreamItem] = queue.SimpleQueue()
         self._streams = None if make_streams is None else make_streams(self._inbox.put)
@@ -133,6 +137,8 @@ class Collector:
         self._news: list[News] = []
         self._records: Sequence[Record] | None = None  # read back, and not remembered yet
         self._settled_s = clock.monotonic_s() + _SETTLED_S
+        self._pause_above = pause_above
+        self._resume_below = resume_below
         self._paused = False
         self._cursors: dict[str, str] = {}  # as stored; most looks leave them as they are
         reader.seek(memory.positions())
@@ -194,10 +200,10 @@ class Collector:
     def _hold_streams_back(self) -> None:
         """Let what cannot be logged fast enough wait at the servers."""
         waiting = self._inbox.qsize()
-        if self._streams is not None and waiting > _FULL_INBOX and not self._paused:
+        if self._streams is not None and waiting > self._pause_above and not self._paused:
             self._paused = True
             self._streams.pause(paused=True)
-        elif self._streams is not None and waiting < _LOW_INBOX and self._paused:
+        elif self._streams is not None and waiting < self._resume_below and self._paused:
             self._paused = False
             self._streams.pause(paused=False)
 

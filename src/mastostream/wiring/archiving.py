@@ -37,7 +37,7 @@ from mastostream.sources.replay import TEXT_SUFFIXES, ReplayFile, TextFile
 from mastostream.wiring.logs import log_ends, log_name, log_reader, topic_name
 from mastostream.wiring.places import places
 
-__all__ = ["archiver", "compact", "export", "replay_inputs", "verify"]
+__all__ = ["archive_sink", "archiver", "compact", "export", "replay_inputs", "verify"]
 
 _DAY: Final = re.compile(r"/date=[0-9-]+$")
 _LOOKS: Final = 3
@@ -49,30 +49,13 @@ _logger = logging.getLogger(__name__)
 def archiver(settings: Settings, clock: Clock, topic: str = STREAM) -> Archiver:
     """Archive a topic, by default the collected posts. Nothing is looked at before the first step.
 
-    Its folder and its files have the name that the topic has in the log: pipelines on one Kafka
-    that differ in their prefix have archives of their own in one folder.
-
     Raises:
         ConfigurationError: a place that is none, or an extra that is not installed.
     """
     place = places(settings).archive
     filesystem, folder = open_place(place, settings.hdfs)
-    chosen = settings.archive
-    if chosen.format == "parquet":
-        import mastostream.sinks.archive.parquet  # noqa: F401, PLC0415 - fails without its extra
+    sink = archive_sink(settings, topic, clock, filesystem, folder)
     name = topic_name(settings, topic)
-    sink = FileArchive(
-        folder,
-        name,
-        clock=clock,
-        filesystem=filesystem,
-        form=chosen.format,
-        compression=chosen.compression,
-        by_date=chosen.by_date,
-        rotate_bytes=chosen.rotate_bytes,
-        rotate_records=chosen.rotate_records,
-        rotate_s=chosen.rotate_s,
-    )
 
     def check(positions: Positions) -> None:
         ends = log_ends(settings, topic) if positions else {}
@@ -88,6 +71,34 @@ def archiver(settings: Settings, clock: Clock, topic: str = STREAM) -> Archiver:
     # is, also where it once had more: its files alone say how far it is.
     group = f"archive-{zlib.crc32(f'{filesystem.address}{folder}'.encode()):08x}"
     return Archiver(log_reader(settings, topic, group, resume=False), sink, check=check)
+
+
+def archive_sink(
+    settings: Settings, topic: str, clock: Clock, filesystem: FileSystem, folder: str
+) -> FileArchive:
+    """Write a topic's archive in this folder. Nothing is looked at yet.
+
+    Its folder and its files have the name that the topic has in the log: pipelines on one Kafka
+    that differ in their prefix have archives of their own in one folder.
+
+    Raises:
+        ConfigurationError: an extra that is not installed.
+    """
+    chosen = settings.archive
+    if chosen.format == "parquet":
+        import mastostream.sinks.archive.parquet  # noqa: F401, PLC0415 - fails without its extra
+    return FileArchive(
+        folder,
+        topic_name(settings, topic),
+        clock=clock,
+        filesystem=filesystem,
+        form=chosen.format,
+        compression=chosen.compression,
+        by_date=chosen.by_date,
+        rotate_bytes=chosen.rotate_bytes,
+        rotate_records=chosen.rotate_records,
+        rotate_s=chosen.rotate_s,
+    )
 
 
 def verify(settings: Settings, topic: str, on_progress: Callable[[int], None]) -> Verified:

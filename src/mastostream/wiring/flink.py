@@ -36,7 +36,7 @@ from mastostream.wiring.places import name_prefix
 if TYPE_CHECKING:
     from pyflink.table import StatementSet, StreamTableEnvironment, Table
 
-__all__ = ["flink_engine", "sql_literals"]
+__all__ = ["chosen_analyses", "flink_engine", "flink_job", "sql_literals"]
 
 
 def flink_engine(  # noqa: PLR0913 - each is a choice of the user's, by name
@@ -70,30 +70,47 @@ def flink_engine(  # noqa: PLR0913 - each is a choice of the user's, by name
     """
     if settings.log != "kafka":
         raise ConfigurationError('Flink reads from Kafka: add --log kafka, or set log = "kafka"')
-    in_sql = sorted(set(names) & set(SQL_NAMES)) if mode == "sql" else []
-    others = analyses(settings, mode, [name for name in names if name not in in_sql])
-    chosen = sorted(others, key=lambda analysis: analysis.name)
-    if on_results is None:
-        _check_written([*chosen, *analyses(settings, mode, in_sql)])
-    elif chosen or len(in_sql) != 1:
-        raise ConfigurationError(
-            "Flink shows the results of one analysis at a time, of "
-            f"{', '.join(SQL_NAMES)}: name one, with --mode sql"
-        )
+    in_sql, chosen = chosen_analyses(settings, mode, names, shown=on_results is not None)
     _check_installed()
     archive = _archive(settings.flink)
-    told = "+".join([*(f"sql-{name}" for name in in_sql), *(each.name for each in chosen)])
-    shown = "" if on_results is None else "-shown"
-    name = f"{name_prefix(settings)}{settings.kafka.group}-flink-{told}{shown}"
+    job = flink_job(settings, in_sql, chosen, once=once, on_results=on_results)
     if settings.flink.target != LOCAL:
         check_cluster(settings.flink.target)
         with Cluster(settings.flink.target) as cluster:
-            cluster.check_free(name)
+            cluster.check_free(job.name)
     from mastostream.log.kafka import ensure_topics  # noqa: PLC0415 - an extra
 
-    kafka = kafka_place(settings)
-    ensure_topics(kafka, [*TOPICS, *(str(analysis.topic) for analysis in chosen)])
+    ensure_topics(kafka_place(settings), [*TOPICS, *(str(each.topic) for each in chosen)])
     jar = _jar(settings.flink, on_progress)
+    job = attrs.evolve(job, archive=archive, folder=Path.cwd(), savepoint=savepoint)
+    return FlinkEngine(settings.flink, jar, job)
+
+
+def flink_job(
+    settings: Settings,
+    in_sql: Sequence[str],
+    chosen: Sequence[Analysis],
+    *,
+    once: bool,
+    on_results: OnResults | None = None,
+) -> Job:
+    """Return what a job is called and does; neither Flink nor Kafka is asked.
+
+    Args:
+        settings: where.
+        in_sql: the analyses that are SQL, by name.
+        chosen: the others.
+        once: as for :func:`flink_engine`.
+        on_results: as for :func:`flink_engine`; the one analysis is SQL then.
+
+    Raises:
+        MissingExtraError: the extra ``kafka`` is not installed.
+        ConfigurationError: a setting that cannot be chosen.
+    """
+    told = "+".join([*(f"sql-{name}" for name in in_sql), *(each.name for each in chosen)])
+    shown = "" if on_results is None else "-shown"
+    name = f"{name_prefix(settings)}{settings.kafka.group}-flink-{told}{shown}"
+    kafka = kafka_place(settings)
     topics = Topics(
         servers=kafka.servers,
         group=name,
@@ -104,11 +121,35 @@ def flink_engine(  # noqa: PLR0913 - each is a choice of the user's, by name
         settings=settings.flink.kafka,
     )
     if on_results is None:
-        job = _job(settings, topics, in_sql, chosen)
-    else:
-        job = _shown(settings, topics, in_sql[0], on_results)
-    job = attrs.evolve(job, archive=archive, folder=Path.cwd(), savepoint=savepoint)
-    return FlinkEngine(settings.flink, jar, job)
+        return _job(settings, topics, in_sql, chosen)
+    return _shown(settings, topics, in_sql[0], on_results)
+
+
+def chosen_analyses(
+    settings: Settings, mode: Mode, names: Sequence[str], *, shown: bool
+) -> tuple[list[str], list[Analysis]]:
+    """Return which of these analyses are SQL, by name, and the others.
+
+    Args:
+        settings: the weights of the analyses.
+        mode: of the analyses.
+        names: of them, built in or ``module:NAME``.
+        shown: whether the results are shown, and not written.
+
+    Raises:
+        ConfigurationError: one that there is not, or that Flink cannot write or show.
+    """
+    in_sql = sorted(set(names) & set(SQL_NAMES)) if mode == "sql" else []
+    others = analyses(settings, mode, [name for name in names if name not in in_sql])
+    chosen = sorted(others, key=lambda analysis: analysis.name)
+    if not shown:
+        _check_written([*chosen, *analyses(settings, mode, in_sql)])
+    elif chosen or len(in_sql) != 1:
+        raise ConfigurationError(
+            "Flink shows the results of one analysis at a time, of "
+            f"{', '.join(SQL_NAMES)}: name one, with --mode sql"
+        )
+    return in_sql, chosen
 
 
 def _check_written(chosen: Sequence[Analysis]) -> None:

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -41,6 +42,7 @@ from mastostream.sinks.archive import (
     values,
     verify_archive,
 )
+from mastostream.sinks.archive.filesystems.native import NativeHdfs
 from mastostream.testing.conformance.archive import (
     ArchiveConformance,
     ArchiveUnderTest,
@@ -201,12 +203,10 @@ def test_what_fails_is_waited_out_and_no_record_is_lost_or_kept_twice(
 
 
 @pytest.mark.campaign
-def test_a_datanode_that_dies_before_it_confirms_is_noticed(
-    hdfs_server: HdfsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_datanode_that_dies_before_it_confirms_is_noticed(hdfs_server: HdfsServer) -> None:
     """hdfs-native itself would wait for ever."""
-    monkeypatch.setattr("mastostream.sinks.archive.filesystems.native._PATIENCE_S", 5.0)
-    filesystem, folder = open_place(new_folder(hdfs_server), settings_of(hdfs_server, "native"))
+    url = urlsplit(new_folder(hdfs_server))
+    filesystem, folder = NativeHdfs(str(url.hostname), url.port, patience_s=5.0), url.path
     filesystem.make_folder(folder)
     file = filesystem.create(f"{folder}/file")
     file.write(b"12345")

@@ -5,9 +5,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Literal
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import attrs
 import pytest
@@ -25,10 +27,9 @@ from mastostream.log.kafka import (
     KafkaPlace,
     KafkaSharedReader,
     KafkaWindowLog,
-    consuming,
     ensure_topics,
 )
-from mastostream.log.kafka.offsets import Offsets
+from mastostream.log.kafka.clients import KafkaClients
 from mastostream.log.kafka.windows import WINDOWS
 from mastostream.ports.clock import SystemClock
 from mastostream.ports.log import Commit, EngineLog, LogReader, NewRecord, Progress, Record
@@ -89,17 +90,28 @@ def test_a_topic_that_was_just_made_can_be_used_at_once(place: KafkaPlace) -> No
         assert {each.leader for each in there[topic].partitions.values()} == {1}
 
 
-def test_what_was_read_before_an_error_is_read_again(
-    place: KafkaPlace, topic: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_read_before_an_error_is_read_again(place: KafkaPlace, topic: str) -> None:
     """Such as an end that does not come."""
+    far = threading.Event()
+
+    class FarEnds(AdminClient):
+        """Says that each partition ends beyond its last record, while ``far`` is set."""
+
+        def list_offsets(self, asked: Any, **options: Any) -> Any:
+            if not far.is_set():
+                return super().list_offsets(asked, **options)
+            answers = {each: Future[SimpleNamespace]() for each in asked}
+            for answer in answers.values():
+                answer.set_result(SimpleNamespace(offset=1_000))
+            return answers
+
+    place = attrs.evolve(place, clients=KafkaClients(admin=FarEnds))
     with closing(KafkaSharedReader(place, topic=topic, group=new_topic())) as reader:
         found = [record.value for record in reader.read(10, 5.0)]
-        with monkeypatch.context() as patch:
-            patch.setattr(consuming, "_AT_END_S", 3.0)
-            patch.setattr(Offsets, "end", lambda *_, **__: {0: 1_000, 1: 1_000})
-            with pytest.raises(RetriableError, match="has not given the end"):
-                until(lambda: reader.read(100, 0.0) and False)
+        far.set()
+        with pytest.raises(RetriableError, match="has not given the end"):
+            until(lambda: reader.read(100, 0.0) and False)
+        far.clear()
         found += [record.value for record in read_all(reader)]
     assert sorted(found) == sorted(post(number) for number in range(50))
 

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -100,25 +100,18 @@ def test_an_archive_of_another_log_is_told(command: Command, tmp_path: Path) -> 
 def test_what_fails_again_while_dead_letters_are_replayed_is_left_for_the_next_time(
     tmp_path: Path,
 ) -> None:
+    """An engine that refuses all at once has made new ones before the old ones are read."""
+
     def letter(offset: int) -> NewRecord:
         facts = {"topic": STREAM, "partition": 0, "offset": offset}
         headers = tuple((name, str(value).encode()) for name, value in facts.items())
         return NewRecord(DEAD_LETTERS, None, b"bad", headers)
 
-    class Failing(SqliteLogWriter):
-        """A log whose engine refuses all, at once."""
-
-        def append(self, records: Sequence[NewRecord]) -> None:
-            super().append(records)
-            super().append([letter(1_000 + offset) for offset in range(len(records))])
-
     path = tmp_path / "mastostream.sqlite3"
-    writer = SqliteLogWriter(path)
-    writer.append([letter(offset) for offset in range(3)])
-    writer.close()
     reader = SqliteLogReader(path, topic=DEAD_LETTERS, group="replay")
-    with closing(reader), closing(Failing(path)) as failing:
-        assert send_again(reader, failing, {0: 3}) == (3, 0)
+    with closing(reader), closing(SqliteLogWriter(path)) as writer:
+        writer.append([letter(offset) for offset in (0, 1, 2, 1_000, 1_001, 1_002)])
+        assert send_again(reader, writer, {0: 3}) == (3, 0)
     listed = CliRunner().invoke(cli, ["dead-letters", "list", "--json", "--data", str(tmp_path)])
     assert len(listed.stdout.splitlines()) == 6
 

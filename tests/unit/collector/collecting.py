@@ -69,6 +69,7 @@ def collect(
     refresh_after_s: Sequence[float] = (),
     rhythm: Rhythm = RHYTHM,
     trouble: Failures | None = None,
+    **options: int,
 ) -> Collector:
     clock = servers[0].clock
     place.log.clock = clock
@@ -99,6 +100,7 @@ def collect(
         key_by=key_by,
         rhythm=rhythm,
         make_streams=make_streams,
+        **options,  # type: ignore[arg-type]  # by name
     )
 
 

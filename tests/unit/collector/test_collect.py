@@ -134,9 +134,10 @@ def test_a_server_that_asks_to_wait_is_left_alone(place: Place) -> None:
     server = FakeServer(clock)
     collector = collect(place, server, tags=("news", "art"))
     until(collector, lambda: server.count("timeline") > 3)
+    since_s = clock.monotonic_s()
     server.failures.add(None, RetriableError("429", retry_after_s=100.0))
     until(collector, lambda: not server.failures.waiting)
-    calls, since_s = len(server.calls), clock.monotonic_s()
+    calls = len(server.calls)
     until(collector, lambda: len(server.calls) > calls)
     assert clock.monotonic_s() - since_s > 90
     collector.close()
@@ -413,17 +414,12 @@ def test_a_stream_that_loses_posts_is_repaired_and_it_is_counted(place: Place) -
     setup.collector.close()
 
 
-def test_while_the_log_cannot_be_written_streams_are_held_back(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mastostream.collector.collect._FULL_INBOX", 1_000)
-    monkeypatch.setattr("mastostream.collector.collect._LOW_INBOX", 500)
-    monkeypatch.setattr("mastostream.collector.collect._BATCH", 100)
+def test_while_the_log_cannot_be_written_streams_are_held_back(place: Place) -> None:
     trouble = disk()
-    setup = Streamed(place, "websocket", trouble=trouble)
+    setup = Streamed(place, "websocket", trouble=trouble, pause_above=100, resume_below=50)
     setup.until(lambda: setup.collector.stats.servers[0].way == "websocket")
     trouble.share = 1.0
-    for number in range(1_250):
+    for number in range(1_150):  # at most 1,000 leave the inbox at once
         setup.streams.send("delete", str(number).encode())
     setup.until(lambda: setup.streams.paused == [True])
     trouble.share = 0.0

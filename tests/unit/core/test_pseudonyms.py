@@ -2,7 +2,6 @@
 
 import html
 import re
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -335,30 +334,31 @@ def test_a_key_that_could_be_guessed_or_is_too_long_is_refused(key: bytes) -> No
 @pytest.mark.parametrize(
     "text",
     [
-        "<" * 300_000,
-        "<a " * 100_000,
-        "<a x>" * 100_000,
-        "@" * 300_000,
-        "@<b>" * 100_000,
+        "<" * 1_200_000,
+        "<a " * 400_000,
+        "<a x>" * 400_000,
+        "@" * 1_200_000,
+        "@<b>" * 400_000,
         "@a." * 100_000,
-        "@" + "a." * 150_000,
-        "a" * 300_000,
-        "a.-" * 100_000,
+        "@" + "a." * 600_000,
+        "a" * 1_200_000,
+        "a." * 600_000,
+        "a.-" * 400_000,
         "a@" * 150_000,
         "a%40b&#64;" * 30_000,
-        "&#0" + "0" * 300_000,
-        "https://" * 40_000,
-        "https://a/" + "@/" * 150_000,
-        "<a href" + " " * 300_000,
-        "Bob " + " " * 300_000,
-        "Bob the " * 40_000,
+        "&#0" + "0" * 1_200_000,
+        "https://" * 160_000,
+        "https://a/" + "@/" * 600_000,
+        "<a href" + " " * 1_200_000,
+        "Bob " + " " * 1_200_000,
+        "Bob the " * 160_000,
     ],
 )
-def test_a_hostile_text_takes_no_time(text: str) -> None:
-    raw = msgspec.json.encode(status(text, mentions=[MENTIONED]))
-    begin = time.process_time()
+def test_a_hostile_text_is_read_in_steps_that_grow_with_its_length(text: str) -> None:
+    """With the square of it, each would go on for minutes: the time-out of all tests ends that."""
+    # A text without any sign of a name is not searched at all: each gets one.
+    raw = msgspec.json.encode(status(f"& {text}", mentions=[MENTIONED]))
     assert isinstance(decode(pseudonymize(raw, KEY, HOST)), Post)
-    assert time.process_time() - begin < 5
 
 
 def test_what_is_nested_without_end_becomes_an_empty_object() -> None:

@@ -114,12 +114,14 @@ class FakeConsumer:
         takes_no_seek: partitions.
         stopped: partitions whose offset was refused; they give nothing until they are taken anew.
         at: the next record of each partition.
+        polls: how often it was asked for one.
     """
 
     def __init__(self, kafka: FakeKafka) -> None:
         self.takes_no_seek: set[int] = set()
         self.stopped: set[int] = set()
         self.at: dict[int, int] = {}
+        self.polls = 0
         self._kafka = kafka
         self._on: dict[str, Callable[..., None]] = {}
         self._topic = ""
@@ -138,6 +140,7 @@ class FakeConsumer:
         self._on = on
 
     def poll(self, _: float) -> _Message | None:
+        self.polls += 1
         script = self._kafka.script
         if script and callable(script[0]):
             script.popleft()()

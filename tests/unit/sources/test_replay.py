@@ -9,10 +9,10 @@ import pytest
 
 from mastostream.compression import Compression, compressed
 from mastostream.exceptions import ConfigurationError, DamagedError
-from mastostream.ports.clock import SystemClock
-from mastostream.ports.log import NewRecord
+from mastostream.ports.log import Record
 from mastostream.sinks.archive import value_of
 from mastostream.sources.replay import ReplayResult, due_s, replay, replay_files
+from mastostream.testing.fakes import FakeClock, FakeLog
 
 LINES = [
     json.dumps({"id": str(n), "created_at": f"2024-01-01T00:00:{n:02}Z", "account": {"acct": "a"}})
@@ -20,42 +20,13 @@ LINES = [
 ]
 
 
-class Log:
-    def __init__(self) -> None:
-        self.records: list[NewRecord] = []
-
-    def append(self, records: list[NewRecord]) -> None:
-        self.records += records
-
-    def close(self) -> None:
-        pass
-
-
-class Clock(SystemClock):
-    def __init__(self) -> None:
-        self.now_s = 0.0
-        self.waits: list[float] = []
-
-    def monotonic_s(self) -> float:
-        return self.now_s
-
-    def wait(self, stop: threading.Event, seconds: float) -> bool:
-        self.waits.append(seconds)
-        self.now_s += seconds
-        return False
-
-
-def send(path: Path, speed: float | None = None) -> tuple[ReplayResult, Log, Clock]:
-    log, clock = Log(), Clock()
+def send(path: Path, speed: float | None = None) -> tuple[ReplayResult, list[Record], FakeClock]:
+    log, clock = FakeLog(), FakeClock()
+    files = replay_files(path, value_of)
     result = replay(
-        replay_files(path, value_of),
-        log,  # type: ignore[arg-type]  # a LogWriter by its methods
-        topic="t",
-        clock=clock,
-        stop=threading.Event(),
-        speed=speed,
+        files, log.writer(), topic="t", clock=clock, stop=threading.Event(), speed=speed
     )
-    return result, log, clock
+    return result, log.records("t"), clock
 
 
 def packed(data: bytes, compression: Compression) -> bytes:
@@ -77,25 +48,25 @@ def test_every_kind_of_file_gives_its_lines(tmp_path: Path, name: str) -> None:
     if name.endswith(".zst"):
         data = packed(data[:100], "zstd") + packed(data[100:], "zstd")
     (tmp_path / name).write_bytes(data)
-    result, log, _ = send(tmp_path / name)
+    result, records, _ = send(tmp_path / name)
     assert (result.records, result.undecodable) == (4, 0)
-    assert [(record.key, record.value.decode()) for record in log.records] == [
+    assert [(record.key, record.value.decode()) for record in records] == [
         (str(n), line) for n, line in enumerate(LINES)
     ]
 
 
 def test_what_is_no_post_is_sent_as_it_is_and_counted(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"{broken\n\xff\n" + LINES[0].encode())
-    result, log, _ = send(tmp_path / "a.jsonl")
+    result, records, _ = send(tmp_path / "a.jsonl")
     assert (result.records, result.undecodable) == (3, 2)
-    assert [record.value for record in log.records][:2] == [b"{broken", b"\xff"]
+    assert [record.value for record in records][:2] == [b"{broken", b"\xff"]
 
 
 def test_a_multiple_of_real_time_waits_in_between(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("\n".join(LINES))
-    _, log, clock = send(tmp_path / "a.jsonl", speed=2.0)
-    assert len(log.records) == 4
-    assert sum(clock.waits) == pytest.approx(1.5)
+    _, records, clock = send(tmp_path / "a.jsonl", speed=2.0)
+    assert len(records) == 4
+    assert sum(clock.waits_s) == pytest.approx(1.5)
     assert due_s(0, 1000, 2.0) == 0.5
     assert due_s(1000, 0, 2.0) == 0.0
 

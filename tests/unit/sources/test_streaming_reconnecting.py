@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mastostream.exceptions import RetriableError
-from mastostream.ports.clock import SystemClock
 from mastostream.sources.mastodon.streaming.reconnecting import backoff_s
+from mastostream.testing.fakes import FakeClock
 
 from .streaming_server import (
     BOTH,
@@ -22,20 +22,9 @@ from .streaming_server import (
 )
 
 
-class Patient(SystemClock):
-    """Remembers each wait, and does not wait."""
-
-    def __init__(self) -> None:
-        self.waits_s: list[float] = []
-
-    def real_s(self, seconds: float) -> float:
-        self.waits_s.append(seconds)
-        return 0.001
-
-
 @pytest.fixture
-def clock() -> Patient:
-    return Patient()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 def longest(_: float, most: float) -> float:
@@ -49,7 +38,7 @@ def test_a_wait_is_anything_up_to_the_double_of_the_last(failures: int) -> None:
 
 
 @BOTH
-def test_waits_grow_while_nothing_comes(transport: Transport, clock: Patient) -> None:
+def test_waits_grow_while_nothing_comes(transport: Transport, clock: FakeClock) -> None:
     async def nothing(send: Send, request: web.Request) -> None:
         break_off(request)
 
@@ -64,11 +53,11 @@ def test_waits_grow_while_nothing_comes(transport: Transport, clock: Patient) ->
         for _ in range(6):
             ears.opened()
             ears.cut(RetriableError, "")
-    assert clock.waits_s[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert clock.real_waits_s[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
 @BOTH
-def test_waits_begin_anew_after_an_event(transport: Transport, clock: Patient) -> None:
+def test_waits_begin_anew_after_an_event(transport: Transport, clock: FakeClock) -> None:
     async def one(send: Send, request: web.Request) -> None:
         await send("delete", "1")
 
@@ -85,10 +74,10 @@ def test_waits_begin_anew_after_an_event(transport: Transport, clock: Patient) -
             ears.event()
             ears.cut(RetriableError, "ended")
         ears.opened()
-    assert clock.waits_s == [1, 2, 4, 1, 1]
+    assert clock.real_waits_s == [1, 2, 4, 1, 1]
 
 
-def test_the_server_says_when_to_come_back(clock: Patient) -> None:
+def test_the_server_says_when_to_come_back(clock: FakeClock) -> None:
     async def end(send: Send, request: web.Request) -> None:
         await for_ever()
 
@@ -101,4 +90,4 @@ def test_the_server_says_when_to_come_back(clock: Patient) -> None:
         for _ in range(2):
             ears.cut(RetriableError, "429")
         ears.opened()
-    assert clock.waits_s == [71, 72]
+    assert clock.real_waits_s == [71, 72]

@@ -1,18 +1,19 @@
 """Where the data of pipelines is that differ in their prefix alone."""
 
-from contextlib import closing
 from pathlib import Path
 
 import attrs
 import pytest
 
+from mastostream.archiver import Archiver
 from mastostream.config import ArchiveSettings, KafkaSettings, Settings
 from mastostream.exceptions import BusyError
-from mastostream.log.sqlite import SqliteLogReader, SqliteLogWriter
 from mastostream.ports.clock import SystemClock
-from mastostream.ports.log import LogReader, NewRecord
 from mastostream.runner import run_until_idle
-from mastostream.wiring import archiver, archiving, held, places, verify
+from mastostream.sinks.archive import open_place
+from mastostream.testing.fakes import FakeLog
+from mastostream.wiring import held, places, verify
+from mastostream.wiring.archiving import archive_sink
 
 PREFIXES = ("", "a.", "b.")
 
@@ -53,26 +54,20 @@ def test_one_collector_of_each_pipeline_works_at_a_time(tmp_path: Path) -> None:
                 pass
 
 
-def test_archives_in_one_folder_are_each_pipeline_s_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_archives_in_one_folder_are_each_pipeline_s_own(tmp_path: Path) -> None:
     """With the same offsets of the same topic and partition."""
-
-    def log_reader(settings: Settings, topic: str, group: str, **_: object) -> LogReader:
-        return SqliteLogReader(log_of(settings), topic=topic, group=group, resume=False)
-
-    def log_of(settings: Settings) -> Path:
-        return tmp_path / f"log-{settings.kafka.topic_prefix}.sqlite3"
-
-    monkeypatch.setattr(archiving, "log_reader", log_reader)
-    monkeypatch.setattr(archiving, "log_ends", lambda *_: {0: len(PREFIXES)})
     everybody = [settings_of(tmp_path, prefix) for prefix in PREFIXES]
-    for count, settings in enumerate(everybody, start=1):
-        with closing(SqliteLogWriter(log_of(settings))) as writer:
-            value = f'"{settings.kafka.topic_prefix}"'.encode()
-            writer.append([NewRecord("t", None, value)] * count)
+    logs = [FakeLog() for _ in everybody]
+    for count, (settings, log) in enumerate(zip(everybody, logs, strict=True), start=1):
+        log.append("t", *[f'"{settings.kafka.topic_prefix}"'.encode()] * count)
+
+    def archiver(settings: Settings, log: FakeLog) -> Archiver:
+        place = open_place(places(settings).archive, settings.hdfs)
+        sink = archive_sink(settings, "t", SystemClock(), *place)
+        return Archiver(log.reader("t", "archive"), sink)
+
     for _ in range(2):
-        run_until_idle([archiver(settings, SystemClock(), "t") for settings in everybody])
+        run_until_idle(list(map(archiver, everybody, logs)))
     for count, settings in enumerate(everybody, start=1):
         name = f"{settings.kafka.topic_prefix}t"
         (file,) = (tmp_path / "archive" / name).glob(f"{name}+00000+*.jsonl")

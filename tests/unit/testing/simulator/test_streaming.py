@@ -120,9 +120,8 @@ def test_heartbeats_come_by_the_servers_clock(clock: FakeClock) -> None:
         make(clock, heartbeat_s=15) as running,
         sse(running, "/hashtag?tag=%F0%9F%99%82") as stream,
     ):
-        began_s = time.monotonic()
         stream.read_until(lambda: stream.body.startswith(b":)\n" + b":thump\n" * 10))
-        assert 0.14 < time.monotonic() - began_s < 3
+        assert clock.real_waits_s.count(15) >= 10
 
 
 @pytest.mark.parametrize(
@@ -304,7 +303,6 @@ def test_a_revoked_token_ends_its_streams_cleanly(server: SimulatedServer) -> No
 
 
 def test_events_are_pushed_when_the_clock_gets_there() -> None:
-    """300 times as fast as the machine: 0.05 s of it are 15 s."""
     clock = ScaledClock(time.time_ns() // 1_000_000, START, 300)
     sea = Fediverse(hosts=("one.example",), start_ms=START, habits=Habits(posts_per_s=0.3))
     delays = []
@@ -318,18 +316,27 @@ def test_events_are_pushed_when_the_clock_gets_there() -> None:
             if message["event"] == "update":
                 posts = {post.id: post for post in running.world.posts}
                 delays.append(now_ms - posts[json.loads(message["payload"])["id"]].arrived_ms)
-    assert sorted(delays)[20] < 15_000
     assert min(delays) >= 0
 
 
-def test_raw_events_are_pushed_as_fast_as_possible(server: SimulatedServer) -> None:
+def test_the_pusher_sleeps_until_something_happens(
+    server: SimulatedServer, clock: FakeClock
+) -> None:
+    """Else what happens would come late, or the machine would never rest."""
+    next_ms = server.world.next_ms(clock.ms)
+    until(lambda: (next_ms - clock.ms) / 1000 in clock.real_waits_s)
+
+
+def test_raw_events_are_pushed_without_a_wait_for_each(
+    server: SimulatedServer, clock: FakeClock
+) -> None:
     payload = next(iter(generate_statuses(1)))
     with (
         sse(server, f"/hashtag?tag={quote('bücher')}") as stream,
         websocket(server, "?stream=hashtag&tag=BUCHER") as connection,
     ):
         count = 500
-        began_s = time.monotonic()
+        waits = len(clock.real_waits_s)
         pushing = threading.Thread(
             target=lambda: [server.push("update", payload, "Bücher") for _ in range(count)]
         )
@@ -337,7 +344,7 @@ def test_raw_events_are_pushed_as_fast_as_possible(server: SimulatedServer) -> N
         for _ in range(count):
             message = connection.recv(timeout=5)
         stream.read_until(lambda: stream.raw.count(b"event: update") == count)
-        assert time.monotonic() - began_s < 5
+        assert len(clock.real_waits_s) - waits < count
         pushing.join()
         assert json.loads(message)["payload"].encode() == payload
         assert stream.events[-1] == ("update", payload.decode())

@@ -21,7 +21,6 @@ _DEFAULTS: Final = {
     "dfs.client.failover.sleep.max.millis": "1000",
 }
 
-
 _PATIENCE_S: Final = 90.0
 """Longer than it waits itself for a DataNode that is silent: 60 s."""
 
@@ -42,6 +41,7 @@ class NativeHdfs:
         *,
         user: str = "",
         settings: Mapping[str, str] | None = None,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
         """Connect at the first call.
 
@@ -51,6 +51,7 @@ class NativeHdfs:
             user: whose files are written; empty for the user of this process. Hadoop's clients
                 take it from ``HADOOP_USER_NAME``, which is set for this process.
             settings: of Hadoop's client, by its own names; those in ``HADOOP_CONF_DIR`` hold too.
+            patience_s: how long ``seal`` waits for a DataNode's confirmation.
 
         Raises:
             MissingExtraError: the extra ``hdfs`` is not installed.
@@ -61,6 +62,7 @@ class NativeHdfs:
         except ImportError as error:
             raise MissingExtraError("HDFS", "hdfs") from error
         self.address = f"hdfs://{host}:{port}" if port else f"hdfs://{host}"
+        self._patience_s = patience_s
         if user:
             os.environ["HADOOP_USER_NAME"] = user
         with translated_hdfs(self.address):
@@ -87,7 +89,8 @@ class NativeHdfs:
 
     def create(self, path: str) -> "_NewFile":
         with translated_hdfs(self.address + path):
-            return _NewFile(self._fs.open(path, "wb", overwrite=False), self.address + path)
+            inner = self._fs.open(path, "wb", overwrite=False)
+        return _NewFile(inner, self.address + path, self._patience_s)
 
     def open(self, path: str) -> BinaryIO:
         with translated_hdfs(self.address + path):
@@ -105,9 +108,10 @@ class NativeHdfs:
 
 
 class _NewFile:
-    def __init__(self, inner: Any, where: str) -> None:
+    def __init__(self, inner: Any, where: str, patience_s: float) -> None:
         self._inner = inner
         self._where = where
+        self._patience_s = patience_s
 
     def write(self, data: bytes, /) -> int:
         with translated_hdfs(self._where):
@@ -118,7 +122,7 @@ class _NewFile:
 
     def seal(self) -> None:
         with translated_hdfs(self._where):
-            _within(_PATIENCE_S, self._sync)
+            _within(self._patience_s, self._sync)
 
     def _sync(self) -> None:
         self._inner.hsync()
