@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.timeout(seconds))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def mastodon_mock() -> Iterator[str]:
     """A Mastodon server that was not written here; its token is ``mock_token``."""
     with socket.socket() as free:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+import attrs
 import mastodon
 import pytest
 
@@ -12,37 +13,54 @@ TAGS = ("news", "art")
 POSTS = 90
 
 
+@attrs.define
+class Posts:
+    """What is on the server.
+
+    Attributes:
+        api: writes and deletes there.
+        tag_of: the hashtag of each post by its id, the newest last.
+    """
+
+    api: mastodon.Mastodon
+    tag_of: dict[str, str] = attrs.field(factory=dict)
+
+    def write(self, tag: str) -> None:
+        post = self.api.status_post(f"number {len(self.tag_of)} #{tag}")
+        self.tag_of[str(post.id)] = tag
+
+    def there(self, tags: Sequence[str]) -> list[str]:
+        return [post_id for post_id, tag in reversed(self.tag_of.items()) if tag in tags]
+
+    def delete(self, tag: str) -> str:
+        gone = self.there([tag])[POSTS // 4]
+        self.api.status_delete(gone)
+        del self.tag_of[gone]
+        return gone
+
+
+@pytest.fixture(scope="module")
+def posts(mastodon_mock: str) -> Iterator[Posts]:
+    api = mastodon.Mastodon(
+        api_base_url=mastodon_mock, access_token="mock_token", version_check_mode="none"
+    )
+    posts = Posts(api)
+    for number in range(POSTS):
+        posts.write(TAGS[number % 2])
+    yield posts
+    api.session.close()
+
+
 class TestMastodonClientOnAForeignServer(ServerConformance):
     @pytest.fixture
-    def server(self, mastodon_mock: str) -> Iterator[ServerUnderTest]:
-        api = mastodon.Mastodon(
-            api_base_url=mastodon_mock, access_token="mock_token", version_check_mode="none"
-        )
-        tag_of: dict[str, str] = {}  # the newest last
-
-        def write(tag: str) -> None:
-            post = api.status_post(f"number {len(tag_of)} #{tag}")
-            tag_of[str(post.id)] = tag
-
-        def posts(tags: Sequence[str]) -> list[str]:
-            return [post_id for post_id, tag in reversed(tag_of.items()) if tag in tags]
-
-        def delete(tag: str) -> str:
-            gone = posts([tag])[POSTS // 4]
-            api.status_delete(gone)
-            del tag_of[gone]
-            return gone
-
-        for number in range(POSTS):
-            write(TAGS[number % 2])
+    def server(self, mastodon_mock: str, posts: Posts) -> Iterator[ServerUnderTest]:
         client = MastodonClient(mastodon_mock, token="mock_token")
         yield ServerUnderTest(
             server=client,
             tags=TAGS,
-            posts=posts,
-            write=write,
-            delete=delete,
+            posts=posts.there,
+            write=posts.write,
+            delete=posts.delete,
             several_tags=False,  # it ignores any[]
         )
         client.close()
-        api.session.close()
