@@ -1,7 +1,8 @@
 """The tiers of tests that a break goes through until one of them goes red.
 
 A test that goes red is run once more alone. When it passes then, it was not steady: the tier runs
-again without it, and the test is noted.
+again without it, and the test is noted. After three runs that were red in this way, the tier counts
+as green: what only seems to be caught is not counted.
 """
 
 import contextlib
