@@ -1,7 +1,7 @@
 """``nox -s campaign``: everything that can be tested, for hours, and one table at the end.
 
 Parts are named as arguments: ``nox -s campaign -- kafka flink``. Each folder of
-``tests/integration`` is a part; the others stand in :func:`other_parts`. What is chosen at random
+``tests/integration`` is a part; the others stand in :func:`parts_of`. What is chosen at random
 depends on the seed, which is printed, and can be given again with ``--seed``.
 """
 

@@ -23,7 +23,13 @@ from mastostream.testing.servers import KafkaServer
 
 @pytest.fixture
 def place(kafka_server: KafkaServer) -> KafkaPlace:
-    return KafkaPlace(servers=kafka_server.address, group=f"test-{uuid.uuid4().hex}", partitions=3)
+    """What is sent waits for half a second, unless somebody waits for its confirmation."""
+    return KafkaPlace(
+        servers=kafka_server.address,
+        group=f"test-{uuid.uuid4().hex}",
+        partitions=3,
+        settings={"linger.ms": "500"},
+    )
 
 
 class TestKafkaLog(LogConformance):

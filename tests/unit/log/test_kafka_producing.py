@@ -13,7 +13,7 @@ from mastostream.exceptions import (
     MastostreamError,
     RetriableError,
 )
-from mastostream.log.kafka import KafkaPlace
+from mastostream.log.kafka import KafkaLogWriter, KafkaPlace
 from mastostream.log.kafka.producing import Sender
 from mastostream.ports.log import NewRecord
 
@@ -94,6 +94,18 @@ def test_what_kafka_says_is_told_without_secrets(kafka: FakeKafka) -> None:
         sender.flush()
     told = str(sender.why_given_up(problem(KafkaError._FENCED, text=SECRET, fatal=True)))
     assert SECRET not in told
+
+
+def test_records_that_kafka_has_not_confirmed_do_not_count_as_appended(kafka: FakeKafka) -> None:
+    """The same list, handed over again, is waited for and not sent twice."""
+    writer = KafkaLogWriter(kafka.place())
+    kafka.producers[0].unconfirmed = 2
+    with pytest.raises(RetriableError, match="has not confirmed 2 records"):
+        writer.append(RECORDS)
+    kafka.producers[0].unconfirmed = 0
+    writer.append(RECORDS)
+    assert kafka.sent == [b"1", b"2"]
+    writer.close()
 
 
 def client_threads() -> int:
