@@ -30,6 +30,9 @@ _RUFF_RULES = ("--select=E9,F,PLE", "src")
 _NO_TESTS = 5
 _MOST_UNSTEADY = 3
 _FAREWELL_S = 60.0
+_AGAIN_S = 240
+"""How long a test may take when it runs once more alone: what loops for ever ends here."""
+
 _MARK = "MASTOSTREAM_CAMPAIGN_COPY"
 
 
@@ -133,7 +136,7 @@ def _red(project: Path, command: Sequence[str], bound_s: float, unsteady: list[s
         tests = list(json.loads(failed.read_bytes())) if failed.exists() else []
         if not tests:
             return _last_line(log)
-        again = ("pytest", "-q", "--timeout=900", *tests)
+        again = ("pytest", "-q", f"--timeout={_AGAIN_S}", *tests)
         if _run(project, again, bound_s, log, ()) != 0:
             return str(tests[0])
         unsteady += tests
