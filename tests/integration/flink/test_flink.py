@@ -24,7 +24,6 @@ from mastostream.testing.simulator import generate_statuses
 
 from .flink_inputs import arbitrary, history
 
-CAMPAIGN = pytest.mark.campaign
 BIN = Path(sys.executable).parent
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OUTPUTS = (ENGAGEMENT, HASHTAGS, "mastodon-filtered", DEAD_LETTERS, "twice")
@@ -44,13 +43,6 @@ TWICE = Analysis(name="twice", topic="twice", function=twice)
 def place(kafka_server: KafkaServer) -> KafkaPlace:
     """Topics that no other test uses."""
     return KafkaPlace(servers=kafka_server.address, partitions=3, topic_prefix=new_prefix())
-
-
-@pytest.fixture(scope="module", params=["cluster", pytest.param("local", marks=CAMPAIGN)])
-def on_flink(request: pytest.FixtureRequest, flink_cluster: FlinkCluster) -> tuple[str, ...]:
-    """Options that run an analysis on Flink: on the session cluster, or within the command."""
-    target = flink_cluster.address if request.param == "cluster" else "local"
-    return ("--engine", "flink", "--target", target)
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +210,7 @@ BOTH = ("--analysis", "users", "--analysis", "count")
 def test_what_cannot_run_gets_one_sentence(
     place: KafkaPlace, tmp_path: Path, arguments: Sequence[str], code: int, told: str
 ) -> None:
-    done = analyze(place, tmp_path, *on_flink, *arguments)
+    done = analyze(place, tmp_path, "--engine", "flink", *arguments)
     assert done.returncode == code, done.stderr
     assert told in done.stderr
     assert "Traceback" not in done.stderr

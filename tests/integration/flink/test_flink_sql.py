@@ -30,7 +30,6 @@ from mastostream.testing.conformance.log import new_prefix, new_topic, read_all
 
 from .flink_inputs import arbitrary, history
 
-CAMPAIGN = pytest.mark.campaign
 BIN = Path(sys.executable).parent
 START = datetime(2026, 9, 1, tzinfo=UTC)
 SHOWN = ("engagement", "language", "users")
@@ -45,13 +44,6 @@ Records = Counter[str]
 def place(kafka_server: KafkaServer) -> KafkaPlace:
     """Topics that no other test uses, of one partition: what is late is exact."""
     return KafkaPlace(servers=kafka_server.address, partitions=1, topic_prefix=new_prefix())
-
-
-@pytest.fixture(scope="module", params=["cluster", pytest.param("local", marks=CAMPAIGN)])
-def on_flink(request: pytest.FixtureRequest, flink_cluster: FlinkCluster) -> tuple[str, ...]:
-    """Options that run an analysis on Flink: on the session cluster, or within the command."""
-    target = flink_cluster.address if request.param == "cluster" else "local"
-    return ("--engine", "flink", "--target", target)
 
 
 @pytest.fixture(scope="module")
