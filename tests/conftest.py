@@ -45,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
-        shutil.rmtree(os.environ.pop(_TURNS))
+        shutil.rmtree(os.environ.pop(_TURNS, ""), ignore_errors=True)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -193,6 +193,8 @@ def _processes_of(project: Path) -> Iterator[int]:
     mark = f"{_MARK}={project}".encode()
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
+            if b"server_pool" in (entry / "cmdline").read_bytes():
+                continue  # It ends its server, and then itself, since the test run is over.
             if mark in (entry / "environ").read_bytes().split(b"\0"):
                 yield int(entry.name)
 

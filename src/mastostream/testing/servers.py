@@ -59,16 +59,10 @@ _POOL_FOLDER: Final = "mastostream_server_pool"
 _Some = TypeVar("_Some", bound=Service)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Make a pool of servers, or join that of the whole run."""
-    folder = getattr(config, "workerinput", {}).get(_POOL_FOLDER)
-    config.stash[_POOL] = ServerPool(None if folder is None else Path(folder))
-
-
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker process of pytest-xdist where the pool is."""
-    node.workerinput[_POOL_FOLDER] = str(node.config.stash[_POOL].folder)
+    node.workerinput[_POOL_FOLDER] = str(_pool(node.config).folder)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -78,13 +72,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     asked = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     for fixture, name in _FIXTURES.items():
         if fixture in asked:
-            session.config.stash[_POOL].start(name)
+            _pool(session.config).start(name)
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """End the servers of this run."""
-    if _POOL in config.stash:
-        config.stash[_POOL].close()
+def _pool(config: pytest.Config) -> ServerPool:
+    """Return the pool of this run: of the process that began it, or one of our own."""
+    if _POOL not in config.stash:
+        folder = getattr(config, "workerinput", {}).get(_POOL_FOLDER)
+        config.stash[_POOL] = pool = ServerPool(None if folder is None else Path(folder))
+        config.add_cleanup(pool.close)
+    return config.stash[_POOL]
 
 
 @pytest.fixture(scope="session")
@@ -113,7 +110,7 @@ def flink_cluster(pytestconfig: pytest.Config) -> FlinkCluster:
 
 def _shared(config: pytest.Config, name: str, kind: type[_Some]) -> _Some:
     with _skipped_where_impossible():
-        server = config.stash[_POOL].get(name)
+        server = _pool(config).get(name)
     assert isinstance(server, kind)  # noqa: S101 - it tells mypy
     return server
 

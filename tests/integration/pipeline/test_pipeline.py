@@ -101,7 +101,6 @@ def test_kill_9_at_random_moments_loses_and_repeats_nothing(
     kills: int,
     record_property: Callable[[str, object], None],
 ) -> None:
-    record_property("kills", kills)
     folder = tmp_path / "data"
     clock = ServerClock(behind_ms=(kills // 5) * 20_000)
     with SimulatedServer(now_ms=clock, posts_per_s=40, rate_limit=None, backlog_s=20) as server:
@@ -121,6 +120,7 @@ def test_kill_9_at_random_moments_loses_and_repeats_nothing(
             process.wait()
             if kill % 5 == 4:
                 clock.behind_ms -= 20_000  # as if it had been off for that long
+        record_property("kills", kills)
         clock.stop()
         before = -1
         while before != (before := len(records(folder, "Mastodon_stream"))):
