@@ -170,6 +170,7 @@ def remove(client: Elasticsearch, one: Team) -> None:
     client.indices.delete_index_template(name=f"{one.indices}*")
 
 
+@pytest.mark.alone  # all new names on the servers have to be its own
 def test_two_pipelines_hold_exactly_their_own_posts(
     kafka_server: KafkaServer,
     elasticsearch_server: ElasticsearchServer,
