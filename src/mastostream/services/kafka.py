@@ -98,15 +98,20 @@ class KafkaServer(Service):
     def _format(self, java: list[str]) -> None:
         """Prepare the storage: whole, or not at all.
 
-        Each time in another folder: where this process was killed, the tool may still be at work.
+        Each time in another folder, and by a file of its own: where this process was killed, the
+        tool may still be at work, or only about to read what it should do.
         """
         for left in self.folder.glob("data.part*"):
-            shutil.rmtree(left, ignore_errors=True)
+            if left.suffix == ".properties":
+                left.unlink()
+            else:
+                shutil.rmtree(left, ignore_errors=True)  # the tool may still write there
         part = self.folder / f"data.part-{uuid.uuid4().hex[:8]}"
-        properties = self.folder / "format.properties"
+        properties = part.with_name(f"{part.name}.properties")
         self._write(properties, part)
         tool = ["kafka.tools.StorageTool", "format", "-t", new_cluster_id()]
         run_tool([*java, *tool, "-c", str(properties)], "Kafka's storage cannot be formatted")
+        properties.unlink()
         part.rename(self.folder / "data")
 
 
