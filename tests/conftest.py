@@ -7,14 +7,19 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 pytest_plugins = ["mastostream.testing.servers"]
 
 _TURNS = "MASTOSTREAM_TEST_TURNS"
 """A folder that all worker processes of one run share."""
+
+_TRIALS = "/test_trial_of_broken_ones.py::"
+"""Of tests that wait more than they compute: each may run in a process of its own."""
 
 settings.register_profile(
     "project",
@@ -55,6 +60,17 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that need the machine for themselves come last, when all others are done."""
     items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+
+
+class _ByFile(LoadFileScheduling):
+    """Gives the tests of one file to one process, but trials to any."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if _TRIALS in nodeid else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    return _ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

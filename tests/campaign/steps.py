@@ -11,6 +11,8 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -167,10 +169,11 @@ def _run(
             process.wait(_FAREWELL_S)
         return None
     finally:
-        for left in _processes_of(project):
+        for left in _processes_of(project, hosts=False):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(left, signal.SIGKILL)
         process.wait()
+        _await_hosts(project)
 
 
 def _environment(project: Path) -> dict[str, str]:
@@ -188,13 +191,27 @@ def _environment(project: Path) -> dict[str, str]:
     }
 
 
-def _processes_of(project: Path) -> Iterator[int]:
-    """Find the processes that a command of this copy has started and left."""
+def _await_hosts(project: Path) -> None:
+    """Wait until the hosts of servers have ended these: their folder is removed after that."""
+    deadline_s = time.monotonic() + _FAREWELL_S
+    while any(True for _ in _processes_of(project, hosts=True)):
+        if time.monotonic() > deadline_s:
+            print(f"servers of {project} did not end within {_FAREWELL_S:.0f} s", file=sys.stderr)
+            return
+        time.sleep(0.1)
+
+
+def _processes_of(project: Path, *, hosts: bool) -> Iterator[int]:
+    """Find the processes that a command of this copy has started and left.
+
+    Hosts of servers are told apart: each ends its server, and then itself, when the run of tests is
+    over.
+    """
     mark = f"{_MARK}={project}".encode()
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if b"server_pool" in (entry / "cmdline").read_bytes():
-                continue  # It ends its server, and then itself, since the test run is over.
+            if (b"server_pool" in (entry / "cmdline").read_bytes()) is not hosts:
+                continue
             if mark in (entry / "environ").read_bytes().split(b"\0"):
                 yield int(entry.name)
 
