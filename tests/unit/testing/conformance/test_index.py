@@ -69,6 +69,15 @@ def that_revives_with_the_same_version() -> IndexUnderTest:
     return under_test(Weak())
 
 
+def that_takes_the_lowest_version_for_none() -> IndexUnderTest:
+    class Weak(FakeIndex):
+        def _store(self, document: Document) -> None:
+            if document.version:
+                super()._store(document)
+
+    return under_test(Weak())
+
+
 def that_forgets_deletions() -> IndexUnderTest:
     class Weak(FakeIndex):
         def _replaces(self, entry: Any, before: Any) -> bool:
@@ -175,6 +184,7 @@ WEAK = [
     Weakness("an_old_deletion_deletes_nothing_newer", that_lets_the_last_one_win),
     Weakness("order_batches_and_replays_do_not_matter", that_lets_the_last_one_win),
     Weakness("order_batches_and_replays_do_not_matter", that_forgets_deletions),
+    Weakness("order_batches_and_replays_do_not_matter", that_takes_the_lowest_version_for_none),
     Weakness(
         "what_can_never_be_stored_is_named_and_the_rest_goes_on", that_is_silent_about_refusals
     ),

@@ -38,6 +38,14 @@ def test_one_server_is_alone_in_the_world() -> None:
     assert "social.example, gotosocial" in simulate("--family", "gotosocial", "--late", "0.5")
 
 
+def test_servers_listen_on_ports_that_follow_each_other() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = min(free.getsockname()[1], 65_000) // 4 * 4 + 1
+    told = simulate("--servers", "3", "--port", str(port), "--json")
+    urls = [json.loads(line)["url"] for line in told.splitlines()]
+    assert urls == [f"http://127.0.0.1:{port + number}" for number in range(3)]
+
+
 def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
