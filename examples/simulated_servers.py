@@ -5,12 +5,14 @@ import time
 import urllib.request
 
 from mastostream.ports.clock import ScaledClock
-from mastostream.testing.simulator import Fediverse, Habits, HeldPost, compare, serving
+from mastostream.testing.simulator import Fediverse, HeldPost, TrafficProfile, compare, serving
 
 START_MS = 1_750_000_000_000
 clock = ScaledClock(time.time_ns() // 1_000_000, START_MS, speed=600)
 fediverse = Fediverse(
-    hosts=("one.example", "two.example"), start_ms=START_MS, habits=Habits(posts_per_s=0.05)
+    hosts=("one.example", "two.example"),
+    start_ms=START_MS,
+    traffic_profile=TrafficProfile(posts_per_s=0.05),
 )
 held: dict[str, HeldPost] = {}
 

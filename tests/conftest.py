@@ -18,7 +18,7 @@ pytest_plugins = ["mastostream.testing.servers"]
 _TURNS = "MASTOSTREAM_TEST_TURNS"
 """A folder that all worker processes of one run share."""
 
-_TRIALS = "/test_trial_of_broken_ones.py::"
+_TRIALS = "/test_chaos_of_broken_collectors.py::"
 """Of tests that wait more than they compute: each may run in a process of its own."""
 
 settings.register_profile(

@@ -16,8 +16,8 @@ from mastostream.core.hashtags import (
     merge_hashtag_counts,
     normalize_hashtag,
 )
-from mastostream.core.metrics import DashboardMetrics, Window, WindowCount
 from mastostream.core.models import Account, Deletion, Post, Rejected, Stamp, Tag
+from mastostream.core.window_records import DashboardMetrics, Window, WindowCount
 from mastostream.exceptions import (
     BusyError,
     ConfigurationError,

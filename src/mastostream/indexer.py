@@ -12,9 +12,9 @@ import attrs
 import msgspec
 
 from mastostream.core.dead_letters import DeadLetter, dead_letter_headers
-from mastostream.core.metrics import to_ms
 from mastostream.core.models import Stamp, Timestamp
-from mastostream.core.topics import DEAD_LETTERS
+from mastostream.core.time import to_ms
+from mastostream.core.topic_names import DEAD_LETTERS
 from mastostream.exceptions import RetriableError
 from mastostream.ports.clock import Clock
 from mastostream.ports.index import Document, IndexWriter

@@ -14,7 +14,12 @@ from pathlib import Path
 import attrs
 import msgspec
 
-from mastostream.testing.simulator import Fediverse, Habits, SimulatedServer, generate_statuses
+from mastostream.testing.simulator import (
+    Fediverse,
+    SimulatedServer,
+    TrafficProfile,
+    generate_statuses,
+)
 from mastostream.testing.simulator.texts import TAGS
 
 EVENTS_PER_S = 1_000
@@ -70,7 +75,7 @@ def quiet_server() -> SimulatedServer:
     """A server on which nothing happens by itself."""
     now_ms = time.time_ns() // 1_000_000
     fediverse = Fediverse(
-        hosts=("quiet.example",), start_ms=now_ms, habits=Habits(posts_per_s=1e-9)
+        hosts=("quiet.example",), start_ms=now_ms, traffic_profile=TrafficProfile(posts_per_s=1e-9)
     )
     return SimulatedServer(fediverse=fediverse, host="quiet.example")
 

@@ -13,7 +13,7 @@ from elasticsearch.helpers import parallel_bulk
 
 from mastostream import Account, Post, Stamp, decode, encode, engagement_record, hashtag_record
 from mastostream.config import ElasticsearchSettings, Settings
-from mastostream.core.topics import ENGAGEMENT, HASHTAGS
+from mastostream.core.topic_names import ENGAGEMENT, HASHTAGS
 from mastostream.log.sqlite import SqliteLogWriter
 from mastostream.ports.clock import SystemClock
 from mastostream.ports.log import NewRecord

@@ -21,7 +21,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # not declared
 
-from mastostream.core.topics import COUNTS, LATE
+from mastostream.core.topic_names import COUNTS, LATE
 from mastostream.services import KafkaServer, download
 from mastostream.services.versions import FLINK_KAFKA_JAR
 

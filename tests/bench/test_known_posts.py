@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from mastostream.collector.memory import CollectorMemory, Trace
+from mastostream.collector.observation import SeenEntry
+from mastostream.collector.state_store import CollectorStateStore
 
 ENTRIES = int(os.environ.get("MASTOSTREAM_BENCH_ENTRIES", "10000000"))
 BATCH = 100
@@ -38,7 +39,7 @@ def refresh_rows(count: int) -> Iterator[tuple[str, str, str, int, int]]:
 
 
 def fill(path: Path, count: int) -> None:
-    CollectorMemory(path, key_by="uri", refresh_after_s=AFTER_S).close()
+    CollectorStateStore(path, key_by="uri", refresh_after_s=AFTER_S).close()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")
@@ -50,13 +51,13 @@ def fill(path: Path, count: int) -> None:
 
 def batch_s(path: Path) -> float:
     """The median of: look up a batch of new posts, remember it, ask what is due."""
-    memory = CollectorMemory(path, key_by="uri", refresh_after_s=AFTER_S)
+    memory = CollectorStateStore(path, key_by="uri", refresh_after_s=AFTER_S)
     times = []
     for number in range(ROUNDS):
         keys = [f"https://new.example/{number}/{order}" for order in range(BATCH)]
         began_s = time.perf_counter()
         assert not any(memory.known(key) for key in keys)
-        traces = [Trace(key, "new", SERVER, key, NOW) for key in keys]
+        traces = [SeenEntry(key, "new", SERVER, key, NOW) for key in keys]
         memory.remember(traces, {0: number}, {}, NOW)
         memory.refreshes.due(SERVER, NOW - DAY_MS, 20)
         times.append(time.perf_counter() - began_s)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mastostream.archiver import Archiver
-from mastostream.collector import Collector, CollectorMemory, Target
+from mastostream.collector import Collector, CollectorStateStore, Target
 from mastostream.core.analyses import COUNT, built_in
-from mastostream.core.topics import ENGAGEMENT, HASHTAGS, STREAM
+from mastostream.core.topic_names import ENGAGEMENT, HASHTAGS, STREAM
 from mastostream.engines.local import LocalEngine
 from mastostream.indexer import Indexer
 from mastostream.log.sqlite import (
@@ -103,7 +103,7 @@ def test_memory_is_flat(tmp_path: Path) -> None:
         [Target(server=Quiet(), tags=("news",), make_feed=make_feed)],
         SqliteLogWriter(path),
         SqliteLogReader(path, topic=STREAM, group="collect"),
-        CollectorMemory(tmp_path / "memory.sqlite3"),
+        CollectorStateStore(tmp_path / "memory.sqlite3"),
         clock=clock,
         make_streams=make_streams,
     )

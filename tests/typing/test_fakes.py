@@ -5,7 +5,7 @@ from mastostream.ports.filesystem import FileSystem
 from mastostream.ports.index import IndexWriter
 from mastostream.ports.log import EngineLog, LogReader, LogWriter
 from mastostream.ports.sink import ArchiveSink
-from mastostream.ports.source import Server
+from mastostream.ports.source import MastodonServer
 from mastostream.ports.stream import Streams
 from mastostream.testing.fakes import (
     FakeArchive,
@@ -25,7 +25,7 @@ def test_each_fake_is_what_its_port_describes() -> None:
     engine: EngineLog = log.engine("topic")
     index: IndexWriter = FakeIndex()
     sink: ArchiveSink = FakeArchive().sink()
-    server: Server = FakeServer()
+    server: MastodonServer = FakeServer()
     streams: Streams = FakeStreams(lambda _: None)
     for each in (writer, reader, engine, index, sink, server, streams):
         each.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 from mastostream.archiver import Archiver
 from mastostream.core.analyses import built_in
 from mastostream.core.dead_letters import dead_letter_of
-from mastostream.core.topics import DEAD_LETTERS, ENGAGEMENT, HASHTAGS, STREAM
+from mastostream.core.topic_names import DEAD_LETTERS, ENGAGEMENT, HASHTAGS, STREAM
 from mastostream.engines.local import LocalEngine
 from mastostream.indexer import Indexer
 from mastostream.log.sqlite import (

@@ -9,7 +9,7 @@ import pytest
 
 from mastostream import Account, Deletion, Post, Stamp, encode, engagement_record
 from mastostream.core.dead_letters import dead_letter_of
-from mastostream.core.topics import DEAD_LETTERS, ENGAGEMENT, HASHTAGS
+from mastostream.core.topic_names import DEAD_LETTERS, ENGAGEMENT, HASHTAGS
 from mastostream.exceptions import RetriableError
 from mastostream.indexer import Batching, Indexer
 from mastostream.ports.index import Document, Refusal

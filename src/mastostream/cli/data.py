@@ -14,7 +14,7 @@ from mastostream.cli.options import Output, common, tell
 from mastostream.cli.pipeline import MakeSettings
 from mastostream.config import Settings
 from mastostream.core.dead_letters import DeadLetter, dead_letter_of
-from mastostream.core.topics import DEAD_LETTERS
+from mastostream.core.topic_names import DEAD_LETTERS
 from mastostream.dashboards.text import safe
 from mastostream.exceptions import ConfigurationError
 from mastostream.ports.log import LogReader, LogWriter, NewRecord, Positions

@@ -6,13 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from mastostream.cli.findings import Finding, found
+from mastostream.cli.diagnostics import Diagnostic, run_check
 from mastostream.config import Settings, load_secrets
 from mastostream.core.indices import INDICES
 from mastostream.exceptions import ConfigurationError, FatalError, RetriableError
 from mastostream.ports.filesystem import FileSystem
 from mastostream.sinks.archive import is_url, open_place
-from mastostream.wiring import TOPICS, kafka_place, places
+from mastostream.wiring import TOPICS, data_paths, kafka_client_config
 
 if TYPE_CHECKING:
     from mastostream.log.kafka import TopicCheck
@@ -22,18 +22,18 @@ __all__ = ["archive_findings", "check_servers", "kafka_findings"]
 _MADE: Final = "makes what is missing, as does the first process that needs it"
 
 
-def check_servers(settings: Settings) -> Iterator[Finding]:
+def check_servers(settings: Settings) -> Iterator[Diagnostic]:
     """Ask each of them once; nothing is changed, but a file is written to HDFS and removed."""
     if settings.log == "kafka":
-        yield from found("kafka", "", partial(_check_kafka, settings))
+        yield from run_check("kafka", "", partial(_check_kafka, settings))
     if settings.index == "elasticsearch":
-        yield from found("elasticsearch", "", partial(_check_elasticsearch, settings))
-    if is_url(places(settings).archive):
-        yield from found("archive", "", partial(_check_archive, settings))
+        yield from run_check("elasticsearch", "", partial(_check_elasticsearch, settings))
+    if is_url(data_paths(settings).archive):
+        yield from run_check("archive", "", partial(_check_archive, settings))
 
 
-def _check_kafka(settings: Settings) -> Iterator[Finding]:
-    place = kafka_place(settings)
+def _check_kafka(settings: Settings) -> Iterator[Diagnostic]:
+    place = kafka_client_config(settings)
     from mastostream.log.kafka import check_topics  # noqa: PLC0415 - an extra
 
     topics = f"topics {place.topic_prefix}*" if place.topic_prefix else "topics"
@@ -42,25 +42,25 @@ def _check_kafka(settings: Settings) -> Iterator[Finding]:
 
 def kafka_findings(
     servers: str, topics: str, checks: Sequence["TopicCheck"], missing: Sequence[str]
-) -> Iterator[Finding]:
+) -> Iterator[Diagnostic]:
     """Judge the topics that are there, and those that are not."""
     if missing:
         names = topics if not checks else ", ".join(missing)
         detail = f"{servers} answers, but has no {names} yet: 'mastostream topics' {_MADE}"
-        yield Finding(what="kafka", state="warning", detail=detail)
+        yield Diagnostic(what="kafka", state="warning", detail=detail)
     different = [
         f"{each.topic}: {', '.join(each.differences)}" for each in checks if each.differences
     ]
     if different:
         advice = "change the topics with Kafka's own tools, or the settings"
         detail = f"{servers}: {'; '.join(different)}: {advice}"
-        yield Finding(what="kafka", state="warning", detail=detail)
+        yield Diagnostic(what="kafka", state="warning", detail=detail)
     if not missing and not different:
         detail = f"{servers}: all {len(checks)} {topics} are there, as set"
-        yield Finding(what="kafka", state="ok", detail=detail)
+        yield Diagnostic(what="kafka", state="ok", detail=detail)
 
 
-def _check_elasticsearch(settings: Settings) -> Iterator[Finding]:
+def _check_elasticsearch(settings: Settings) -> Iterator[Diagnostic]:
     from mastostream.sinks import elasticsearch as sink  # noqa: PLC0415 - needs an extra
     from mastostream.sinks.elasticsearch.connection import (  # noqa: PLC0415 - as above
         check_version,
@@ -82,23 +82,23 @@ def _check_elasticsearch(settings: Settings) -> Iterator[Finding]:
     if missing:
         advice = f"'mastostream index --setup' {_MADE}"
         detail = f"{runs}, but has no {', '.join(missing)} yet: {advice}"
-        yield Finding(what="elasticsearch", state="warning", detail=detail)
+        yield Diagnostic(what="elasticsearch", state="warning", detail=detail)
     else:
         detail = f"{runs}: {', '.join(names)} are there"
-        yield Finding(what="elasticsearch", state="ok", detail=detail)
+        yield Diagnostic(what="elasticsearch", state="ok", detail=detail)
 
 
-def _check_archive(settings: Settings) -> Iterator[Finding]:
-    place = places(settings).archive
+def _check_archive(settings: Settings) -> Iterator[Diagnostic]:
+    place = data_paths(settings).archive
     return archive_findings(place, *open_place(place, settings.hdfs))
 
 
-def archive_findings(place: str, filesystem: FileSystem, folder: str) -> Iterator[Finding]:
+def archive_findings(place: str, filesystem: FileSystem, folder: str) -> Iterator[Diagnostic]:
     """Look into a folder, and write a file there."""
     filesystem.list(folder)
     filesystem.make_folder(folder)
     _write(filesystem, f"{folder.rstrip('/')}/_mastostream-doctor-{uuid4().hex}")
-    yield Finding(what="archive", state="ok", detail=f"{place}: a file can be written")
+    yield Diagnostic(what="archive", state="ok", detail=f"{place}: a file can be written")
 
 
 def _write(filesystem: FileSystem, path: str) -> None:

@@ -10,7 +10,7 @@ from mastostream.cli.options import Output, common, tell
 from mastostream.cli.pipeline import MakeSettings
 from mastostream.config import Settings, load_secrets
 from mastostream.dashboards.kibana import LIVE, dashboard_id, saved_objects, to_ndjson
-from mastostream.dashboards.kibana.client import SECRET_NAMES, Kibana
+from mastostream.dashboards.kibana.kibana_api import SECRET_NAMES, Kibana
 from mastostream.dashboards.text import safe
 from mastostream.exceptions import FatalError
 

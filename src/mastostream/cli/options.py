@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 
 from mastostream.config import Settings, load_settings
-from mastostream.core.topics import STREAM
+from mastostream.core.topic_names import STREAM
 
 __all__ = ["Output", "common", "named", "server_options", "tell", "topic_option"]
 

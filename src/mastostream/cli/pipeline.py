@@ -10,15 +10,15 @@ from typing import Any, Final
 import attrs
 import click
 
-from mastostream.cli.flink_running import (
+from mastostream.cli.flink_jobs import (
     FlinkRun,
     refuse,
     refuse_without_cluster,
     run_detached,
     run_on_flink,
 )
-from mastostream.cli.live import Results, Watch, drive
 from mastostream.cli.options import Output, common, named, server_options, tell
+from mastostream.cli.run_view import Results, Watch, drive
 from mastostream.config import Credentials, ServerSettings, Settings, load_credentials
 from mastostream.core.analyses import SQL_ANALYSES, STREAM_ANALYSES
 from mastostream.engines.local import LocalEngine
@@ -32,10 +32,10 @@ from mastostream.wiring import (
     data_place,
     engines,
     followed_servers,
-    held,
     indexer,
     log_name,
     retention_stages,
+    stage_lock,
     system_clock,
 )
 
@@ -171,7 +171,7 @@ def _run_all(
         *analyses(settings, "sql", _PIPELINE_WINDOWS),
     )
     names = ["collect", "analyze", "index", *(["archive"] if with_archive else [])]
-    with held(settings, names):
+    with stage_lock(settings, names):
         collecting = collector(settings, credentials_for, clock)
         analyzing = engines(settings, chosen, clock)
         indexing = indexer(settings, clock)
@@ -200,7 +200,7 @@ def collect(
 ) -> None:
     """Collect posts of hashtags into the log."""
     chosen = settings(servers=named(servers), tags=tags, collect__mode=mode, interval_s=interval)
-    with held(chosen, ["collect"]):
+    with stage_lock(chosen, ["collect"]):
         stage = collector(chosen, _credentials_for, system_clock())
         stages = [stage, *retention_stages(chosen, system_clock())]
         title = f"collecting from {_title(chosen)}"
@@ -315,7 +315,7 @@ def analyze(
         return
     shows = shows or any(analysis.aggregate or not analysis.topic for analysis in picked)
     results = Results(output)
-    with held(chosen, [f"analyze-{analysis.name}" for analysis in picked]):
+    with stage_lock(chosen, [f"analyze-{analysis.name}" for analysis in picked]):
         stages = engines(chosen, picked, system_clock(), results)
         if once:
             _finish_engines(stages, chosen, output, results if shows else None, close_windows)

@@ -11,16 +11,16 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from mastostream.cli.live import stopping
 from mastostream.cli.options import Output, common, tell
 from mastostream.cli.pipeline import MakeSettings
+from mastostream.cli.run_view import stopping
 from mastostream.exceptions import ConfigurationError, MastostreamError
 from mastostream.services import (
     PORTS,
     SERVICES,
     Follower,
     OnProgress,
-    Server,
+    ServerProcess,
     Service,
     last_lines,
     open_service,
@@ -215,7 +215,9 @@ def _start_all(
     return started, failed
 
 
-def _servers_called(name: str, opened: Sequence[Service]) -> tuple[Service, Sequence[Server]]:
+def _servers_called(
+    name: str, opened: Sequence[Service]
+) -> tuple[Service, Sequence[ServerProcess]]:
     """Return all servers of a service, or the one of this name, with their service."""
     for service in opened:
         if service.name == name:
@@ -292,7 +294,7 @@ def _introduce(service: Service, output: Output, started: bool) -> None:
         tell(output, f"{service.name}: {done}, {service.url}")
 
 
-def _show(server: Server, lines: Sequence[str], output: Output, *, several: bool) -> None:
+def _show(server: ServerProcess, lines: Sequence[str], output: Output, *, several: bool) -> None:
     for line in lines:
         output.emit("log", server=server.name, line=line)
         if not output.json:

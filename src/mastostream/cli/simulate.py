@@ -8,24 +8,24 @@ import attrs
 import click
 from click.core import ParameterSource
 
-from mastostream.cli.check import check_collector
-from mastostream.cli.live import stopping
+from mastostream.cli.check_command import check_collector
 from mastostream.cli.options import Output, common, tell
 from mastostream.cli.pipeline import MakeSettings
+from mastostream.cli.run_view import stopping
 from mastostream.config import Settings
 from mastostream.exceptions import ConfigurationError
 from mastostream.ports.clock import ScaledClock, SystemClock
+from mastostream.testing.chaos import ChaosExperiment
 from mastostream.testing.simulator import (
     FAULT_KINDS,
     Family,
     FaultKind,
     FaultPlan,
     Fediverse,
-    Habits,
     SimulatedServer,
+    TrafficProfile,
     serving,
 )
-from mastostream.testing.trial import Trial
 
 __all__ = ["simulate"]
 
@@ -168,7 +168,7 @@ def simulate(
     Example: mastostream simulate --servers 3 --family mixed --faults all
     """
     if check:
-        trial = Trial(hours=hours, kills=kills, seed=seed)
+        trial = ChaosExperiment(hours=hours, kills=kills, seed=seed)
         if context.get_parameter_source("speed") is ParameterSource.COMMANDLINE:
             trial = attrs.evolve(trial, speed=speed)
         data = settings().data
@@ -176,16 +176,16 @@ def simulate(
         return
     now_ms = SystemClock().now_ms()
     clock = SystemClock() if speed == 1 else ScaledClock(now_ms, now_ms, speed)
-    habits = Habits() if servers > 1 or late else Habits.of_one_server()
+    traffic_profile = TrafficProfile() if servers > 1 or late else TrafficProfile.of_one_server()
     fediverse = _fediverse(
         servers,
         family,
         seed,
         now_ms - int(backlog * 1000),
         attrs.evolve(
-            habits,
+            traffic_profile,
             posts_per_s=rate,
-            late_share=habits.late_share if late is None else late,
+            late_share=traffic_profile.late_share if late is None else late,
             latest_s=latest * 3600,
             boost_share=boosts,
             day_night=nights,
@@ -216,14 +216,20 @@ def _fediverse(
     family: Literal["mastodon", "gotosocial", "mixed"],
     seed: int,
     start_ms: int,
-    habits: Habits,
+    traffic_profile: TrafficProfile,
 ) -> Fediverse:
     hosts = [f"{name}.example" for name in _NAMES[:servers]] if servers > 1 else ["social.example"]
     families: dict[str, Family] = {}
     for number, host in enumerate(hosts):
         mixed: Family = "gotosocial" if number % 3 == 2 else "mastodon"
         families[host] = mixed if family == "mixed" else family
-    return Fediverse(hosts=hosts, families=families, seed=seed, start_ms=start_ms, habits=habits)
+    return Fediverse(
+        hosts=hosts,
+        families=families,
+        seed=seed,
+        start_ms=start_ms,
+        traffic_profile=traffic_profile,
+    )
 
 
 def _introduce(output: Output, running: tuple[SimulatedServer, ...], speed: float) -> None:

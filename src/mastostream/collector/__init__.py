@@ -1,18 +1,18 @@
 """From servers to the log, each post once."""
 
 from mastostream.collector.collect import Collector, CollectorStats
-from mastostream.collector.followed import Target
-from mastostream.collector.memory import CollectorMemory
-from mastostream.collector.sighting import KeyBy
+from mastostream.collector.observation import KeyBy
+from mastostream.collector.request_scheduler import Target
 from mastostream.collector.stamping import stamp_raw
-from mastostream.collector.timeline import Rhythm, SourceStats
+from mastostream.collector.state_store import CollectorStateStore
+from mastostream.collector.timeline import PollSchedule, SourceStats
 
 __all__ = [
     "Collector",
-    "CollectorMemory",
+    "CollectorStateStore",
     "CollectorStats",
     "KeyBy",
-    "Rhythm",
+    "PollSchedule",
     "SourceStats",
     "Target",
     "stamp_raw",

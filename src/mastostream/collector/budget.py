@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from mastostream.ports.source import Limits
+from mastostream.ports.source import RateLimits
 
 __all__ = ["Budget"]
 
@@ -92,7 +92,7 @@ class Budget:
         if paging:
             self._paging.times.append(now_ms)
 
-    def learn(self, limits: Limits, now_ms: int) -> None:
+    def learn(self, limits: RateLimits, now_ms: int) -> None:
         """Take in what an answer said: another limit, or that somebody else has used it too."""
         allowed = max(_LOWEST_LIMIT, limits.limit)
         self._plain.most = max(1, int(allowed * HEADROOM))

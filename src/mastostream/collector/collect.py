@@ -13,15 +13,19 @@ from typing import Final
 
 import attrs
 
-from mastostream.collector.followed import Followed, FollowedStats, News, Target
-from mastostream.collector.intake import Gone, Intake, IntakeStats, Sifted
-from mastostream.collector.memory import CollectorMemory, Trace
-from mastostream.collector.sighting import KeyBy, identify
-from mastostream.collector.timeline import Rhythm, SourceStats
-from mastostream.collector.traces import trace_of
-from mastostream.collector.worker import Answer
+from mastostream.collector.dedup import Deduplicator, DedupStats, DeleteObserved, WritePlan
+from mastostream.collector.observation import KeyBy, SeenEntry, identify, seen_entry_of
+from mastostream.collector.request_scheduler import (
+    PollResult,
+    RequestScheduler,
+    ServerStats,
+    Target,
+)
+from mastostream.collector.state_store import CollectorStateStore
+from mastostream.collector.timeline import PollSchedule, SourceStats
+from mastostream.collector.worker import Response
 from mastostream.core.consent import ConsentPolicy
-from mastostream.core.topics import STREAM
+from mastostream.core.topic_names import STREAM
 from mastostream.exceptions import FatalError
 from mastostream.ports.clock import Clock
 from mastostream.ports.log import LogReader, LogWriter, Record
@@ -49,12 +53,12 @@ class CollectorStats:
 
     Attributes:
         servers: one by one.
-        intake: what became of what was seen.
+        dedup: what became of what was seen.
         ignored_events: what streams brought that is no post, such as announcements.
     """
 
-    servers: list[FollowedStats]
-    intake: IntakeStats
+    servers: list[ServerStats]
+    dedup: DedupStats
     ignored_events: int = 0
 
     @property
@@ -65,7 +69,7 @@ class CollectorStats:
     @property
     def appended(self) -> int:
         """Posts logged since the start."""
-        return self.intake.new
+        return self.dedup.new
 
 
 class Collector:
@@ -76,10 +80,10 @@ class Collector:
         targets: Sequence[Target],
         writer: LogWriter,
         reader: LogReader,
-        memory: CollectorMemory,
+        state_store: CollectorStateStore,
         *,
         clock: Clock,
-        rhythm: Rhythm | None = None,
+        schedule: PollSchedule | None = None,
         key_by: KeyBy = "id",
         make_streams: MakeStreams | None = None,
         policy: ConsentPolicy | None = None,
@@ -94,9 +98,9 @@ class Collector:
             targets: whom to follow.
             writer: where posts go.
             reader: reads the same topic back.
-            memory: what has been logged.
+            state_store: what has been logged.
             clock: time and waiting.
-            rhythm: how often servers are asked.
+            schedule: how often servers are asked.
             key_by: what posts are called.
             make_streams: makes what listens to streams, given what takes their items; ``None``:
                 servers are only asked.
@@ -106,17 +110,19 @@ class Collector:
             pause_above: streams are paused while more than so many items wait to be logged,
             resume_below: and go on once there are fewer than this.
         """
-        self._inbox: queue.SimpleQueue[Answer | StreamItem] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Response | StreamItem] = queue.SimpleQueue()
         self._streams = None if make_streams is None else make_streams(self._inbox.put)
-        self._intake = Intake(memory, policy=policy, pseudonym_key=pseudonym_key, topic=topic)
+        self._dedup = Deduplicator(
+            state_store, policy=policy, pseudonym_key=pseudonym_key, topic=topic
+        )
         self._followed = [
-            Followed(
+            RequestScheduler(
                 target,
-                memory=memory,
+                state_store=state_store,
                 clock=clock,
-                rhythm=rhythm or Rhythm(),
+                schedule=schedule or PollSchedule(),
                 key_by=key_by,
-                named=self._intake.named,
+                named=self._dedup.named,
                 put=self._inbox.put,
                 streams=self._streams,
             )
@@ -124,24 +130,24 @@ class Collector:
         ]
         self._by_host = {followed.host: followed for followed in self._followed}
         self.stats = CollectorStats(
-            [followed.stats for followed in self._followed], self._intake.stats
+            [followed.stats for followed in self._followed], self._dedup.stats
         )
         self._writer = writer
         self._reader = reader
-        self._memory = memory
+        self._state_store = state_store
         self._clock = clock
         self._key_by: KeyBy = key_by
         self._behind = True
-        self._pending: tuple[Sifted, list[News]] | None = None
-        self._items: deque[Answer | StreamItem] = deque()
-        self._news: list[News] = []
+        self._pending: tuple[WritePlan, list[PollResult]] | None = None
+        self._items: deque[Response | StreamItem] = deque()
+        self._news: list[PollResult] = []
         self._records: Sequence[Record] | None = None  # read back, and not remembered yet
         self._settled_s = clock.monotonic_s() + _SETTLED_S
         self._pause_above = pause_above
         self._resume_below = resume_below
         self._paused = False
         self._cursors: dict[str, str] = {}  # as stored; most looks leave them as they are
-        reader.seek(memory.positions())
+        reader.seek(state_store.positions())
 
     @property
     def name(self) -> str:
@@ -169,14 +175,14 @@ class Collector:
     def finish(self) -> None:
         """Log what has come already."""
         for followed in self._followed:
-            followed.listening.close()
+            followed.stream_supervisor.close()
         if self._streams is not None:
             self._streams.close()
         self._process()
         while self._wait(0.0):
             self._process()
         for followed in self._followed:
-            self._news.extend(map(self._read, followed.listening.let_go()))
+            self._news.extend(map(self._read, followed.stream_supervisor.let_go()))
         self._process()
 
     def close(self) -> None:
@@ -187,7 +193,7 @@ class Collector:
             followed.close()
         self._reader.close()
         self._writer.close()
-        self._memory.close()
+        self._state_store.close()
 
     def _wait(self, timeout_s: float) -> bool:
         """Wait for something to come; return whether it did."""
@@ -218,90 +224,90 @@ class Collector:
             self._take(self._items[0])
             self._items.popleft()
         for followed in self._followed:
-            followed.listening.try_again()
-            self._news.extend(map(self._read, followed.listening.release()))
+            followed.stream_supervisor.try_again()
+            self._news.extend(map(self._read, followed.stream_supervisor.release()))
         if not self._news:
             return done
         seen = [each for one in self._news for each in one.seen]
-        self._pending = (self._intake.sift(seen), self._news)
+        self._pending = (self._dedup.plan(seen), self._news)
         self._news = []
         return done + self._keep()
 
-    def _take(self, item: Answer | StreamItem) -> None:
+    def _take(self, item: Response | StreamItem) -> None:
         if isinstance(item, StreamEvent):
-            listening = self._by_host[item.feed].listening
-            self._news.extend(map(self._read, listening.take(item)))
+            stream_supervisor = self._by_host[item.feed].stream_supervisor
+            self._news.extend(map(self._read, stream_supervisor.take(item)))
             return
-        followed = self._by_host[item.server if isinstance(item, Answer) else item.feed]
-        if isinstance(item, Answer):
+        followed = self._by_host[item.server if isinstance(item, Response) else item.feed]
+        if isinstance(item, Response):
             self._news.append(followed.take(item))
         elif isinstance(item, Opened):
-            followed.listening.opened(item)
+            followed.stream_supervisor.opened(item)
         else:
-            followed.listening.cut(item)
+            followed.stream_supervisor.cut(item)
         followed.look_again()
 
-    def _read(self, event: StreamEvent) -> News:
+    def _read(self, event: StreamEvent) -> PollResult:
         """Read an event."""
         if event.event == "delete":
             post_id = event.data.decode("utf-8", "replace").strip()
-            return News([Gone(event.feed, post_id, event.received_ms)])
+            return PollResult([DeleteObserved(event.feed, post_id, event.received_ms)])
         if event.event not in _STATUSES:
             self.stats.ignored_events += 1
-            return News()
-        sighting = identify(
+            return PollResult()
+        observation = identify(
             event.data,
             instance=event.feed,
             key_by=self._key_by,
             event="edit" if event.event == "status.update" else "new",
             observed_ms=event.received_ms,
         )
-        self._by_host[event.feed].listening.brought(sighting.key, event.tag)
-        return News([sighting])
+        self._by_host[event.feed].stream_supervisor.brought(observation.key, event.tag)
+        return PollResult([observation])
 
     def _keep(self) -> int:
         """Log, then remember. After a RetriableError it is called again, with the same."""
         assert self._pending is not None  # noqa: S101 - its callers have looked
-        sifted, news = self._pending
+        write_plan, news = self._pending
         cursors = {
             name: cursor
             for one in news
             for name, cursor in one.cursors.items()
             if self._cursors.get(name) != cursor
         }
-        if sifted.records and not sifted.written:
+        if write_plan.records and not write_plan.written:
             self._behind = True  # until the log has confirmed and the memory knows
-            self._writer.append(sifted.records)
-            sifted.written = True
-        if self._behind or cursors or sifted.left_out:
-            self._read_back(cursors, sifted.left_out)
+            self._writer.append(write_plan.records)
+            write_plan.written = True
+        if self._behind or cursors or write_plan.left_out:
+            self._read_back(cursors, write_plan.left_out)
             self._cursors.update(cursors)
             self._behind = False
         now_ms = self._clock.now_ms()
-        if sifted.again:
-            self._memory.seen_again(sifted.again, now_ms)
-        if sifted.hasten:
-            self._memory.hasten(sifted.hasten, now_ms)
+        if write_plan.again:
+            self._state_store.seen_again(write_plan.again, now_ms)
+        if write_plan.expedite:
+            self._state_store.expedite(write_plan.expedite, now_ms)
         answered = [key for one in news for key in one.answered]
         if answered:
-            self._memory.answered(answered, now_ms)
+            self._state_store.answered(answered, now_ms)
         for one in news:
             if one.timeline is not None:
                 followed = self._by_host[one.timeline.host]
-                followed.kept(one, sifted.fresh)
+                followed.kept(one, write_plan.fresh)
                 followed.look_again()
         self._pending = None
-        return len(sifted.records)
+        return len(write_plan.records)
 
-    def _read_back(self, cursors: dict[str, str], left_out: Sequence[Trace] = ()) -> None:
+    def _read_back(self, cursors: dict[str, str], left_out: Sequence[SeenEntry] = ()) -> None:
         """Remember all that the log holds, then the cursors that it makes true."""
         while True:
             if self._records is None:
                 self._records = self._reader.read(_READ_BACK, 0.0)
             records = self._records
             last = len(records) < _READ_BACK
-            traces = [trace for record in records if (trace := trace_of(record)) is not None]
-            self._memory.remember(
+            traces = [trace for record in records if (trace := seen_entry_of(record)) is not None]
+            self._state_store.remember(
                 [*traces, *(left_out if last else ())],
                 {record.partition: record.offset + 1 for record in records},
                 cursors if last else {},

@@ -4,9 +4,9 @@ from typing import Final
 
 import attrs
 
-from mastostream.collector.reading import Catchup, Overlap
+from mastostream.collector.pagination import GapFill, Lookback
 
-__all__ = ["Rhythm", "SourceStats", "Timeline", "overlap_reach_s"]
+__all__ = ["PollSchedule", "SourceStats", "Timeline", "overlap_reach_s"]
 
 SHORTEST_INTERVAL_S: Final = 1.0
 """Between two looks at a timeline that fills pages."""
@@ -52,7 +52,7 @@ class SourceStats:
 
 
 @attrs.frozen(kw_only=True)
-class Rhythm:
+class PollSchedule:
     """How often timelines are looked at. Seconds.
 
     Attributes:
@@ -84,7 +84,7 @@ class Timeline:
         stats: how it fares.
         due_s: when it is looked at next, by the monotonic clock; so are all other moments here.
         interval_s: until the look after that.
-        catchup: the reading that goes on.
+        gap_fill: the reading that goes on.
         overlap: the same, of what was read before.
         overlap_due_s: when the next of those begins.
         overlap_number: how many there have been.
@@ -101,8 +101,8 @@ class Timeline:
     interval_s: float
     overlap_due_s: float
     overlap_number: int = 0
-    catchup: Catchup | None = None
-    overlap: Overlap | None = None
+    gap_fill: GapFill | None = None
+    overlap: Lookback | None = None
     failures: int = 0
     open_tags: set[str] = attrs.field(factory=set)
     opened_ms: int = 0
@@ -133,31 +133,33 @@ class Timeline:
             return False
         return now_s - self.news_s > max(SILENT_S, SILENT_TIMES * self.usual_pause_s)
 
-    def looked(self, rhythm: Rhythm, now_s: float, *, stream_works: bool) -> None:
+    def looked(self, schedule: PollSchedule, now_s: float, *, stream_works: bool) -> None:
         """A reading has ended: say when the next one begins."""
         if self.looked_s is not None:
             self.stats.interval_s = now_s - self.looked_s
         self.looked_s = now_s
         if self.live and self.filled and stream_works:
-            self.interval_s = rhythm.interval_s
-            self.due_s = now_s + rhythm.check_s
+            self.interval_s = schedule.interval_s
+            self.due_s = now_s + schedule.check_s
             return
         if self.new_posts >= FULL:
-            self.interval_s = max(min(SHORTEST_INTERVAL_S, rhythm.interval_s), self.interval_s / 2)
+            self.interval_s = max(
+                min(SHORTEST_INTERVAL_S, schedule.interval_s), self.interval_s / 2
+            )
         elif self.new_posts:
-            self.interval_s = rhythm.interval_s
+            self.interval_s = schedule.interval_s
         self.idle_looks = 0 if self.new_posts else self.idle_looks + 1
         if self.idle_looks > PATIENCE:
-            longest_s = max(rhythm.longest_interval_s, rhythm.interval_s)
+            longest_s = max(schedule.longest_interval_s, schedule.interval_s)
             self.interval_s = min(longest_s, self.interval_s * 1.25)
         self.due_s = now_s + self.interval_s
 
 
-def overlap_reach_s(number: int, rhythm: Rhythm) -> float:
+def overlap_reach_s(number: int, schedule: PollSchedule) -> float:
     """Return how far back the overlap of this number (from 1) reads.
 
     Every second one reaches twice as far as the shortest, every fourth four times as far, and so
     on up to the horizon. So each span of lateness costs as much as the next, and a post that came
     late by some time is found after about the same time.
     """
-    return min(rhythm.overlap_horizon_s, 2 * rhythm.overlap_s * (number & -number))
+    return min(schedule.overlap_horizon_s, 2 * schedule.overlap_s * (number & -number))

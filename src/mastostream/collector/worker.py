@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mastostream.exceptions import FatalError, MastostreamError
-from mastostream.ports.source import Limits, Server
+from mastostream.ports.source import MastodonServer, RateLimits
 
-__all__ = ["Answer", "Job", "Worker"]
+__all__ = ["Request", "Response", "Worker"]
 
 _logger = logging.getLogger(__name__)
 
 
-class Job(NamedTuple):
+class Request(NamedTuple):
     """One request.
 
     Attributes:
@@ -23,10 +23,10 @@ class Job(NamedTuple):
     """
 
     purpose: Any
-    call: Callable[[Server], Any]
+    call: Callable[[MastodonServer], Any]
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """What came of a job.
 
     Attributes:
@@ -42,7 +42,7 @@ class Answer(NamedTuple):
     purpose: Any
     value: Any
     error: MastostreamError | None
-    limits: Limits | None
+    limits: RateLimits | None
     received_ms: int
 
 
@@ -50,7 +50,7 @@ class Worker:
     """Sends one request at a time. Its thread ends with the process, whatever it waits for."""
 
     def __init__(
-        self, server: Server, put: Callable[[Answer], None], now_ms: Callable[[], int]
+        self, server: MastodonServer, put: Callable[[Response], None], now_ms: Callable[[], int]
     ) -> None:
         """Begin.
 
@@ -62,13 +62,13 @@ class Worker:
         self._server = server
         self._put = put
         self._now_ms = now_ms
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._thread = threading.Thread(
             target=self._run, name=f"requests to {server.host}", daemon=True
         )
         self._thread.start()
 
-    def send(self, job: Job) -> None:
+    def send(self, job: Request) -> None:
         """Send this once those before it are done."""
         self._jobs.put(job)
 
@@ -90,7 +90,7 @@ class Worker:
                 _logger.exception("%s: a request ended by an unexpected error", self._server.host)
                 error = FatalError(f"{self._server.host}: {type(unknown).__name__}: {unknown}")
             self._put(
-                Answer(
+                Response(
                     self._server.host,
                     job.purpose,
                     value,

@@ -28,7 +28,8 @@ from mastostream.core.engagement import (
 )
 from mastostream.core.hashtags import hashtag_record
 from mastostream.core.languages import in_languages, primary_language
-from mastostream.core.metrics import (
+from mastostream.core.models import Post
+from mastostream.core.window_records import (
     Window,
     account_name,
     count_posts,
@@ -38,7 +39,6 @@ from mastostream.core.metrics import (
     languages_of_window,
     users_of_window,
 )
-from mastostream.core.models import Post
 
 __all__ = [
     "COUNT",

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 import attrs
 
-from mastostream.core.topics import ENGAGEMENT, HASHTAGS
+from mastostream.core.topic_names import ENGAGEMENT, HASHTAGS
 
 __all__ = ["INDEXED_AT", "INDICES", "FieldType", "Index"]
 

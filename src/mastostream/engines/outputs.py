@@ -12,7 +12,7 @@ import msgspec
 from mastostream.core.codec import encode
 from mastostream.core.dead_letters import DeadLetter, dead_letter_headers
 from mastostream.core.models import Post
-from mastostream.core.topics import DEAD_LETTERS
+from mastostream.core.topic_names import DEAD_LETTERS
 from mastostream.ports.log import NewRecord, Record
 
 __all__ = ["dead_letter", "each", "explain", "has_key", "is_one", "new_record", "to_record"]

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import attrs
 
-__all__ = ["About", "Family", "Limits", "Server"]
+__all__ = ["About", "Family", "MastodonServer", "RateLimits"]
 
 Family = Literal["mastodon", "gotosocial", "pleroma", "akkoma", "other"]
 """Which program the server runs: they differ in what they understand."""
@@ -30,7 +30,7 @@ class About:
     streaming_url: str | None = None
 
 
-class Limits(NamedTuple):
+class RateLimits(NamedTuple):
     """What an answer says of the request limit.
 
     Attributes:
@@ -44,7 +44,7 @@ class Limits(NamedTuple):
     reset_s: float
 
 
-class Server(Protocol):
+class MastodonServer(Protocol):
     """One server and one token, or none. Used by one thread. Each call is one request.
 
     All methods raise RetriableError (ask again later; ``retry_after_s`` where the server said
@@ -56,7 +56,7 @@ class Server(Protocol):
         """What the server is called in messages, metrics and stamps; unique and stable."""
 
     @property
-    def limits(self) -> Limits | None:
+    def limits(self) -> RateLimits | None:
         """What the last answer said."""
 
     @property

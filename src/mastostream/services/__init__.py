@@ -14,9 +14,9 @@ from mastostream.services.flink import FlinkCluster
 from mastostream.services.hdfs import HdfsServer
 from mastostream.services.java import Java, find_java
 from mastostream.services.kafka import KafkaServer
-from mastostream.services.logs import Follower, last_lines
 from mastostream.services.loopback import free_port
-from mastostream.services.service import Server, Service, State
+from mastostream.services.server_logs import Follower, last_lines
+from mastostream.services.service import ServerProcess, Service, State
 
 __all__ = [
     "PORTS",
@@ -28,7 +28,7 @@ __all__ = [
     "Java",
     "KafkaServer",
     "OnProgress",
-    "Server",
+    "ServerProcess",
     "Service",
     "State",
     "class_path",

@@ -13,7 +13,7 @@ from mastostream.services.java import find_java
 from mastostream.services.loopback import HOST
 from mastostream.services.probing import get_json
 from mastostream.services.process import Command, Process, run_tool
-from mastostream.services.service import Ports, Server, Service
+from mastostream.services.service import Ports, ServerProcess, Service
 from mastostream.services.unprivileged import User, other_user
 from mastostream.services.versions import ELASTICSEARCH_VERSION, ELASTICSEARCH_ZIP
 
@@ -55,7 +55,7 @@ class ElasticsearchServer(Service):
         self._settings = dict(settings or {})
         self._password = password
         self._heap_mb = heap_mb
-        server = Server(
+        server = ServerProcess(
             process=Process("elasticsearch", folder),
             ports=lambda: {"elasticsearch": ports["elasticsearch"]},
             prepare=self._prepare,

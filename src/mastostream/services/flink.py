@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from mastostream.exceptions import BusyError, FatalError, MissingExtraError
+from mastostream.services.atomic_files import write_whole
 from mastostream.services.downloads import OnProgress
-from mastostream.services.files import write_whole
 from mastostream.services.java import find_java
 from mastostream.services.probing import get_json
 from mastostream.services.process import Command, Process
-from mastostream.services.service import Ports, Server, Service, silent
+from mastostream.services.service import Ports, ServerProcess, Service, silent
 
 __all__ = ["FLINK_PORT", "FlinkCluster"]
 
@@ -57,7 +57,7 @@ class FlinkCluster(Service):
         self._slots = slots
         self._count_path = folder / "taskmanagers"
         self._count = self._kept_count() if taskmanagers is None else taskmanagers
-        self.jobmanager = Server(
+        self.jobmanager = ServerProcess(
             process=Process("jobmanager", folder),
             ports=lambda: {"flink": ports["flink"]},
             prepare=lambda _: self._prepare("jobmanager"),
@@ -97,8 +97,8 @@ class FlinkCluster(Service):
             return max(1, int(self._count_path.read_text(encoding="ascii")))
         return 1
 
-    def _taskmanager(self, name: str, folder: Path) -> Server:
-        return Server(
+    def _taskmanager(self, name: str, folder: Path) -> ServerProcess:
+        return ServerProcess(
             process=Process(name, folder),
             ports=dict,
             prepare=lambda _: self._prepare(name),

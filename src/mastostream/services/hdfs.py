@@ -13,13 +13,13 @@ from typing import Any, Final, Literal
 from xml.sax.saxutils import escape
 
 from mastostream.exceptions import ConfigurationError
+from mastostream.services.atomic_files import write_whole
 from mastostream.services.downloads import OnProgress, class_path
-from mastostream.services.files import write_whole
 from mastostream.services.java import find_java
 from mastostream.services.loopback import HOST
 from mastostream.services.probing import get_json
 from mastostream.services.process import Command, Process, run_tool
-from mastostream.services.service import Ports, Server, Service
+from mastostream.services.service import Ports, ServerProcess, Service
 from mastostream.services.versions import HADOOP_JARS
 
 __all__ = ["HDFS_HTTP_PORT", "HDFS_PORT", "HdfsServer"]
@@ -74,13 +74,13 @@ class HdfsServer(Service):
         """
         folder = folder.resolve()
         self._settings = dict(settings or {})
-        self.namenode = Server(
+        self.namenode = ServerProcess(
             process=Process("namenode", folder),
             ports=lambda: {name: ports[name] for name in defaults},
             prepare=lambda on_progress: self._prepare("namenode", on_progress),
             missing=self._namenode_missing,
         )
-        self.datanode = Server(
+        self.datanode = ServerProcess(
             process=Process("datanode", folder),
             ports=dict,
             prepare=lambda on_progress: self._prepare("datanode", on_progress),

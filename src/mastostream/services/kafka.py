@@ -12,7 +12,7 @@ from mastostream.services.java import find_java
 from mastostream.services.loopback import HOST
 from mastostream.services.probing import kafka_brokers
 from mastostream.services.process import Command, Process, run_tool
-from mastostream.services.service import Ports, Server, Service
+from mastostream.services.service import Ports, ServerProcess, Service
 from mastostream.services.versions import KAFKA_JARS
 
 __all__ = ["KAFKA_PORT", "KafkaServer"]
@@ -46,7 +46,7 @@ class KafkaServer(Service):
         """
         folder = folder.resolve()
         self._settings = dict(settings or {})
-        server = Server(
+        server = ServerProcess(
             process=Process("kafka", folder),
             ports=lambda: {"kafka": ports["kafka"]},
             prepare=self._prepare,

@@ -18,7 +18,7 @@ from typing import Final
 import attrs
 
 from mastostream.exceptions import ConfigurationError, FatalError
-from mastostream.services.logs import last_words
+from mastostream.services.server_logs import last_words
 
 __all__ = ["Command", "Process", "run_tool"]
 

@@ -12,13 +12,13 @@ from typing import Final, Literal
 from filelock import FileLock, Timeout
 
 from mastostream.exceptions import BusyError, ConfigurationError, FatalError, RetriableError
+from mastostream.services.atomic_files import write_whole
 from mastostream.services.downloads import OnProgress
-from mastostream.services.files import write_whole
-from mastostream.services.logs import last_lines, last_words
 from mastostream.services.loopback import check_free, free_port, is_free
 from mastostream.services.process import Command, Process
+from mastostream.services.server_logs import last_lines, last_words
 
-__all__ = ["Ports", "Server", "Service", "State", "silent"]
+__all__ = ["Ports", "ServerProcess", "Service", "State", "silent"]
 
 State = Literal["stopped", "starting", "running", "crashed"]
 
@@ -89,7 +89,7 @@ class Ports:
         write_whole(self._path, json.dumps(ports))
 
 
-class Server:
+class ServerProcess:
     """One process of a service."""
 
     def __init__(
@@ -220,7 +220,7 @@ class Service:
         name: str,
         folder: Path,
         ports: Ports,
-        servers: Sequence[Server],
+        servers: Sequence[ServerProcess],
         scheme: str = "",
         patience_s: float = PATIENCE_S,
     ) -> None:

@@ -21,9 +21,9 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from mastostream.core.languages import UNDETERMINED
-from mastostream.core.metrics import from_ms, to_ms
 from mastostream.core.models import Timestamp
-from mastostream.core.topics import ENGAGEMENT, HASHTAGS
+from mastostream.core.time import from_ms, to_ms
+from mastostream.core.topic_names import ENGAGEMENT, HASHTAGS
 from mastostream.database import connect, transaction, translated
 from mastostream.ports.index import Document, Refusal, Summary, TopPost
 

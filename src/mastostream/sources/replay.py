@@ -11,8 +11,8 @@ import msgspec
 
 from mastostream.compression import DAMAGE, compressed, compression_of
 from mastostream.core.codec import decode
-from mastostream.core.metrics import to_ms
 from mastostream.core.models import Deletion, Post, Rejected
+from mastostream.core.time import to_ms
 from mastostream.exceptions import ConfigurationError, DamagedError
 from mastostream.ports.clock import Clock
 from mastostream.ports.log import LogWriter, NewRecord

@@ -31,8 +31,8 @@ from mastostream.services import (
     Service,
     free_port,
 )
-from mastostream.services.files import write_whole
-from mastostream.services.logs import last_lines
+from mastostream.services.atomic_files import write_whole
+from mastostream.services.server_logs import last_lines
 
 __all__ = ["ServerPool", "host_server"]
 

@@ -1,28 +1,28 @@
 """Which adapters a pipeline is made of: the only room that names them."""
 
-from mastostream.engines.local.engine import OnResults
-from mastostream.wiring.analyzing import Mode, analyses, engines
-from mastostream.wiring.archiving import (
+from mastostream.engines.local.local_engine import OnResults
+from mastostream.wiring.archiver_stage import (
     archiver,
     compact,
     export,
     replay_inputs,
     verify,
 )
-from mastostream.wiring.collecting import (
+from mastostream.wiring.collector_stage import (
     CredentialsFor,
     collector,
     followed_servers,
     key_by,
     mastodon_client,
 )
-from mastostream.wiring.flink import flink_engine
-from mastostream.wiring.indexing import index_place, index_reader, indexer, set_up_index
-from mastostream.wiring.logs import (
+from mastostream.wiring.engine_stages import Mode, analyses, engines
+from mastostream.wiring.flink_stage import flink_engine
+from mastostream.wiring.indexer_stage import index_place, index_reader, indexer, set_up_index
+from mastostream.wiring.log_backends import (
     TOPICS,
     data_place,
     dead_letter_reader,
-    kafka_place,
+    kafka_client_config,
     log_ends,
     log_name,
     log_reader,
@@ -30,21 +30,22 @@ from mastostream.wiring.logs import (
     topic_name,
     topics,
 )
-from mastostream.wiring.places import Places, held, places, system_clock
-from mastostream.wiring.storing import retention_stages
-from mastostream.wiring.telling import counters, details
+from mastostream.wiring.paths import DataPaths, data_paths, stage_lock, system_clock
+from mastostream.wiring.retention import retention_stages
+from mastostream.wiring.stage_stats import counters, details
 
 __all__ = [
     "TOPICS",
     "CredentialsFor",
+    "DataPaths",
     "Mode",
     "OnResults",
-    "Places",
     "analyses",
     "archiver",
     "collector",
     "compact",
     "counters",
+    "data_paths",
     "data_place",
     "dead_letter_reader",
     "details",
@@ -52,21 +53,20 @@ __all__ = [
     "export",
     "flink_engine",
     "followed_servers",
-    "held",
     "index_place",
     "index_reader",
     "indexer",
-    "kafka_place",
+    "kafka_client_config",
     "key_by",
     "log_ends",
     "log_name",
     "log_reader",
     "log_writer",
     "mastodon_client",
-    "places",
     "replay_inputs",
     "retention_stages",
     "set_up_index",
+    "stage_lock",
     "system_clock",
     "topic_name",
     "topics",

@@ -19,7 +19,7 @@ from elasticsearch import Elasticsearch
 from mastostream import Account, Post, Stamp, Tag, encode, engagement_record, hashtag_record
 from mastostream.config import ElasticsearchSettings
 from mastostream.core.dead_letters import dead_letter_of
-from mastostream.core.topics import DEAD_LETTERS, ENGAGEMENT, HASHTAGS
+from mastostream.core.topic_names import DEAD_LETTERS, ENGAGEMENT, HASHTAGS
 from mastostream.exceptions import ConfigurationError, MastostreamError, RetriableError
 from mastostream.indexer import Batching, Indexer
 from mastostream.log.sqlite import SqliteLogReader, SqliteLogWriter

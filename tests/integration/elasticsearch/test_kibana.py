@@ -19,9 +19,9 @@ import requests
 
 from mastostream import Post, decode, encode, engagement_record, hashtag_record
 from mastostream.core.models import Stamp
-from mastostream.core.topics import ENGAGEMENT, HASHTAGS
+from mastostream.core.topic_names import ENGAGEMENT, HASHTAGS
 from mastostream.dashboards.kibana import LIVE, saved_objects
-from mastostream.dashboards.kibana.client import Kibana
+from mastostream.dashboards.kibana.kibana_api import Kibana
 from mastostream.exceptions import ConfigurationError
 from mastostream.services import ElasticsearchServer
 from mastostream.sinks.elasticsearch.definitions import definitions, mapping

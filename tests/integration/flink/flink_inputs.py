@@ -11,16 +11,16 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from mastostream import Post, Tag, decode, encode
-from mastostream.core.topics import STREAM
+from mastostream.core.topic_names import STREAM
 from mastostream.log.sqlite import SqliteLogReader
 from mastostream.ports.log import NewRecord
+from mastostream.testing.chaos import ChaosExperiment, run_experiment
 from mastostream.testing.conformance.log import read_all
-from mastostream.testing.simulator import Habits
+from mastostream.testing.simulator import TrafficProfile
 from mastostream.testing.strategies import deletions, posts
-from mastostream.testing.trial import Trial, run_trial
 
 _UTC: Final = st.just(UTC)
-LIVELY: Final = Trial(
+LIVELY: Final = ChaosExperiment(
     hours=0.3,
     settle_hours=0.1,
     speed=120.0,
@@ -29,7 +29,7 @@ LIVELY: Final = Trial(
     tags=6,
     fault_every_s=0.0,
     refresh_after_s=(30.0, 120.0),
-    habits=Habits(
+    traffic_profile=TrafficProfile(
         posts_per_s=0.3,
         latest_s=500.0,
         changes_within_s=300.0,
@@ -63,7 +63,7 @@ def history(real: Sequence[bytes], folder: Path | None) -> list[NewRecord]:
 
 def run(folder: Path) -> list[NewRecord]:
     """What a collector writes that follows simulated servers."""
-    run_trial(LIVELY, folder)
+    run_experiment(LIVELY, folder)
     path = folder / "data" / "mastostream.sqlite3"
     with closing(SqliteLogReader(path, topic=STREAM, group="test")) as reader:
         return [NewRecord(STREAM, record.key, record.value) for record in read_all(reader)]

@@ -15,8 +15,8 @@ import pytest
 import requests
 
 from mastostream import Account, Deletion, Post, Stamp, encode
-from mastostream.core.topics import DEAD_LETTERS, ENGAGEMENT, HASHTAGS, STREAM
-from mastostream.log.kafka import KafkaLogReader, KafkaLogWriter, KafkaPlace, ensure_topics
+from mastostream.core.topic_names import DEAD_LETTERS, ENGAGEMENT, HASHTAGS, STREAM
+from mastostream.log.kafka import KafkaClientConfig, KafkaLogReader, KafkaLogWriter, ensure_topics
 from mastostream.ports.log import NewRecord, Record
 from mastostream.services import FlinkCluster, KafkaServer
 from mastostream.testing.conformance.log import new_prefix, new_topic, read_all
@@ -40,14 +40,14 @@ TWICE = Analysis(name="twice", topic="twice", function=twice)
 
 
 @pytest.fixture(scope="module")
-def place(kafka_server: KafkaServer) -> KafkaPlace:
+def place(kafka_server: KafkaServer) -> KafkaClientConfig:
     """Topics that no other test uses."""
-    return KafkaPlace(servers=kafka_server.address, partitions=3, topic_prefix=new_prefix())
+    return KafkaClientConfig(servers=kafka_server.address, partitions=3, topic_prefix=new_prefix())
 
 
 @pytest.fixture(scope="module")
 def values(
-    place: KafkaPlace,
+    place: KafkaClientConfig,
     real_statuses: Sequence[bytes],
     tmp_path_factory: pytest.TempPathFactory,
     thorough: bool,
@@ -68,7 +68,7 @@ def values(
     return found
 
 
-def send(place: KafkaPlace, values: Sequence[bytes]) -> None:
+def send(place: KafkaClientConfig, values: Sequence[bytes]) -> None:
     ensure_topics(place, [STREAM])
     with closing(KafkaLogWriter(place)) as writer:
         writer.append(
@@ -76,7 +76,9 @@ def send(place: KafkaPlace, values: Sequence[bytes]) -> None:
         )
 
 
-def analyze(place: KafkaPlace, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def analyze(
+    place: KafkaClientConfig, folder: Path, *arguments: str
+) -> subprocess.CompletedProcess[str]:
     command = [BIN / "mastostream", "analyze", "--log", "kafka", "--once", *arguments]
     environment = environment_of(place, folder)
     return subprocess.run(
@@ -84,7 +86,7 @@ def analyze(place: KafkaPlace, folder: Path, *arguments: str) -> subprocess.Comp
     )
 
 
-def environment_of(place: KafkaPlace, folder: Path) -> dict[str, str]:
+def environment_of(place: KafkaClientConfig, folder: Path) -> dict[str, str]:
     return {
         **os.environ,
         "MASTOSTREAM_KAFKA_SERVERS": place.servers,
@@ -94,7 +96,7 @@ def environment_of(place: KafkaPlace, folder: Path) -> dict[str, str]:
     }
 
 
-def written(place: KafkaPlace) -> dict[str, Counter[tuple[object, ...]]]:
+def written(place: KafkaClientConfig) -> dict[str, Counter[tuple[object, ...]]]:
     """All records of each output, without the times of dead letters."""
     found = {}
     for topic in OUTPUTS:
@@ -111,7 +113,7 @@ def comparable(record: Record) -> tuple[object, ...]:
 
 
 def test_flink_writes_what_the_local_engine_writes(
-    place: KafkaPlace, values: list[bytes], on_flink: Sequence[str], tmp_path: Path
+    place: KafkaClientConfig, values: list[bytes], on_flink: Sequence[str], tmp_path: Path
 ) -> None:
     (tmp_path / "own.py").write_text(OWN)
     names = ("full", "language", "own:TWICE")
@@ -127,7 +129,7 @@ def test_real_statuses_are_among_them(corpus: Sequence[bytes], values: list[byte
 
 @pytest.mark.campaign
 def test_a_function_that_fails_may_fail_the_job(
-    place: KafkaPlace, values: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: KafkaClientConfig, values: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "own.py").write_text(OWN)
     monkeypatch.setenv("MASTOSTREAM_FLINK_ON_ERROR", "fail")
@@ -138,7 +140,7 @@ def test_a_function_that_fails_may_fail_the_job(
 
 
 def both_write_the_same(
-    place: KafkaPlace, tmp_path: Path, arguments: Sequence[str], on_flink: Sequence[str]
+    place: KafkaClientConfig, tmp_path: Path, arguments: Sequence[str], on_flink: Sequence[str]
 ) -> None:
     before = written(place)
     local = analyze(place, tmp_path, *arguments)
@@ -154,7 +156,7 @@ def both_write_the_same(
 
 @pytest.mark.campaign
 def test_a_job_on_a_session_cluster_goes_on_until_it_is_told_to_stop(
-    place: KafkaPlace, values: list[bytes], flink_cluster: FlinkCluster, tmp_path: Path
+    place: KafkaClientConfig, values: list[bytes], flink_cluster: FlinkCluster, tmp_path: Path
 ) -> None:
     """What comes while it runs is analyzed, and Ctrl-C cancels the job on the cluster."""
     before = written(place)[ENGAGEMENT].total()
@@ -208,7 +210,7 @@ BOTH = ("--analysis", "users", "--analysis", "count")
     ],
 )
 def test_what_cannot_run_gets_one_sentence(
-    place: KafkaPlace, tmp_path: Path, arguments: Sequence[str], code: int, told: str
+    place: KafkaClientConfig, tmp_path: Path, arguments: Sequence[str], code: int, told: str
 ) -> None:
     done = analyze(place, tmp_path, "--engine", "flink", *arguments)
     assert done.returncode == code, done.stderr

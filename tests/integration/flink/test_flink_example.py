@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from mastostream import Deletion, Stamp, encode
-from mastostream.core.topics import COUNTS, DEAD_LETTERS, ENGAGEMENT, HASHTAGS, LATE, STREAM
-from mastostream.log.kafka import KafkaLogReader, KafkaLogWriter, KafkaPlace, ensure_topics
+from mastostream.core.topic_names import COUNTS, DEAD_LETTERS, ENGAGEMENT, HASHTAGS, LATE, STREAM
+from mastostream.log.kafka import KafkaClientConfig, KafkaLogReader, KafkaLogWriter, ensure_topics
 from mastostream.ports.log import NewRecord, Record
 from mastostream.services import FlinkCluster, KafkaServer
 from mastostream.testing.conformance.log import new_topic, read_all
@@ -42,10 +42,10 @@ Outputs = Mapping[str, Counter[tuple[object, ...]]]
 
 
 @pytest.fixture(scope="module")
-def place(kafka_server: KafkaServer) -> Iterator[KafkaPlace]:
+def place(kafka_server: KafkaServer) -> Iterator[KafkaClientConfig]:
     """A broker with posts, a deletion, and what is neither; no other topics: names are fixed."""
     with temporary_server(KafkaServer) as server:
-        found = KafkaPlace(servers=server.address, partitions=3)
+        found = KafkaClientConfig(servers=server.address, partitions=3)
         stamp = Stamp(key="d", event="delete", observed_at=datetime(2026, 1, 1, tzinfo=UTC))
         gone = encode(Deletion(id="d", mastostream=stamp))
         values = [*generate_statuses(POSTS), gone, b"", b"not json", b"\xff"]
@@ -56,7 +56,7 @@ def place(kafka_server: KafkaServer) -> Iterator[KafkaPlace]:
 
 
 @pytest.fixture(scope="module")
-def by_local(place: KafkaPlace, tmp_path_factory: pytest.TempPathFactory) -> Outputs:
+def by_local(place: KafkaClientConfig, tmp_path_factory: pytest.TempPathFactory) -> Outputs:
     """What the local engine writes."""
     folder = tmp_path_factory.mktemp("local")
     mastostream = Path(sys.executable).with_name("mastostream")
@@ -66,7 +66,7 @@ def by_local(place: KafkaPlace, tmp_path_factory: pytest.TempPathFactory) -> Out
 
 
 def added(
-    place: KafkaPlace,
+    place: KafkaClientConfig,
     folder: Path,
     command: Sequence[str | Path],
     environment: Mapping[str, str],
@@ -87,7 +87,7 @@ def added(
     return {topic: after[topic] - before[topic] for topic in OUTPUTS}
 
 
-def written(place: KafkaPlace) -> Outputs:
+def written(place: KafkaClientConfig) -> Outputs:
     """All records of each output, without the times of dead letters."""
     found = {}
     for topic in OUTPUTS:
@@ -103,7 +103,7 @@ def comparable(record: Record) -> tuple[object, ...]:
 
 
 def test_by_python_it_writes_what_the_local_engine_writes(
-    place: KafkaPlace, by_local: Outputs, tmp_path: Path
+    place: KafkaClientConfig, by_local: Outputs, tmp_path: Path
 ) -> None:
     assert all(topic.total() for topic in by_local.values())
     command = (sys.executable, EXAMPLE, "--servers", place.servers, "--once", *ANALYSES)
@@ -111,7 +111,7 @@ def test_by_python_it_writes_what_the_local_engine_writes(
 
 
 def test_by_flink_run_it_does_so_on_a_cluster(
-    place: KafkaPlace, by_local: Outputs, flink_cluster: FlinkCluster, tmp_path: Path
+    place: KafkaClientConfig, by_local: Outputs, flink_cluster: FlinkCluster, tmp_path: Path
 ) -> None:
     job = ("--servers", place.servers, "--once", *ANALYSES)
     command = by_flink_run(flink_cluster, *job)
@@ -136,7 +136,7 @@ def flink_home() -> Path:
 
 
 def test_in_sql_it_counts_each_post_once(
-    place: KafkaPlace, flink_cluster: FlinkCluster, tmp_path: Path
+    place: KafkaClientConfig, flink_cluster: FlinkCluster, tmp_path: Path
 ) -> None:
     """On a cluster: each is in a window, or was late."""
     job = ("--servers", place.servers, "--once", "--mode", "sql")
@@ -145,7 +145,7 @@ def test_in_sql_it_counts_each_post_once(
     assert counted(place) == POSTS
 
 
-def test_it_may_show_instead(place: KafkaPlace, tmp_path: Path) -> None:
+def test_it_may_show_instead(place: KafkaClientConfig, tmp_path: Path) -> None:
     """Nothing else is in the output, not even what Java warns of: here, of pages."""
     job = ("--servers", place.servers, "--once", "--mode", "sql", "--print")
     command = [sys.executable, EXAMPLE, *job, "--analysis", "language"]
@@ -159,7 +159,7 @@ def test_it_may_show_instead(place: KafkaPlace, tmp_path: Path) -> None:
     assert not [line for line in shown if not line.startswith("WindowLanguages(")]
 
 
-def counted(place: KafkaPlace) -> int:
+def counted(place: KafkaClientConfig) -> int:
     """How many posts are in windows, or are late."""
     found = 0
     for topic in (COUNTS, LATE):

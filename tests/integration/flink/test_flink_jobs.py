@@ -18,10 +18,10 @@ import pytest
 import uv
 
 from mastostream import Account, Post, encode
-from mastostream.core.topics import STREAM
+from mastostream.core.topic_names import STREAM
 from mastostream.engines.flink import Cluster
 from mastostream.exceptions import RetriableError
-from mastostream.log.kafka import KafkaLogReader, KafkaLogWriter, KafkaPlace, ensure_topics
+from mastostream.log.kafka import KafkaClientConfig, KafkaLogReader, KafkaLogWriter, ensure_topics
 from mastostream.ports.log import NewRecord
 from mastostream.services import FlinkCluster, KafkaServer
 from mastostream.testing.conformance.log import new_topic
@@ -41,7 +41,7 @@ def mark(post):
 MARK = Analysis(name="mark", topic="{topic}", function=mark)
 """
 
-Job = Mapping[str, Any]
+FlinkJob = Mapping[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +52,8 @@ def broker() -> Iterator[KafkaServer]:
 
 
 @pytest.fixture(scope="module")
-def place(broker: KafkaServer) -> KafkaPlace:
-    place = KafkaPlace(servers=broker.address, partitions=4)
+def place(broker: KafkaServer) -> KafkaClientConfig:
+    place = KafkaClientConfig(servers=broker.address, partitions=4)
     ensure_topics(place, [STREAM])
     return place
 
@@ -71,7 +71,7 @@ def cluster() -> Iterator[FlinkCluster]:
 class Own:
     """An analysis of somebody's own, in a folder: it copies the keys of posts to a topic."""
 
-    def __init__(self, folder: Path, place: KafkaPlace, cluster: FlinkCluster) -> None:
+    def __init__(self, folder: Path, place: KafkaClientConfig, cluster: FlinkCluster) -> None:
         self.folder = folder
         self.place = place
         self.topic = new_topic()
@@ -119,7 +119,7 @@ class Own:
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout.splitlines()[-1])["name"] == self.name
 
-    def job(self) -> Job:
+    def job(self) -> FlinkJob:
         """Its newest job, as ``flink status`` shows it."""
         done = self.command("flink", "status", "--json")
         assert done.returncode == 0, done.stderr
@@ -128,7 +128,7 @@ class Own:
 
     def fails(self, reason: str) -> None:
         """Wait until ``flink status`` says that it fails for this reason."""
-        told: list[Job] = []
+        told: list[FlinkJob] = []
 
         def holds() -> bool:
             told.append(self.job())
@@ -153,7 +153,7 @@ def posts(count: int) -> list[NewRecord]:
     return found
 
 
-def send(place: KafkaPlace, count: int) -> set[str]:
+def send(place: KafkaClientConfig, count: int) -> set[str]:
     records = posts(count)
     with closing(KafkaLogWriter(place)) as writer:
         writer.append(records)
@@ -161,7 +161,7 @@ def send(place: KafkaPlace, count: int) -> set[str]:
 
 
 @contextmanager
-def sending(place: KafkaPlace) -> Iterator[None]:
+def sending(place: KafkaClientConfig) -> Iterator[None]:
     """Send posts, each once, also while the broker comes and goes."""
     enough = threading.Event()
 
@@ -186,13 +186,13 @@ def sending(place: KafkaPlace) -> Iterator[None]:
     assert not thread.is_alive()
 
 
-def read(place: KafkaPlace, topic: str) -> list[tuple[str, bytes]]:
+def read(place: KafkaClientConfig, topic: str) -> list[tuple[str, bytes]]:
     """What is committed there now."""
     with closing(KafkaLogReader(place, topic=topic, group=new_topic())) as reader:
         return [(str(record.key), record.value) for record in reader.read(1_000_000, 0.0)]
 
 
-def keys(place: KafkaPlace, topic: str) -> Counter[str]:
+def keys(place: KafkaClientConfig, topic: str) -> Counter[str]:
     return Counter(key for key, _ in read(place, topic))
 
 
@@ -222,7 +222,7 @@ def together(*calls: Callable[[], object]) -> None:
         raise error
 
 
-def reaches(jobs: Sequence[Own], place: KafkaPlace) -> None:
+def reaches(jobs: Sequence[Own], place: KafkaClientConfig) -> None:
     """Wait until a post that is sent now has come through all of them."""
     wanted = send(place, 20)
     for job in jobs:
@@ -235,7 +235,7 @@ def restarted(cluster: FlinkCluster, jobs: Sequence[Own]) -> list[int]:
 
 
 def test_jobs_survive_a_killed_taskmanager_and_a_broker_that_pauses(
-    place: KafkaPlace, broker: KafkaServer, cluster: FlinkCluster, tmp_path: Path
+    place: KafkaClientConfig, broker: KafkaServer, cluster: FlinkCluster, tmp_path: Path
 ) -> None:
     """Exactly once writes each record once; at least once loses none."""
     exactly = Own(tmp_path / "exactly", place, cluster)
@@ -266,7 +266,7 @@ def test_jobs_survive_a_killed_taskmanager_and_a_broker_that_pauses(
 
 
 def test_a_newer_build_goes_on_from_a_savepoint(
-    place: KafkaPlace, cluster: FlinkCluster, tmp_path: Path
+    place: KafkaClientConfig, cluster: FlinkCluster, tmp_path: Path
 ) -> None:
     own = Own(tmp_path / "own", place, cluster)
     own.settings = {"MASTOSTREAM_KAFKA_DELIVERY": "exactly-once"}
@@ -331,7 +331,7 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_archive_brings_all_to_taskmanagers_that_have_only_flink(
-    place: KafkaPlace, cluster: FlinkCluster, bare_python: Path, tmp_path: Path
+    place: KafkaClientConfig, cluster: FlinkCluster, bare_python: Path, tmp_path: Path
 ) -> None:
     """Without it the job starts again and again, and ``flink status`` says why."""
     without = Own(tmp_path / "without", place, cluster)

@@ -19,8 +19,8 @@ from mastostream import (
     hashtag_counts,
 )
 from mastostream.core.languages import in_languages
-from mastostream.core.topics import STREAM
-from mastostream.log.kafka import KafkaLogReader, KafkaLogWriter, KafkaPlace, ensure_topics
+from mastostream.core.topic_names import STREAM
+from mastostream.log.kafka import KafkaClientConfig, KafkaLogReader, KafkaLogWriter, ensure_topics
 from mastostream.ports.log import NewRecord
 from mastostream.services import KafkaServer
 from mastostream.testing.conformance.log import new_topic, read_all
@@ -48,13 +48,13 @@ def test_each_does_what_its_function_does() -> None:
 
 
 @pytest.fixture
-def place(kafka_server: KafkaServer) -> Iterator[KafkaPlace]:
+def place(kafka_server: KafkaServer) -> Iterator[KafkaClientConfig]:
     """A broker without topics: their names are fixed."""
     with temporary_server(KafkaServer) as server:
-        yield KafkaPlace(servers=server.address, partitions=2)
+        yield KafkaClientConfig(servers=server.address, partitions=2)
 
 
-def test_the_example_from_kafka_to_kafka(place: KafkaPlace) -> None:
+def test_the_example_from_kafka_to_kafka(place: KafkaClientConfig) -> None:
     ensure_topics(place, [STREAM, "post-scores", "post-tags"])
     with closing(KafkaLogWriter(place)) as writer:
         writer.append([NewRecord(STREAM, f"k{each}", value) for each, value in enumerate(VALUES)])
@@ -75,6 +75,6 @@ def test_the_example_from_kafka_to_kafka(place: KafkaPlace) -> None:
     assert {tag: last[tag] for tag in sums} == sums
 
 
-def written(place: KafkaPlace, topic: str) -> list[bytes]:
+def written(place: KafkaClientConfig, topic: str) -> list[bytes]:
     with closing(KafkaLogReader(place, topic=topic, group=new_topic())) as reader:
         return [record.value for record in read_all(reader)]

@@ -20,9 +20,9 @@ import requests
 
 from mastostream import Account, Deletion, Post, Rejected, Stamp, Tag, decode, encode
 from mastostream.core.models import Event
-from mastostream.core.topics import COUNTS, DASHBOARD, LATE, STREAM
+from mastostream.core.topic_names import COUNTS, DASHBOARD, LATE, STREAM
 from mastostream.engines.flink import ENDED
-from mastostream.log.kafka import KafkaLogReader, KafkaLogWriter, KafkaPlace, ensure_topics
+from mastostream.log.kafka import KafkaClientConfig, KafkaLogReader, KafkaLogWriter, ensure_topics
 from mastostream.ports.log import NewRecord
 from mastostream.services import FlinkCluster, KafkaServer, download
 from mastostream.services.versions import FLINK_KAFKA_JAR
@@ -41,14 +41,14 @@ Records = Counter[str]
 
 
 @pytest.fixture(scope="module")
-def place(kafka_server: KafkaServer) -> KafkaPlace:
+def place(kafka_server: KafkaServer) -> KafkaClientConfig:
     """Topics that no other test uses, of one partition: what is late is exact."""
-    return KafkaPlace(servers=kafka_server.address, partitions=1, topic_prefix=new_prefix())
+    return KafkaClientConfig(servers=kafka_server.address, partitions=1, topic_prefix=new_prefix())
 
 
 @pytest.fixture(scope="module")
 def expected(
-    place: KafkaPlace,
+    place: KafkaClientConfig,
     real_statuses: Sequence[bytes],
     tmp_path_factory: pytest.TempPathFactory,
     thorough: bool,
@@ -152,7 +152,7 @@ def command(name: str, *arguments: str) -> list[str | Path]:
     return [*command, "--mode", "sql", "--analysis", name, *arguments]
 
 
-def environment_of(place: KafkaPlace, folder: Path) -> dict[str, str]:
+def environment_of(place: KafkaClientConfig, folder: Path) -> dict[str, str]:
     return {
         **os.environ,
         "MASTOSTREAM_KAFKA_SERVERS": place.servers,
@@ -162,7 +162,7 @@ def environment_of(place: KafkaPlace, folder: Path) -> dict[str, str]:
     }
 
 
-def analyze(place: KafkaPlace, folder: Path, name: str, *arguments: str) -> str:
+def analyze(place: KafkaClientConfig, folder: Path, name: str, *arguments: str) -> str:
     """Run analyses once; return what was told, as JSON lines."""
     done = subprocess.run(
         command(name, "--once", *arguments),
@@ -193,7 +193,7 @@ def canonical(record: dict[str, object]) -> str:
     return json.dumps(record | times, sort_keys=True)
 
 
-def written(place: KafkaPlace) -> dict[str, Records]:
+def written(place: KafkaClientConfig) -> dict[str, Records]:
     found = {}
     for topic in (COUNTS, DASHBOARD, LATE):
         reader = KafkaLogReader(place, topic=topic, group=new_topic())
@@ -214,7 +214,7 @@ def test_real_statuses_are_among_them(
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_what_is_only_shown_is_what_the_local_engine_shows(
-    place: KafkaPlace,
+    place: KafkaClientConfig,
     expected: dict[str, Records],
     on_flink: Sequence[str],
     tmp_path: Path,
@@ -228,7 +228,7 @@ def test_what_is_only_shown_is_what_the_local_engine_shows(
 
 
 def test_what_is_written_is_what_the_local_engine_writes(
-    place: KafkaPlace, expected: dict[str, Records], on_flink: Sequence[str], tmp_path: Path
+    place: KafkaClientConfig, expected: dict[str, Records], on_flink: Sequence[str], tmp_path: Path
 ) -> None:
     before = written(place)
     analyze(place, tmp_path, "count", "--analysis", "dashboard", *on_flink)
@@ -240,7 +240,7 @@ def test_what_is_written_is_what_the_local_engine_writes(
 
 @pytest.mark.campaign
 def test_what_is_written_may_be_shown_instead(
-    place: KafkaPlace, expected: dict[str, Records], tmp_path: Path
+    place: KafkaClientConfig, expected: dict[str, Records], tmp_path: Path
 ) -> None:
     found = shown(analyze(place, tmp_path, "count", "--engine", "flink", "--print"))
     assert found == expected[COUNTS]
@@ -248,7 +248,7 @@ def test_what_is_written_may_be_shown_instead(
 
 @pytest.mark.campaign
 def test_what_is_no_json_is_counted(
-    place: KafkaPlace, expected: dict[str, Records], tmp_path: Path
+    place: KafkaClientConfig, expected: dict[str, Records], tmp_path: Path
 ) -> None:
     """And all that is read: Flink is asked for both."""
     with closing(KafkaLogReader(place, topic=STREAM, group=new_topic())) as reader:
@@ -285,7 +285,10 @@ def is_object(value: bytes) -> bool:
 
 @pytest.mark.campaign
 def test_a_file_runs_in_the_sql_client_as_it_stands(
-    place: KafkaPlace, expected: dict[str, Records], flink_cluster: FlinkCluster, tmp_path: Path
+    place: KafkaClientConfig,
+    expected: dict[str, Records],
+    flink_cluster: FlinkCluster,
+    tmp_path: Path,
 ) -> None:
     """But for the address, and for an end; one that writes, and one that shows."""
     before = written(place)[COUNTS]
@@ -297,7 +300,7 @@ def test_a_file_runs_in_the_sql_client_as_it_stands(
     assert len(rows) == expected["users"].total(), told
 
 
-def in_sql_client(place: KafkaPlace, cluster: FlinkCluster, folder: Path, name: str) -> str:
+def in_sql_client(place: KafkaClientConfig, cluster: FlinkCluster, folder: Path, name: str) -> str:
     text = (files("mastostream.engines.flink") / "sql" / f"{name}.sql").read_text()
     text = text.replace("localhost:9092", place.servers)
     for topic in (STREAM, COUNTS, DASHBOARD, LATE):

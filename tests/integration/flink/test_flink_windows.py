@@ -17,8 +17,8 @@ import pytest
 
 from mastostream import Account, Deletion, Post, Stamp, encode
 from mastostream.core.models import Event
-from mastostream.core.topics import DEAD_LETTERS, ENGAGEMENT, LATE, STREAM
-from mastostream.log.kafka import KafkaLogReader, KafkaLogWriter, KafkaPlace, ensure_topics
+from mastostream.core.topic_names import DEAD_LETTERS, ENGAGEMENT, LATE, STREAM
+from mastostream.log.kafka import KafkaClientConfig, KafkaLogReader, KafkaLogWriter, ensure_topics
 from mastostream.ports.log import NewRecord, Record
 from mastostream.services import KafkaServer
 from mastostream.testing.conformance.log import new_prefix, new_topic, read_all
@@ -68,16 +68,16 @@ Records = dict[str, Counter[tuple[object, ...]]]
 
 
 @pytest.fixture
-def place(kafka_server: KafkaServer, request: pytest.FixtureRequest) -> KafkaPlace:
+def place(kafka_server: KafkaServer, request: pytest.FixtureRequest) -> KafkaClientConfig:
     """Topics that no other test uses."""
     partitions = getattr(request, "param", 1)
-    return KafkaPlace(
+    return KafkaClientConfig(
         servers=kafka_server.address, partitions=partitions, topic_prefix=new_prefix()
     )
 
 
 @pytest.fixture
-def folder(place: KafkaPlace, tmp_path: Path) -> Path:
+def folder(place: KafkaClientConfig, tmp_path: Path) -> Path:
     (tmp_path / "own.py").write_text(OWN.format(folder=str(tmp_path)))
     ensure_topics(place, [STREAM, *OUTPUTS])
     return tmp_path
@@ -124,7 +124,7 @@ def posts(chance: random.Random) -> list[NewRecord]:
     return found
 
 
-def send(place: KafkaPlace, records: Sequence[NewRecord]) -> None:
+def send(place: KafkaClientConfig, records: Sequence[NewRecord]) -> None:
     with closing(KafkaLogWriter(place)) as writer:
         writer.append(records)
 
@@ -133,7 +133,7 @@ def command(*arguments: str) -> list[str | Path]:
     return [BIN / "mastostream", "analyze", "--log", "kafka", *arguments]
 
 
-def environment_of(place: KafkaPlace, folder: Path) -> dict[str, str]:
+def environment_of(place: KafkaClientConfig, folder: Path) -> dict[str, str]:
     return {
         **os.environ,
         "MASTOSTREAM_KAFKA_SERVERS": place.servers,
@@ -144,7 +144,7 @@ def environment_of(place: KafkaPlace, folder: Path) -> dict[str, str]:
     }
 
 
-def analyze(place: KafkaPlace, folder: Path, *arguments: str) -> Records:
+def analyze(place: KafkaClientConfig, folder: Path, *arguments: str) -> Records:
     """Return the records that this brings."""
     before = written(place)
     done = subprocess.run(
@@ -160,7 +160,7 @@ def analyze(place: KafkaPlace, folder: Path, *arguments: str) -> Records:
     return {topic: after[topic] - before[topic] for topic in OUTPUTS}
 
 
-def written(place: KafkaPlace) -> Records:
+def written(place: KafkaClientConfig) -> Records:
     """All records of each output, without the times at which they were made."""
     found = {}
     for topic in OUTPUTS:
@@ -188,7 +188,7 @@ def until(holds: Callable[[], object], seconds: float = 180) -> None:
 
 @pytest.mark.parametrize("place", [1, 3], indirect=True)
 def test_flink_writes_what_the_local_engine_writes(
-    place: KafkaPlace, folder: Path, real_statuses: Sequence[bytes]
+    place: KafkaClientConfig, folder: Path, real_statuses: Sequence[bytes]
 ) -> None:
     send(
         place,
@@ -210,7 +210,9 @@ def test_flink_writes_what_the_local_engine_writes(
 
 
 @contextmanager
-def running(place: KafkaPlace, folder: Path, *arguments: str) -> Iterator[Callable[[], object]]:
+def running(
+    place: KafkaClientConfig, folder: Path, *arguments: str
+) -> Iterator[Callable[[], object]]:
     """A job that runs until it is told to stop; gives whether it runs still.
 
     Its Python is in processes of its own, as on a cluster, and not in that of the command.
@@ -227,7 +229,7 @@ def running(place: KafkaPlace, folder: Path, *arguments: str) -> Iterator[Callab
 
 
 def test_a_job_that_dies_goes_on_from_its_checkpoint_and_silence_closes_its_windows(
-    place: KafkaPlace, folder: Path
+    place: KafkaClientConfig, folder: Path
 ) -> None:
     """What it had read before is not read again, and counts in the windows that were open."""
     (folder / "mastostream.toml").write_text(

@@ -21,7 +21,7 @@ import pytest
 from mastostream.archiver import Archiver
 from mastostream.config import HdfsSettings
 from mastostream.exceptions import RetriableError
-from mastostream.log.kafka import KafkaLogWriter, KafkaPlace
+from mastostream.log.kafka import KafkaClientConfig, KafkaLogWriter
 from mastostream.log.sqlite import SqliteLogReader, SqliteLogWriter
 from mastostream.ports.clock import SystemClock
 from mastostream.ports.filesystem import FileSystem
@@ -346,7 +346,7 @@ def test_archivers_that_share_partitions_and_are_killed_keep_each_record_once(
 ) -> None:
     topic, group = f"test-{uuid.uuid4().hex}", f"test-{uuid.uuid4().hex}"
     folder = new_folder(hdfs_server)
-    place = KafkaPlace(servers=kafka_server.address, group=group, partitions=4)
+    place = KafkaClientConfig(servers=kafka_server.address, group=group, partitions=4)
     writer = KafkaLogWriter(place)
     rng = random.Random(4)
     environment = {

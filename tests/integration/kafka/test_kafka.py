@@ -9,10 +9,10 @@ from confluent_kafka.admin import AdminClient
 
 from mastostream.core.analyses import Analysis
 from mastostream.log.kafka import (
+    KafkaClientConfig,
     KafkaEngineLog,
     KafkaLogReader,
     KafkaLogWriter,
-    KafkaPlace,
     KafkaSharedReader,
     KafkaWindowLog,
 )
@@ -22,9 +22,9 @@ from mastostream.testing.servers import KafkaServer
 
 
 @pytest.fixture
-def place(kafka_server: KafkaServer) -> KafkaPlace:
+def config(kafka_server: KafkaServer) -> KafkaClientConfig:
     """What is sent waits for half a second, unless somebody waits for its confirmation."""
-    return KafkaPlace(
+    return KafkaClientConfig(
         servers=kafka_server.address,
         group=f"test-{uuid.uuid4().hex}",
         partitions=3,
@@ -36,34 +36,34 @@ class TestKafkaLog(LogConformance):
     """Readers that share and readers that do not, engines of both deliveries, and a prefix."""
 
     @pytest.fixture(params=["alone, at-least-once, ", "shared, exactly-once, team-a."])
-    def log(self, place: KafkaPlace, request: pytest.FixtureRequest) -> LogUnderTest:
+    def log(self, config: KafkaClientConfig, request: pytest.FixtureRequest) -> LogUnderTest:
         kind, delivery, prefix = request.param.split(", ")
-        place = attrs.evolve(place, topic_prefix=prefix)
+        config = attrs.evolve(config, topic_prefix=prefix)
         reader = KafkaLogReader if kind == "alone" else KafkaSharedReader
 
         def engine(topic: str, analysis: Analysis) -> EngineLog:
             if analysis.aggregate is not None:
-                return KafkaWindowLog(place, topic=topic, analysis=analysis.name)
-            return KafkaEngineLog(place, topic=topic, group=analysis.name, delivery=delivery)
+                return KafkaWindowLog(config, topic=topic, analysis=analysis.name)
+            return KafkaEngineLog(config, topic=topic, group=analysis.name, delivery=delivery)
 
         return LogUnderTest(
-            writer=lambda: KafkaLogWriter(place),
-            reader=lambda topic, group: reader(place, topic=topic, group=f"{topic}-{group}"),
+            writer=lambda: KafkaLogWriter(config),
+            reader=lambda topic, group: reader(config, topic=topic, group=f"{topic}-{group}"),
             engine=engine,
         )
 
 
 @pytest.mark.parametrize("kind", [KafkaLogReader, KafkaSharedReader])
 def test_what_retention_took_before_it_was_read_is_counted(
-    place: KafkaPlace, kind: type[KafkaLogReader] | type[KafkaSharedReader]
+    config: KafkaClientConfig, kind: type[KafkaLogReader] | type[KafkaSharedReader]
 ) -> None:
     topic = new_topic()
-    writer = KafkaLogWriter(place)
+    writer = KafkaLogWriter(config)
     writer.append([NewRecord(topic, "k", b"%d" % number) for number in range(10)])
-    reader = kind(place, topic=topic, group=new_topic())
+    reader = kind(config, topic=topic, group=new_topic())
     first = read_all(reader)
     reader.commit({first[1].partition: first[1].offset})
-    admin = AdminClient({"bootstrap.servers": place.servers})
+    admin = AdminClient({"bootstrap.servers": config.servers})
     gone = TopicPartition(topic, first[0].partition, first[6].offset)
     for future in admin.delete_records([gone]).values():
         future.result(10)

@@ -21,16 +21,16 @@ from mastostream.core.windows import WindowState
 from mastostream.engines.local import LocalEngine
 from mastostream.exceptions import FatalError, RetriableError
 from mastostream.log.kafka import (
+    KafkaClientConfig,
     KafkaEngineLog,
     KafkaLogReader,
     KafkaLogWriter,
-    KafkaPlace,
     KafkaSharedReader,
     KafkaWindowLog,
     ensure_topics,
 )
 from mastostream.log.kafka.clients import KafkaClients
-from mastostream.log.kafka.windows import WINDOWS
+from mastostream.log.kafka.window_state_store import WINDOWS
 from mastostream.ports.clock import SystemClock
 from mastostream.ports.log import Commit, EngineLog, LogReader, NewRecord, Progress, Record
 from mastostream.services import KafkaServer
@@ -43,15 +43,17 @@ PATIENCE_S = 120.0
 
 
 @pytest.fixture
-def place(kafka_server: KafkaServer) -> KafkaPlace:
-    return KafkaPlace(servers=kafka_server.address, group=f"test-{uuid.uuid4().hex}", partitions=2)
+def config(kafka_server: KafkaServer) -> KafkaClientConfig:
+    return KafkaClientConfig(
+        servers=kafka_server.address, group=f"test-{uuid.uuid4().hex}", partitions=2
+    )
 
 
 @pytest.fixture
-def topic(place: KafkaPlace) -> Iterator[str]:
+def topic(config: KafkaClientConfig) -> Iterator[str]:
     """The input, with 50 posts."""
     topic = new_topic()
-    with closing(KafkaLogWriter(place)) as writer:
+    with closing(KafkaLogWriter(config)) as writer:
         writer.append([NewRecord(topic, f"k{number}", post(number)) for number in range(50)])
         yield topic
 
@@ -75,22 +77,22 @@ def some(reader: LogReader) -> list[Record]:
     return found
 
 
-def numbers(place: KafkaPlace, topic: str) -> list[str]:
-    with closing(KafkaLogReader(place, topic=topic, group=new_topic())) as reader:
+def numbers(config: KafkaClientConfig, topic: str) -> list[str]:
+    with closing(KafkaLogReader(config, topic=topic, group=new_topic())) as reader:
         return sorted(str(record.key) for record in read_all(reader))
 
 
-def test_a_topic_that_was_just_made_can_be_used_at_once(place: KafkaPlace) -> None:
+def test_a_topic_that_was_just_made_can_be_used_at_once(config: KafkaClientConfig) -> None:
     for _ in range(3):
         topic = new_topic()
-        assert ensure_topics(attrs.evolve(place, partitions=100), [topic]) == (topic,)
-        client = AdminClient({"bootstrap.servers": place.servers})
+        assert ensure_topics(attrs.evolve(config, partitions=100), [topic]) == (topic,)
+        client = AdminClient({"bootstrap.servers": config.servers})
         there = client.list_topics(timeout=10).topics
         assert topic in there
         assert {each.leader for each in there[topic].partitions.values()} == {1}
 
 
-def test_what_was_read_before_an_error_is_read_again(place: KafkaPlace, topic: str) -> None:
+def test_what_was_read_before_an_error_is_read_again(config: KafkaClientConfig, topic: str) -> None:
     """Such as an end that does not come."""
     far = threading.Event()
 
@@ -105,8 +107,8 @@ def test_what_was_read_before_an_error_is_read_again(place: KafkaPlace, topic: s
                 answer.set_result(SimpleNamespace(offset=1_000))
             return answers
 
-    place = attrs.evolve(place, clients=KafkaClients(admin=FarEnds))
-    with closing(KafkaSharedReader(place, topic=topic, group=new_topic())) as reader:
+    config = attrs.evolve(config, clients=KafkaClients(admin=FarEnds))
+    with closing(KafkaSharedReader(config, topic=topic, group=new_topic())) as reader:
         found = [record.value for record in reader.read(10, 5.0)]
         far.set()
         with pytest.raises(RetriableError, match="has not given the end"):
@@ -118,33 +120,33 @@ def test_what_was_read_before_an_error_is_read_again(place: KafkaPlace, topic: s
 
 @pytest.mark.parametrize("timeout_s", [0.0, 0.2])
 def test_a_topic_that_was_made_anew_is_read_from_its_beginning(
-    place: KafkaPlace, topic: str, timeout_s: float
+    config: KafkaClientConfig, topic: str, timeout_s: float
 ) -> None:
     """What its group has committed was of the one before."""
     group = new_topic()
-    with closing(KafkaSharedReader(place, topic=topic, group=group)) as reader:
+    with closing(KafkaSharedReader(config, topic=topic, group=group)) as reader:
         until(lambda: reader.read(0, 0.0) or reader.positions)
         reader.commit({0: 1_000, 1: 1_000})
-    with closing(KafkaSharedReader(place, topic=topic, group=group)) as reader:
+    with closing(KafkaSharedReader(config, topic=topic, group=group)) as reader:
         found: list[Record] = []
         until(lambda: found.extend(reader.read(100, timeout_s)) or len(found) == 50)
         assert reader.generation >= 3, "they came, and each is told to be another"
 
 
 def test_a_reader_whose_partitions_move_while_it_waits_goes_on_afterwards(
-    place: KafkaPlace, topic: str
+    config: KafkaClientConfig, topic: str
 ) -> None:
     group = new_topic()
-    with closing(KafkaSharedReader(place, topic=topic, group=group)) as first:
+    with closing(KafkaSharedReader(config, topic=topic, group=group)) as first:
         some(first)
         for _ in range(2):
             generation = first.generation
-            with closing(KafkaSharedReader(place, topic=topic, group=group)) as second:
+            with closing(KafkaSharedReader(config, topic=topic, group=group)) as second:
                 until(lambda: first.read(0, 0.0) or second.read(0, 0.0) or second.positions)
             until(lambda: first.read(0, 0.0) or len(first.positions) == 2)
             assert first.generation > generation
         later = {post(number) for number in range(50, 60)}
-        with closing(KafkaLogWriter(place)) as writer:
+        with closing(KafkaLogWriter(config)) as writer:
             writer.append(
                 [NewRecord(topic, str(number), value) for number, value in enumerate(later)]
             )
@@ -153,10 +155,10 @@ def test_a_reader_whose_partitions_move_while_it_waits_goes_on_afterwards(
 
 
 @pytest.fixture
-def small(place: KafkaPlace) -> str:
+def small(config: KafkaClientConfig) -> str:
     """A topic that takes small records only."""
     topic = new_topic()
-    client = AdminClient({"bootstrap.servers": place.servers})
+    client = AdminClient({"bootstrap.servers": config.servers})
     wanted = NewTopic(topic, 1, 1, config={"max.message.bytes": "1000"})
     client.create_topics([wanted])[topic].result(30)
     return topic
@@ -164,12 +166,15 @@ def small(place: KafkaPlace) -> str:
 
 @pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
 def test_outputs_that_kafka_refuses_are_not_counted_as_done(
-    place: KafkaPlace, topic: str, small: str, delivery: Literal["at-least-once", "exactly-once"]
+    config: KafkaClientConfig,
+    topic: str,
+    small: str,
+    delivery: Literal["at-least-once", "exactly-once"],
 ) -> None:
     """The next engine does them again, however the one before ended."""
 
     def engine() -> EngineLog:
-        return KafkaEngineLog(place, topic=topic, group=small, delivery=delivery)
+        return KafkaEngineLog(config, topic=topic, group=small, delivery=delivery)
 
     def read(log: EngineLog) -> int:
         found: list[Record] = []
@@ -185,12 +190,12 @@ def test_outputs_that_kafka_refuses_are_not_counted_as_done(
 
 
 def test_an_engine_that_was_too_slow_gives_up_what_another_has_done(
-    place: KafkaPlace, topic: str
+    config: KafkaClientConfig, topic: str
 ) -> None:
     """Exactly once: its transaction is refused, and it goes on with the next posts."""
     output, clock = new_topic(), SystemClock()
     sessions = {"session.timeout.ms": "6000", "max.poll.interval.ms": "6000"}
-    quick = attrs.evolve(place, settings=sessions)
+    quick = attrs.evolve(config, settings=sessions)
     others: list[LocalEngine] = []
 
     def engine(function: Callable[[Post], object]) -> LocalEngine:
@@ -220,17 +225,17 @@ def test_an_engine_that_was_too_slow_gives_up_what_another_has_done(
             refused += 1
             return 0
 
-    with closing(slow), closing(KafkaLogWriter(place)) as writer:
+    with closing(slow), closing(KafkaLogWriter(config)) as writer:
         until(lambda: step() is None or refused)
         writer.append([NewRecord(topic, f"k{number}", post(number)) for number in range(50, 60)])
-        until(lambda: step() >= 0 and len(numbers(place, output)) >= 60)
-    assert numbers(place, output) == sorted(f"k{number}" for number in range(60))
+        until(lambda: step() >= 0 and len(numbers(config, output)) >= 60)
+    assert numbers(config, output) == sorted(f"k{number}" for number in range(60))
     assert refused == 1
 
 
-def leading(place: KafkaPlace, topic: str) -> EngineLog:
+def leading(config: KafkaClientConfig, topic: str) -> EngineLog:
     """Windows, as soon as no other process has them."""
-    log = KafkaWindowLog(place, topic=topic, analysis="count")
+    log = KafkaWindowLog(config, topic=topic, analysis="count")
     generation = log.generation
     until(lambda: log.read({}, 1, 0.2) or log.generation > generation)
     return log
@@ -242,36 +247,36 @@ def commit(log: EngineLog, position: int) -> None:
 
 
 def test_a_leader_that_was_too_slow_cannot_store_windows_any_more(
-    place: KafkaPlace, topic: str
+    config: KafkaClientConfig, topic: str
 ) -> None:
     sessions = {"session.timeout.ms": "6000", "max.poll.interval.ms": "6000"}
-    with closing(leading(attrs.evolve(place, settings=sessions), topic)) as slow:
+    with closing(leading(attrs.evolve(config, settings=sessions), topic)) as slow:
         commit(slow, 1)
-        with closing(leading(place, topic)) as other:
+        with closing(leading(config, topic)) as other:
             assert other.restore(["count"])["count"].positions == {0: 1}
             with pytest.raises(RetriableError, match="did not take the transaction"):
                 commit(slow, 2)
             assert slow.restore(["count"]) == {}
             commit(other, 3)
-    with closing(leading(place, topic)) as log:
+    with closing(leading(config, topic)) as log:
         assert log.restore(["count"])["count"].positions == {0: 3}
 
 
 def test_results_of_windows_that_kafka_refuses_are_told(
-    place: KafkaPlace, topic: str, small: str
+    config: KafkaClientConfig, topic: str, small: str
 ) -> None:
-    with closing(leading(place, topic)) as log:
+    with closing(leading(config, topic)) as log:
         commit(log, 1)
         with pytest.raises(FatalError, match=r"raise max\.message\.bytes"):
             log.commit(Commit(records=[NewRecord(small, "k", os.urandom(5_000))], progress={}))
-    with closing(leading(place, topic)) as log:
+    with closing(leading(config, topic)) as log:
         assert log.restore(["count"])["count"].positions == {0: 1}
 
 
-def test_who_stands_by_ends_at_once(place: KafkaPlace, topic: str) -> None:
+def test_who_stands_by_ends_at_once(config: KafkaClientConfig, topic: str) -> None:
     with (
-        closing(leading(place, topic)) as log,
-        closing(KafkaWindowLog(place, topic=topic, analysis="count")) as other,
+        closing(leading(config, topic)) as log,
+        closing(KafkaWindowLog(config, topic=topic, analysis="count")) as other,
     ):
         until(lambda: [log.read({}, 1, 0.2), other.read({}, 1, 0.2)] and standing_by(other))
         began_s = time.monotonic()
@@ -285,19 +290,19 @@ def standing_by(log: KafkaWindowLog) -> bool:
 
 
 def test_windows_of_a_topic_that_was_made_anew_are_not_filled(
-    place: KafkaPlace, topic: str
+    config: KafkaClientConfig, topic: str
 ) -> None:
-    with closing(leading(place, topic)) as log:
+    with closing(leading(config, topic)) as log:
         commit(log, 1_000)
         with pytest.raises(FatalError, match="another topic's"):
             log.read({0: 1_000}, 100, 0.0)
 
 
 def test_windows_are_found_again_while_another_analysis_is_in_the_middle_of_its_commit(
-    place: KafkaPlace, topic: str
+    config: KafkaClientConfig, topic: str
 ) -> None:
-    other = Producer({"bootstrap.servers": place.servers, "transactional.id": new_topic()})
-    with closing(leading(place, topic)) as log:
+    other = Producer({"bootstrap.servers": config.servers, "transactional.id": new_topic()})
+    with closing(leading(config, topic)) as log:
         commit(log, 1)
         other.init_transactions(30)
         other.begin_transaction()
@@ -306,7 +311,7 @@ def test_windows_are_found_again_while_another_analysis_is_in_the_middle_of_its_
         commit(log, 2)
     committing = threading.Timer(2.0, other.commit_transaction)
     committing.start()
-    with closing(leading(place, topic)) as log:
+    with closing(leading(config, topic)) as log:
         found = log.restore(["count"])["count"].positions
     committing.join()
     assert found == {0: 2}

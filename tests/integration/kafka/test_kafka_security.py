@@ -18,7 +18,7 @@ from mastostream.ports.log import NewRecord
 from mastostream.services import KafkaServer, find_java, free_port
 from mastostream.testing.servers import REQUIRE
 from mastostream.testing.temporary import temporary_server
-from mastostream.wiring import kafka_place, log_reader, log_writer
+from mastostream.wiring import kafka_client_config, log_reader, log_writer
 
 pytestmark = pytest.mark.campaign
 
@@ -130,7 +130,7 @@ def test_a_wrong_password_is_told(
 ) -> None:
     monkeypatch.setenv("KAFKA_PASSWORD", "another-secret")
     with pytest.raises(ConfigurationError) as caught:
-        check_topics(kafka_place(secured.settings(protocol)), ["t"], create=False)
+        check_topics(kafka_client_config(secured.settings(protocol)), ["t"], create=False)
     assert "check KAFKA_USERNAME, KAFKA_PASSWORD" in str(caught.value)
     assert "Invalid username or password" in str(caught.value)
     assert "another-secret" not in str(caught.value)
@@ -139,18 +139,18 @@ def test_a_wrong_password_is_told(
 def test_a_mechanism_that_the_broker_does_not_know_is_told(secured: Secured) -> None:
     settings = secured.settings("SASL_SSL", sasl_mechanism="SCRAM-SHA-256")
     with pytest.raises(ConfigurationError, match="supported mechanisms: PLAIN"):
-        check_topics(kafka_place(settings), ["t"], create=False)
+        check_topics(kafka_client_config(settings), ["t"], create=False)
 
 
 def test_a_certificate_that_nobody_vouches_for_is_told(secured: Secured) -> None:
     settings = secured.settings("SSL")
     del settings.kafka.settings["ssl.ca.location"]  # type: ignore[attr-defined]  # it is a dict
     with pytest.raises(ConfigurationError, match=r"do not agree on TLS .*check ssl\.\*"):
-        check_topics(kafka_place(settings), ["t"], create=False)
+        check_topics(kafka_client_config(settings), ["t"], create=False)
 
 
 def test_plain_text_to_a_port_that_wants_more_says_what_to_check(secured: Secured) -> None:
     servers = f"localhost:{secured.ports['SASL_PLAINTEXT']}"
     settings = Settings(log="kafka", kafka=KafkaSettings(servers=servers))
     with pytest.raises(RetriableError, match=r"cannot be reached .*security\.protocol"):
-        check_topics(kafka_place(settings), ["t"], create=False)
+        check_topics(kafka_client_config(settings), ["t"], create=False)

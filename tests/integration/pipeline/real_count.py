@@ -24,7 +24,7 @@ from elasticsearch.helpers import scan
 from hdfs_native.fsspec import HdfsFileSystem
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from mastostream.core.topics import COUNTS, DEAD_LETTERS, ENGAGEMENT, HASHTAGS, LATE, STREAM
+from mastostream.core.topic_names import COUNTS, DEAD_LETTERS, ENGAGEMENT, HASHTAGS, LATE, STREAM
 from mastostream.services import ElasticsearchServer, HdfsServer, Service
 from mastostream.testing.conformance.log import new_prefix
 from mastostream.testing.simulator import HeldPost
@@ -195,7 +195,7 @@ def count(servers: Servers, archive_folder: str) -> Count:
     for topic in (ENGAGEMENT, HASHTAGS):
         results = {version_of(record.value)[:2] for record in read_topic(broker, topic)}
         assert results == logged, topic
-    check_archive(servers.hdfs, f"{archive_folder}/{broker.prefix}{STREAM}", stream)
+    check_bundle(servers.hdfs, f"{archive_folder}/{broker.prefix}{STREAM}", stream)
     assert read_topic(broker, DEAD_LETTERS) == []
     newest: dict[str, Version] = {}
     for version in versions:
@@ -261,7 +261,7 @@ def window_of(record: Logged) -> datetime:
     return time.replace(second=time.second // 10 * 10, microsecond=0)
 
 
-def check_archive(server: HdfsServer, folder: str, stream: Sequence[Logged]) -> None:
+def check_bundle(server: HdfsServer, folder: str, stream: Sequence[Logged]) -> None:
     """The files of each partition hold its records: every offset once, and as it was."""
     host, _, port = server.address.partition(":")
     hdfs = HdfsFileSystem(host, int(port), skip_instance_cache=True)

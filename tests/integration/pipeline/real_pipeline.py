@@ -14,12 +14,18 @@ import attrs
 from elasticsearch import Elasticsearch
 
 from mastostream import Account, Post, Stamp, encode
-from mastostream.core.metrics import from_ms
-from mastostream.core.topics import STREAM
-from mastostream.log.kafka import KafkaLogWriter, KafkaPlace
+from mastostream.core.time import from_ms
+from mastostream.core.topic_names import STREAM
+from mastostream.log.kafka import KafkaClientConfig, KafkaLogWriter
 from mastostream.ports.clock import ScaledClock
 from mastostream.ports.log import NewRecord
-from mastostream.testing.simulator import Fediverse, Habits, Reading, compare, serving
+from mastostream.testing.simulator import (
+    Fediverse,
+    RefreshSchedule,
+    TrafficProfile,
+    compare,
+    serving,
+)
 from mastostream.testing.simulator.texts import TAGS
 
 from .real_count import Broker, Count, Servers, count, ends, has_caught_up, has_come_to
@@ -33,7 +39,7 @@ much longer than a post may be late."""
 HOUR_S: Final = 3_600.0
 START_MS: Final = 1_750_000_000_000
 
-LIVELY: Final = Habits(
+LIVELY: Final = TrafficProfile(
     posts_per_s=0.25,
     latest_s=500.0,
     changes_within_s=500.0,
@@ -64,7 +70,7 @@ class Scene:
         speed: simulated seconds a second.
         hosts: the servers that are followed.
         tags: how many hashtags are followed.
-        habits: what people do.
+        traffic_profile: what people do.
         refresh_after_s: when counts are read again, simulated.
         settings: further settings, as variables of the environment.
     """
@@ -72,7 +78,7 @@ class Scene:
     speed: float = 120.0
     hosts: Sequence[str] = ("one.example",)
     tags: int = 6
-    habits: Habits = LIVELY
+    traffic_profile: TrafficProfile = LIVELY
     refresh_after_s: tuple[float, ...] = (30.0, 120.0, 900.0)
     settings: Mapping[str, str] = attrs.field(factory=dict)
     seed: int = 1
@@ -143,7 +149,7 @@ class Pipeline:
             TAGS[: self._scene.tags],
             self._since_ms,
             until_ms,
-            reading=Reading(after_s=self._scene.refresh_after_s),
+            reading=RefreshSchedule(after_s=self._scene.refresh_after_s),
         )
         found = count(self.servers, self._archive_folder)
         check = compare(truth, found.held, found.new_keys)
@@ -172,7 +178,10 @@ def pipeline(folder: Path, servers: Servers, scene: Scene) -> Iterator[Pipeline]
     """All that a pipeline needs; nothing is started yet but the simulated servers."""
     clock = ScaledClock(time.time_ns() // 1_000_000, START_MS, scene.speed)
     fediverse = Fediverse(
-        hosts=scene.hosts, seed=scene.seed, start_ms=START_MS - 600_000, habits=scene.habits
+        hosts=scene.hosts,
+        seed=scene.seed,
+        start_ms=START_MS - 600_000,
+        traffic_profile=scene.traffic_profile,
     )
     tokens = {host: f"token-of-{host}" for host in scene.hosts}
     with ExitStack() as stack:
@@ -244,7 +253,7 @@ class Feed:
         self.sent = 0
         self._now_ms = now_ms
         self._pause_s = _AT_ONCE / posts_per_s
-        place = KafkaPlace(servers=broker.kafka.address, topic_prefix=broker.prefix)
+        place = KafkaClientConfig(servers=broker.kafka.address, topic_prefix=broker.prefix)
         self._writer = KafkaLogWriter(place, now_ms=now_ms)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from mastostream.testing.trial import PRODUCT
+from mastostream.testing.chaos import PRODUCT
 
 PATIENCE_S: Final = 240.0
 

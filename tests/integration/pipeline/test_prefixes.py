@@ -22,9 +22,9 @@ from mastostream import Account, Deletion, Post, Stamp, encode
 from mastostream.cli.doctor_servers import check_servers
 from mastostream.config import ArchiveSettings, ElasticsearchSettings, KafkaSettings, Settings
 from mastostream.core.dead_letters import dead_letter_of
-from mastostream.core.topics import COUNTS, DEAD_LETTERS, ENGAGEMENT, HASHTAGS, STREAM
-from mastostream.log.kafka import KafkaPlace, ensure_topics
-from mastostream.log.kafka.windows import WINDOWS
+from mastostream.core.topic_names import COUNTS, DEAD_LETTERS, ENGAGEMENT, HASHTAGS, STREAM
+from mastostream.log.kafka import KafkaClientConfig, ensure_topics
+from mastostream.log.kafka.window_state_store import WINDOWS
 from mastostream.ports.clock import SystemClock
 from mastostream.ports.log import NewRecord
 from mastostream.ports.stage import Stage
@@ -273,7 +273,7 @@ def test_people_see_the_names_that_kafka_has(kafka_server: KafkaServer, tmp_path
 OWN: Final = """
 from mastostream import Analysis
 from mastostream.core.analyses import Aggregate
-from mastostream.core.metrics import count_posts
+from mastostream.core.window_records import count_posts
 
 def twice(post):
     if post.favourites_count % 7 == 3:
@@ -324,8 +324,8 @@ def members(values: Sequence[bytes]) -> list[str]:
     return sorted(json.dumps(json.loads(value), sort_keys=True) for value in values)
 
 
-def place_of(one: Team) -> KafkaPlace:
+def place_of(one: Team) -> KafkaClientConfig:
     kafka = one.settings.kafka
-    return KafkaPlace(
+    return KafkaClientConfig(
         servers=kafka.servers, topic_prefix=kafka.topic_prefix, partitions=kafka.partitions
     )

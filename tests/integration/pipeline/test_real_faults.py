@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from mastostream.core.topics import ENGAGEMENT, HASHTAGS, STREAM
+from mastostream.core.topic_names import ENGAGEMENT, HASHTAGS, STREAM
 from mastostream.ports.clock import ScaledClock, SystemClock
 from mastostream.services import ElasticsearchServer, HdfsServer, KafkaServer
 
@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.campaign, pytest.mark.alone]
 SPEED = 100.0
 SCENE = Scene(
     speed=SPEED,
-    habits=PUNCTUAL,
+    traffic_profile=PUNCTUAL,
     # Files that stay open for some seconds, so that there is something to lose.
     settings={"MASTOSTREAM_ARCHIVE_ROTATE_S": "400"},
 )

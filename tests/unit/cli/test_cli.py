@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from mastostream.cli.data import send_again
 from mastostream.cli.main import cli
-from mastostream.core.topics import DEAD_LETTERS, STREAM
+from mastostream.core.topic_names import DEAD_LETTERS, STREAM
 from mastostream.log.sqlite import SqliteLogReader, SqliteLogWriter
 from mastostream.ports.log import NewRecord
 from mastostream.testing.simulator import SimulatedServer

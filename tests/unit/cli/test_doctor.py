@@ -19,7 +19,7 @@ from mastostream.config import credential_name
 from mastostream.exceptions import FatalError
 from mastostream.ports.source import About, Limits
 from mastostream.services import free_port
-from mastostream.sources.mastodon.facts import ServerFacts, TokenFacts
+from mastostream.sources.mastodon.probe import ServerFacts, TokenFacts
 
 READS = TokenFacts(valid=True, scopes=("read:statuses", "profile"))
 ABOUT = About(

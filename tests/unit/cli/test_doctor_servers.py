@@ -11,8 +11,8 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
+from mastostream.cli.diagnostics import Diagnostic, found
 from mastostream.cli.doctor_servers import archive_findings, check_servers, kafka_findings
-from mastostream.cli.findings import Finding, found
 from mastostream.cli.main import cli
 from mastostream.config import ElasticsearchSettings, KafkaSettings, Settings
 from mastostream.exceptions import RetriableError
@@ -38,7 +38,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def the_one(settings: Settings) -> Finding:
+def the_one(settings: Settings) -> Diagnostic:
     (finding,) = check_servers(settings)
     return finding
 

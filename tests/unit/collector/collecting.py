@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
-from mastostream.collector import Collector, CollectorMemory, KeyBy, Rhythm, Target
+from mastostream.collector import Collector, CollectorStateStore, KeyBy, PollSchedule, Target
 from mastostream.exceptions import RetriableError
 from mastostream.ports.clock import ScaledClock
 from mastostream.ports.stream import Feed, Put
@@ -31,7 +31,7 @@ class Place:
     log: FakeLog = attrs.field(factory=FakeLog)
 
 
-class TroubledMemory(CollectorMemory):
+class TroubledMemory(CollectorStateStore):
     """A memory on a disk that fails now and then, at any moment."""
 
     failures: Failures
@@ -40,12 +40,12 @@ class TroubledMemory(CollectorMemory):
 def _troubled(name: str) -> Callable[..., Any]:
     def method(self: TroubledMemory, *arguments: Any, **named: Any) -> Any:
         with self.failures.around(name):
-            return getattr(CollectorMemory, name)(self, *arguments, **named)
+            return getattr(CollectorStateStore, name)(self, *arguments, **named)
 
     return method
 
 
-_CALLS = ("known", "cursors", "remember", "requested", "seen_again", "bury_unseen", "key_of")
+_CALLS = ("known", "cursors", "remember", "requested", "seen_again", "record_tombstone", "key_of")
 for _name in _CALLS:
     setattr(TroubledMemory, _name, _troubled(_name))
 
@@ -55,7 +55,7 @@ def disk() -> Failures:
     return Failures("append", *_CALLS)
 
 
-RHYTHM = Rhythm(interval_s=3.0, longest_interval_s=30.0, overlap_s=600.0)
+RHYTHM = PollSchedule(interval_s=3.0, longest_interval_s=30.0, overlap_s=600.0)
 
 
 def collect(
@@ -67,17 +67,17 @@ def collect(
     crash: Literal["before", "after"] | None = None,
     key_by: KeyBy = "id",
     refresh_after_s: Sequence[float] = (),
-    rhythm: Rhythm = RHYTHM,
+    schedule: PollSchedule = RHYTHM,
     trouble: Failures | None = None,
     **options: int,
 ) -> Collector:
     clock = servers[0].clock
     place.log.clock = clock
     writer = place.log.writer()
-    memory = TroubledMemory(
+    state_store = TroubledMemory(
         place.folder / "memory.sqlite3", key_by=key_by, refresh_after_s=refresh_after_s
     )
-    writer.failures = memory.failures = disk() if trouble is None else trouble
+    writer.failures = state_store.failures = disk() if trouble is None else trouble
     if crash:
         writer.failures.add("append", Killed(), after=crash == "after")
     targets = [
@@ -95,10 +95,10 @@ def collect(
         targets,
         writer,
         place.log.reader(TOPIC, "collect"),
-        memory,
+        state_store,
         clock=clock,
         key_by=key_by,
-        rhythm=rhythm,
+        schedule=schedule,
         make_streams=make_streams,
         **options,  # type: ignore[arg-type]  # by name
     )

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mastostream.collector.budget import Budget
-from mastostream.ports.source import Limits
+from mastostream.ports.source import RateLimits
 
 START = 1_750_000_000_000
 
@@ -61,14 +61,14 @@ def test_what_went_before_a_restart_counts() -> None:
 
 def test_a_server_with_a_lower_limit_is_believed() -> None:
     budget = Budget()
-    budget.learn(Limits(100, 90, 200.0), START)
+    budget.learn(RateLimits(100, 90, 200.0), START)
     times = spend(budget, START, START + 1_200_000, paging=False)
     assert most(times, 300_000) <= 90
 
 
 def test_what_others_have_used_of_the_limit_is_left_to_them() -> None:
     budget = Budget()
-    budget.learn(Limits(300, 3, 120.0), START)
+    budget.learn(RateLimits(300, 3, 120.0), START)
     assert budget.wait_ms(START, paging=False) == 120_000
     budget = Budget()
     budget.block(START, 7.0)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mastostream.collector import Rhythm
+from mastostream.collector import PollSchedule
 from mastostream.exceptions import FatalError, RetriableError
 from mastostream.ports.clock import ScaledClock
 from mastostream.ports.stream import Put
@@ -83,7 +83,7 @@ def test_two_servers_show_one_post_and_it_is_one(place: Place) -> None:
     there.write("9", uri="https://a/1")
     there.write("8", uri="https://a/2")
     collector = collect(place, here, there, key_by="uri")
-    until(collector, lambda: len(events(place)) == 2 and collector.stats.intake.known > 2)
+    until(collector, lambda: len(events(place)) == 2 and collector.stats.dedup.known > 2)
     collector.close()
     assert sorted(events(place)) == [("new", "https://a/1"), ("new", "https://a/2")]
 
@@ -95,7 +95,7 @@ def test_a_post_that_all_servers_show_at_once_is_asked_for_at_home(place: Place)
     there.write("9", uri="https://s.example/1", account={"acct": "somebody@s.example"})
     home.write("1", uri="https://s.example/1")
     collector = collect(place, there, home, key_by="uri", refresh_after_s=(300.0, 900.0))
-    until(collector, lambda: collector.stats.intake.refreshes == 2)
+    until(collector, lambda: collector.stats.dedup.refreshes == 2)
     collector.close()
     assert (home.count("statuses"), there.count("statuses")) == (2, 0)
 
@@ -165,8 +165,8 @@ def test_a_hundred_hashtags_work_slower_and_it_says_how_slow(
     for number, tag in enumerate(tags):
         server.write(str(number), tag)
     with caplog.at_level(logging.WARNING):
-        rhythm = Rhythm(overlap_horizon_s=0.0)
-        collector = collect(place, server, tags=tags, rhythm=rhythm)
+        schedule = PollSchedule(overlap_horizon_s=0.0)
+        collector = collect(place, server, tags=tags, schedule=schedule)
         until(collector, lambda: len(server.calls) > 450)
     collector.close()
     assert "each is looked at every 111 s" in caplog.text
@@ -226,7 +226,7 @@ def test_a_post_that_one_server_never_edits_is_not_asked_for_for_ever(place: Pla
     collector = collect(place, here, there, key_by="uri", refresh_after_s=(300.0,))
     until(collector, lambda: collector.stats.appended == 1)
     there.write("9", uri="https://a/1", account=author, edited_at="2031-01-01T00:00:00Z")
-    until(collector, lambda: collector.stats.intake.edits == 1)
+    until(collector, lambda: collector.stats.dedup.edits == 1)
     since_s = clock.monotonic_s()
     until(collector, lambda: clock.monotonic_s() > since_s + 5_000)
     assert here.count("statuses") <= 2
@@ -237,8 +237,8 @@ def test_a_page_is_read_again_for_posts_that_come_late(place: Place) -> None:
     server = FakeServer(fast_clock(2_000.0))
     for number in range(100):
         server.write(str(number))
-    rhythm = Rhythm(interval_s=3.0, overlap_s=60.0)
-    collector = collect(place, server, rhythm=rhythm)
+    schedule = PollSchedule(interval_s=3.0, overlap_s=60.0)
+    collector = collect(place, server, schedule=schedule)
     until(collector, lambda: collector.stats.appended == 40)
     late = server.write("late", below=60)  # it federated late: its id is an old one
     until(collector, lambda: "late" in {key for _, key in events(place)})
@@ -255,9 +255,9 @@ def test_counts_are_read_again_and_what_is_missing_is_deleted(place: Place) -> N
     server.delete("3")
     for post_id in server.ids:
         server.change(post_id, favourites_count=5)
-    until(collector, lambda: collector.stats.intake.refreshes >= 29)
+    until(collector, lambda: collector.stats.dedup.refreshes >= 29)
     server.delete("4")
-    until(collector, lambda: collector.stats.intake.refreshes >= 29 + 28)
+    until(collector, lambda: collector.stats.dedup.refreshes >= 29 + 28)
     sizes = [len(arguments) for name, arguments in server.calls if name == "statuses"]
     assert max(sizes) == 20
     collector.close()
@@ -283,7 +283,7 @@ def test_a_server_without_batches_is_read_one_by_one(place: Place) -> None:
     for number in range(5):
         server.write(str(number))
     collector = collect(place, server, refresh_after_s=(300.0,))
-    until(collector, lambda: collector.stats.intake.refreshes == 5)
+    until(collector, lambda: collector.stats.dedup.refreshes == 5)
     collector.close()
 
 
@@ -297,7 +297,7 @@ def test_an_answer_without_any_status_deletes_nothing_by_itself(place: Place) ->
         server.write(str(number))
     collector = collect(place, server, refresh_after_s=(300.0,))
     server.delete("0")
-    until(collector, lambda: collector.stats.intake.refreshes == 4)
+    until(collector, lambda: collector.stats.dedup.refreshes == 4)
     collector.close()
     assert not [key for event, key in events(place) if event == "delete"]
 
@@ -339,7 +339,7 @@ def _passed(setup: Streamed, moment_s: float) -> bool:
 def test_a_stream_that_is_silent_for_longer_than_usual_is_checked(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
-    setup = Streamed(place, "websocket", rhythm=Rhythm(check_s=1e9, overlap_s=1e9))
+    setup = Streamed(place, "websocket", schedule=PollSchedule(check_s=1e9, overlap_s=1e9))
     setup.until(lambda: bool(setup.streams.feeds))
     with caplog.at_level(logging.INFO):
         for number in range(3):
@@ -412,7 +412,7 @@ def test_who_wants_streams_only_is_told_that_there_are_none(place: Place) -> Non
 
 
 def test_a_stream_that_loses_posts_is_repaired_and_it_is_counted(place: Place) -> None:
-    setup = Streamed(place, "websocket", rhythm=Rhythm(interval_s=3.0, check_s=60.0))
+    setup = Streamed(place, "websocket", schedule=PollSchedule(interval_s=3.0, check_s=60.0))
     setup.until(lambda: bool(setup.streams.feeds))
     setup.streams.send("update", setup.server.write("1"))
     setup.until(lambda: len(events(place)) == 1)

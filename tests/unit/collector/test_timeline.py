@@ -8,13 +8,13 @@ from mastostream.collector.timeline import (
     FULL,
     PATIENCE,
     SHORTEST_INTERVAL_S,
-    Rhythm,
+    PollSchedule,
     SourceStats,
     Timeline,
     overlap_reach_s,
 )
 
-RHYTHM = Rhythm(interval_s=3.0, longest_interval_s=30.0, overlap_s=600.0)
+RHYTHM = PollSchedule(interval_s=3.0, longest_interval_s=30.0, overlap_s=600.0)
 
 
 @pytest.fixture

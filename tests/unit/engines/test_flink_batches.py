@@ -11,7 +11,7 @@ from mastostream import Account, Analysis, Post, encode
 from mastostream.core.analyses import built_in
 from mastostream.core.codec import decode
 from mastostream.core.models import Rejected
-from mastostream.core.topics import DEAD_LETTERS, STREAM
+from mastostream.core.topic_names import DEAD_LETTERS, STREAM
 from mastostream.engines.flink.batches import Batches, column_names, unpacked
 from mastostream.engines.outputs import dead_letter
 from mastostream.engines.per_post import PerPost

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from mastostream.config import Settings
 from mastostream.core.analyses import SQL_ANALYSES, built_in
-from mastostream.core.metrics import DashboardMetrics, LateRecord, WindowCount
+from mastostream.core.window_records import DashboardMetrics, LateRecord, WindowCount
 from mastostream.engines.flink import SQL_NAMES, Topics, delay_literal, read_sql
-from mastostream.wiring.flink import sql_literals
+from mastostream.wiring.flink_stage import sql_literals
 
 NAMED = re.compile(r"/\*([a-z_]+)\*/")
 

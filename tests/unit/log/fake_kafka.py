@@ -10,7 +10,7 @@ import attrs
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import ConfigResource, NewTopic, OffsetSpec
 
-from mastostream.log.kafka import KafkaPlace
+from mastostream.log.kafka import KafkaClientConfig
 from mastostream.log.kafka.clients import KafkaClients
 
 __all__ = ["FakeConsumer", "FakeKafka", "FakeProducer", "error"]
@@ -86,14 +86,14 @@ class FakeKafka:
         """What all producers were given."""
         return [value for producer in self.producers for value in producer.values]
 
-    def place(self, topic_prefix: str = "", **settings: str) -> KafkaPlace:
+    def config(self, topic_prefix: str = "", **settings: str) -> KafkaClientConfig:
         """Where it is."""
         clients: Any = KafkaClients(
             consumer=self._consumer,  # type: ignore[arg-type]  # it has what is used
             producer=self._producer,  # type: ignore[arg-type]  # likewise
             admin=lambda _: _FakeAdmin(self),  # type: ignore[arg-type,return-value]  # likewise
         )
-        return KafkaPlace(
+        return KafkaClientConfig(
             servers="none.example:1", topic_prefix=topic_prefix, settings=settings, clients=clients
         )
 

@@ -11,12 +11,12 @@ from mastostream.exceptions import (
     MastostreamError,
     RetriableError,
 )
-from mastostream.log.kafka import KafkaLogWriter, KafkaPlace, ensure_topics
-from mastostream.log.kafka.errors import LOST_PARTITIONS, explained, translated
+from mastostream.log.kafka import KafkaClientConfig, KafkaLogWriter, ensure_topics
+from mastostream.log.kafka.errors import LOST_PARTITIONS, translate_error, translated
 from mastostream.log.kafka.offsets import Offsets
 
 SECRET = "hunter2secret"
-PLACE = KafkaPlace(servers="broker.example:9092")
+PLACE = KafkaClientConfig(servers="broker.example:9092")
 CODES = {
     name: code
     for name in dir(KafkaError)
@@ -24,9 +24,11 @@ CODES = {
 }
 
 
-def become(code: int, text: str | None = None, place: KafkaPlace = PLACE) -> MastostreamError:
+def become(
+    code: int, text: str | None = None, config: KafkaClientConfig = PLACE
+) -> MastostreamError:
     error = KafkaException(KafkaError(code) if text is None else KafkaError(code, text))
-    with pytest.raises(MastostreamError) as caught, translated(place):
+    with pytest.raises(MastostreamError) as caught, translated(config):
         raise error
     assert caught.value.__cause__ is error
     return caught.value
@@ -126,10 +128,10 @@ def test_a_defect_is_not_translated() -> None:
     ],
 )
 def test_a_secret_is_never_shown(name: str) -> None:
-    place = KafkaPlace(settings={name: SECRET})
-    assert SECRET not in repr(place)
+    config = KafkaClientConfig(settings={name: SECRET})
+    assert SECRET not in repr(config)
     for code in CODES.values():
-        ours = explained(KafkaError(code, f"{name}={SECRET} is not liked"), place)
+        ours = translate_error(KafkaError(code, f"{name}={SECRET} is not liked"), config)
         assert SECRET not in str(ours)
         assert SECRET not in repr(ours)
         assert name in str(ours)
@@ -139,14 +141,16 @@ def test_what_is_no_secret_stays_readable() -> None:
     """Where keys are kept is none, and a short value stands in any sentence."""
     settings = {"ssl.key.location": "/etc/key.pem", "sasl.password": "a", "ssl.key.password": ""}
     text = "a file /etc/key.pem is not there"
-    told = str(explained(KafkaError(KafkaError._SSL, text), KafkaPlace(settings=settings)))
+    told = str(
+        translate_error(KafkaError(KafkaError._SSL, text), KafkaClientConfig(settings=settings))
+    )
     assert text in told
 
 
 def test_a_secret_of_several_lines_is_not_shown_either() -> None:
     key = "-----BEGIN\nhunter2\nsecret\n-----END"
-    place = KafkaPlace(settings={"ssl.key.pem": key})
-    assert "hunter2" not in str(explained(KafkaError(KafkaError._SSL, f"bad {key}!"), place))
+    config = KafkaClientConfig(settings={"ssl.key.pem": key})
+    assert "hunter2" not in str(translate_error(KafkaError(KafkaError._SSL, f"bad {key}!"), config))
 
 
 @pytest.mark.parametrize(
@@ -163,11 +167,11 @@ def test_a_secret_of_several_lines_is_not_shown_either() -> None:
 def test_a_wrong_setting_gets_one_sentence_that_names_it(
     settings: dict[str, str], named: str
 ) -> None:
-    place = KafkaPlace(settings=settings)
+    config = KafkaClientConfig(settings=settings)
     for attempt in (
-        lambda: KafkaLogWriter(place),
-        lambda: ensure_topics(place, ["t"]),
-        lambda: Offsets(place).first("t", [0]),
+        lambda: KafkaLogWriter(config),
+        lambda: ensure_topics(config, ["t"]),
+        lambda: Offsets(config).first("t", [0]),
     ):
         with pytest.raises(ConfigurationError) as caught:
             attempt()

@@ -17,7 +17,7 @@ from mastostream.exceptions import (
     FatalError,
     RetriableError,
 )
-from mastostream.services import Server, Service, free_port
+from mastostream.services import ServerProcess, Service, free_port
 from mastostream.services.process import Command, Process
 from mastostream.services.service import Ports
 
@@ -37,7 +37,7 @@ class Listener(Service):
     ) -> None:
         self.prepared = 0
         self.script = script
-        server = Server(
+        server = ServerProcess(
             process=Process("listener", folder),
             ports=lambda: {"listener": ports["listener"]},
             prepare=self._prepare,

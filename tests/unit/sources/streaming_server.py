@@ -31,7 +31,7 @@ GENEROUS_S = 20.0
 STATUS = '{"id":"1","content":"one\u2028two\u0085three <p>\\u00e9</p>"}'
 
 
-class Server:
+class MastodonServer:
     """Answers the first request with the first handler, and so on; the last one goes on."""
 
     def __init__(self, handlers: tuple[Handler, ...]) -> None:
@@ -68,8 +68,8 @@ class Server:
 
 
 @contextmanager
-def serving(*handlers: Handler) -> Iterator[Server]:
-    server = Server(handlers)
+def serving(*handlers: Handler) -> Iterator[MastodonServer]:
+    server = MastodonServer(handlers)
     with asyncio.Runner(loop_factory=lambda: server.loop) as runner:
         thread = threading.Thread(target=lambda: runner.run(server.serve()))
         thread.start()
@@ -111,7 +111,9 @@ class Heard:
         assert reason in str(item.error)
         return item.error
 
-    def follow(self, server: Server, transport: Transport, *tags: str, name: str = "f") -> None:
+    def follow(
+        self, server: MastodonServer, transport: Transport, *tags: str, name: str = "f"
+    ) -> None:
         feed = Feed(
             name=name,
             url=server.url,

@@ -8,12 +8,12 @@ import pytest
 from mastostream.sources.mastodon.client import MastodonClient
 from mastostream.testing.conformance.source import ServerConformance, ServerUnderTest
 from mastostream.testing.fakes import FakeClock
-from mastostream.testing.simulator import Fediverse, Habits, SimulatedServer
+from mastostream.testing.simulator import Fediverse, SimulatedServer, TrafficProfile
 
 HOST = "social.example"
 START = 1_750_000_000_000
 HABITS = attrs.evolve(
-    Habits.of_one_server(), posts_per_s=1.0, delete_share=0.2, changes_within_s=3_600.0
+    TrafficProfile.of_one_server(), posts_per_s=1.0, delete_share=0.2, changes_within_s=3_600.0
 )
 
 
@@ -23,7 +23,7 @@ class TestMastodonClient(ServerConformance):
         clock = FakeClock(START + 900_000)
         family = request.param
         fediverse = Fediverse(
-            hosts=(HOST,), families={HOST: family}, seed=1, start_ms=START, habits=HABITS
+            hosts=(HOST,), families={HOST: family}, seed=1, start_ms=START, traffic_profile=HABITS
         )
         simulated = SimulatedServer(
             fediverse=fediverse, host=HOST, clock=clock, rate_limit=None, token="t"

@@ -51,7 +51,7 @@ def test_every_kind_of_file_gives_its_lines(tmp_path: Path, name: str) -> None:
     result, records, _ = send(tmp_path / name)
     assert (result.records, result.undecodable) == (4, 0)
     assert [(record.key, record.value.decode()) for record in records] == [
-        (str(n), line) for n, line in enumerate(LINES)
+        (str(n), connection) for n, connection in enumerate(LINES)
     ]
 
 

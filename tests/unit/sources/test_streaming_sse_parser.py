@@ -36,18 +36,18 @@ def cut(raw: bytes, size: int) -> list[bytes]:
 def slowly(raw: bytes) -> Events:
     """The standard's algorithm, line by line."""
     events, name, data = [], "", []
-    for line in (line.removesuffix(b"\r") for line in raw.split(b"\n")[:-1]):
-        if not line:
+    for connection in (connection.removesuffix(b"\r") for connection in raw.split(b"\n")[:-1]):
+        if not connection:
             if data:
                 events.append((name or "message", b"\n".join(data)))
             name, data = "", []
-        elif line.startswith(b"data:"):
-            data.append(line[5:].removeprefix(b" "))
-        elif line == b"data":
+        elif connection.startswith(b"data:"):
+            data.append(connection[5:].removeprefix(b" "))
+        elif connection == b"data":
             data.append(b"")
-        elif line.startswith(b"event:"):
-            name = line[6:].removeprefix(b" ").decode(errors="replace")
-        elif line == b"event":
+        elif connection.startswith(b"event:"):
+            name = connection[6:].removeprefix(b" ").decode(errors="replace")
+        elif connection == b"event":
             name = ""
     return events
 
@@ -74,7 +74,7 @@ def test_what_was_sent_comes_out_byte_by_byte(
     raw = ""
     for heartbeats, name, lines in sent:
         raw += "".join(heartbeats) + (f"event: {name}{end}" if name else "")
-        raw += "".join(f"data: {line}{end}" for line in lines) + end
+        raw += "".join(f"data: {connection}{end}" for connection in lines) + end
     expected = [(name or "message", "\n".join(lines).encode()) for _, name, lines in sent]
     assert parse([raw.encode()]) == expected
     assert parse(cut(raw.encode(), size)) == expected
@@ -106,5 +106,5 @@ def test_memory_is_bounded(piece: bytes) -> None:
 
 
 def test_a_long_event_comes_out_whole() -> None:
-    line = b"data: " + b"x" * (MAX_EVENT_BYTES - 6)
-    assert parse([*cut(line, 2**16), b"\n\n"]) == [("message", line[6:])]
+    connection = b"data: " + b"x" * (MAX_EVENT_BYTES - 6)
+    assert parse([*cut(connection, 2**16), b"\n\n"]) == [("message", connection[6:])]

@@ -8,7 +8,7 @@ because only there a chosen hashtag means something; engagement is known to
 from typing import Final
 
 from mastostream.core.indices import INDICES, Index
-from mastostream.core.topics import ENGAGEMENT, HASHTAGS
+from mastostream.core.topic_names import ENGAGEMENT, HASHTAGS
 from mastostream.dashboards.kibana.charts import bars, donut, lines, table, tag_cloud, tile
 from mastostream.dashboards.kibana.columns import (
     average,

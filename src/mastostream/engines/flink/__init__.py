@@ -1,12 +1,12 @@
 """The engine on Apache Flink: the functions of the core inside its operators."""
 
-from mastostream.engines.flink.archive import Packed, archive_name, check_archive, pack
 from mastostream.engines.flink.cluster import ENDED, LOCAL, Cluster, ClusterJob, check_cluster
-from mastostream.engines.flink.job import Job
+from mastostream.engines.flink.ddl import OnError, Topics
+from mastostream.engines.flink.job import FlinkJob
+from mastostream.engines.flink.job_stage import FlinkEngine
+from mastostream.engines.flink.python_bundle import PythonBundle, bundle_name, check_bundle, pack
 from mastostream.engines.flink.results import record_of
-from mastostream.engines.flink.running import FlinkEngine
 from mastostream.engines.flink.statements import SQL_NAMES, SqlFile, delay_literal, read_sql
-from mastostream.engines.flink.tables import OnError, Topics
 
 __all__ = [
     "ENDED",
@@ -15,13 +15,13 @@ __all__ = [
     "Cluster",
     "ClusterJob",
     "FlinkEngine",
-    "Job",
+    "FlinkJob",
     "OnError",
-    "Packed",
+    "PythonBundle",
     "SqlFile",
     "Topics",
-    "archive_name",
-    "check_archive",
+    "bundle_name",
+    "check_bundle",
     "check_cluster",
     "delay_literal",
     "pack",

@@ -14,8 +14,8 @@ import attrs
 import msgspec
 import requests
 
-from mastostream.engines.flink import answers
-from mastostream.engines.flink.causes import printable, root_cause
+from mastostream.engines.flink import rest_models
+from mastostream.engines.flink.error_summary import printable, root_cause
 from mastostream.exceptions import BusyError, ConfigurationError, FatalError, RetriableError
 
 __all__ = [
@@ -137,7 +137,7 @@ class Cluster:
 
     def version(self) -> str:
         """Return Flink's version there."""
-        return self._get("/overview", answers.Overview).flink_version
+        return self._get("/overview", rest_models.Overview).flink_version
 
     def jobs(self) -> tuple[ClusterJob, ...]:
         """Return all jobs that the cluster remembers, those that run first, the newest first."""
@@ -150,18 +150,20 @@ class Cluster:
                 running_tasks=job.tasks.running,
                 tasks=job.tasks.total,
             )
-            for job in self._get("/jobs/overview", answers.Jobs).jobs
+            for job in self._get("/jobs/overview", rest_models.Jobs).jobs
         ]
         return tuple(sorted(found, key=lambda job: (job.state in ENDED, -job.started_ms)))
 
     def detailed(self, job: ClusterJob) -> ClusterJob:
         """Return a job with its restarts, its last checkpoint and its failure, as far as known."""
         try:
-            checkpoints = self._get(f"/jobs/{job.id}/checkpoints", answers.Checkpoints)
-            metrics = self._get(f"/jobs/{job.id}/metrics?get=numRestarts", list[answers.Metric])
+            checkpoints = self._get(f"/jobs/{job.id}/checkpoints", rest_models.Checkpoints)
+            metrics = self._get(f"/jobs/{job.id}/metrics?get=numRestarts", list[rest_models.Metric])
             restarts = metrics[0].value if metrics else ""
             # Not only where there were restarts: these are told some seconds later.
-            history = self._get(f"/jobs/{job.id}/exceptions", answers.Exceptions).exception_history
+            history = self._get(
+                f"/jobs/{job.id}/exceptions", rest_models.Exceptions
+            ).exception_history
             counts = self.sources(job.id) if job.state == "RUNNING" else None
         except FatalError:  # it has just ended
             return job
@@ -181,15 +183,15 @@ class Cluster:
             FatalError: the cluster does not know the job any more.
         """
         found = []
-        for vertex in self._get(f"/jobs/{job_id}", answers.Topology).vertices:
+        for vertex in self._get(f"/jobs/{job_id}", rest_models.Topology).vertices:
             if not vertex.name.startswith(_SOURCE):
                 continue
             path = f"/jobs/{job_id}/vertices/{vertex.id}/subtasks/metrics"
-            names = [total.id for total in self._get(path, list[answers.Total])]
+            names = [total.id for total in self._get(path, list[rest_models.Total])]
             for taken in filter(_TAKEN.match, names):
                 passed = taken.replace("numRecordsIn", "numRecordsOut")
                 query = urlencode({"get": f"{taken},{passed}", "agg": "sum"})
-                totals = self._get(f"{path}?{query}", list[answers.Total])
+                totals = self._get(f"{path}?{query}", list[rest_models.Total])
                 sums = {total.id: round(total.sum) for total in totals}
                 if len(sums) == 2:
                     counts = SourceCounts(sums[taken], max(0, sums[taken] - sums[passed]))
@@ -285,7 +287,7 @@ class Cluster:
         path = f"/jobs/{job.id}/{'stop' if stop else 'savepoints'}"
         with self._told(f"no savepoint of {job.name}"):
             return msgspec.json.decode(
-                self._ask("POST", path, body), type=answers.Triggered
+                self._ask("POST", path, body), type=rest_models.Triggered
             ).request_id
 
     def savepoint(self, job: ClusterJob, request: str) -> str | None:
@@ -296,12 +298,12 @@ class Cluster:
         """
         with self._told(f"no savepoint of {job.name}"):
             answer = self._ask("GET", f"/jobs/{job.id}/savepoints/{request}")
-            found = msgspec.json.decode(answer, type=answers.Savepoint)
+            found = msgspec.json.decode(answer, type=rest_models.Savepoint)
         if found.status.id != "COMPLETED":
             return None
-        done = found.operation or answers.Operation()
+        done = found.operation or rest_models.SavepointOperation()
         if done.location is None:
-            cause = root_cause((done.failure_cause or answers.Cause()).stack_trace)
+            cause = root_cause((done.failure_cause or rest_models.Cause()).stack_trace)
             raise FatalError(
                 f"the savepoint of {job.name} failed: {cause}; the job goes on, unless "
                 "'mastostream flink status' says otherwise"
@@ -318,7 +320,9 @@ class Cluster:
         if answer.ok:
             return answer.content
         raise _RefusedError(
-            root_cause("\n".join(msgspec.json.decode(answer.content, type=answers.Errors).errors))
+            root_cause(
+                "\n".join(msgspec.json.decode(answer.content, type=rest_models.Errors).errors)
+            )
         )
 
     @contextmanager

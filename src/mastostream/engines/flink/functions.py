@@ -11,10 +11,10 @@ from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 from pyflink.table.udf import FunctionContext, ScalarFunction, TableFunction
 
 from mastostream.core.analyses import Analysis
-from mastostream.engines.flink.arrivals import Arrivals
 from mastostream.engines.flink.batches import Batches, column_names, unpacked
-from mastostream.engines.flink.window_host import Stored, WindowHost
-from mastostream.engines.windowed import spec_of
+from mastostream.engines.flink.window_messages import WindowMessages
+from mastostream.engines.flink.window_operator import Stored, WindowOperator
+from mastostream.engines.window_outputs import spec_of
 from mastostream.ports.log import NewRecord
 
 __all__ = ["Analyze", "Arrive", "RunWindows", "Unpack", "message_names"]
@@ -81,10 +81,10 @@ class Arrive(ScalarFunction):  # type: ignore[misc]  # as above
         self._analyses = tuple(analyses)
         self._topic = topic
         self._tells_rejected = tells_rejected
-        self._arrivals: Arrivals | None = None
+        self._arrivals: WindowMessages | None = None
 
     def open(self, function_context: FunctionContext) -> None:  # noqa: ARG002 - Flink's
-        self._arrivals = Arrivals(
+        self._arrivals = WindowMessages(
             self._analyses, self._topic, _now_ms, tells_rejected=self._tells_rejected
         )
 
@@ -122,7 +122,7 @@ class RunWindows(KeyedProcessFunction):  # type: ignore[misc]  # as above
         self._analyses = {analysis.name: analysis for analysis in analyses}
         self._delay_ms = delay_ms
         self._idle_timeout_ms = idle_timeout_ms
-        self._hosts: dict[str, WindowHost] = {}
+        self._hosts: dict[str, WindowOperator] = {}
 
     def open(self, runtime_context: RuntimeContext) -> None:
         data = Types.PRIMITIVE_ARRAY(Types.BYTE())
@@ -151,7 +151,7 @@ class RunWindows(KeyedProcessFunction):  # type: ignore[misc]  # as above
             timers.register_processing_time_timer(_next_tick())
         return self._kept(host, host.look(timers.current_watermark(), _now_ms()))
 
-    def _host(self, name: str) -> WindowHost:
+    def _host(self, name: str) -> WindowOperator:
         """Return the host of the current key: from Flink's state where it is not here yet."""
         if name not in self._hosts:
             analysis = self._analyses[name]
@@ -161,10 +161,10 @@ class RunWindows(KeyedProcessFunction):  # type: ignore[misc]  # as above
                 posts=dict(self._posts.items()),
                 batches=dict(self._batches.items()),
             )
-            self._hosts[name] = WindowHost(analysis, spec, stored, _now_ms())
+            self._hosts[name] = WindowOperator(analysis, spec, stored, _now_ms())
         return self._hosts[name]
 
-    def _kept(self, host: WindowHost, records: Sequence[NewRecord]) -> list[Row]:
+    def _kept(self, host: WindowOperator, records: Sequence[NewRecord]) -> list[Row]:
         """Write what has changed into Flink's state, and return the records as rows."""
         changes = host.changes()
         if changes.clock is not None:

@@ -10,12 +10,12 @@ import attrs
 
 from mastostream.config import FlinkSettings
 from mastostream.engines.flink.cluster import LOCAL, address
-from mastostream.engines.flink.tables import Delivery
+from mastostream.engines.flink.ddl import Delivery
 
 if TYPE_CHECKING:
     from pyflink.table import StatementSet, StreamTableEnvironment, Table
 
-__all__ = ["Job", "by_flink_run", "job_settings"]
+__all__ = ["FlinkJob", "by_flink_run", "job_settings"]
 
 _GATEWAY: Final = "PYFLINK_GATEWAY_PORT"
 
@@ -29,7 +29,7 @@ def by_flink_run() -> bool:
 
 
 @attrs.frozen(kw_only=True)
-class Job:
+class FlinkJob:
     """What is to run.
 
     Attributes:
@@ -56,7 +56,7 @@ class Job:
 
 
 def job_settings(
-    settings: FlinkSettings, jar: Path, job: Job, archives: Mapping[str, Path] | None = None
+    settings: FlinkSettings, jar: Path, job: FlinkJob, archives: Mapping[str, Path] | None = None
 ) -> dict[str, str]:
     """Return the configuration of a job, by Flink's names.
 

@@ -31,7 +31,7 @@ from mastostream.core.engagement import (
 from mastostream.core.hashtags import HashtagCount, hashtag_counts
 from mastostream.core.languages import in_languages
 from mastostream.core.models import Deletion, Post
-from mastostream.engines.flink.tables import OnError
+from mastostream.engines.flink.ddl import OnError
 from mastostream.engines.outputs import each, explain
 from mastostream.exceptions import ConfigurationError, MissingExtraError
 

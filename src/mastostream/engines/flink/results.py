@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import attrs
 
-from mastostream.core.metrics import (
+from mastostream.core.window_records import (
     DashboardMetrics,
     WindowCount,
     WindowEngagement,

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from mastostream.engines.flink.ddl import Topics, delivery_options, literal
 from mastostream.engines.flink.statements import SqlFile
-from mastostream.engines.flink.tables import Topics, delivery_options, literal
 
 if TYPE_CHECKING:
     from pyflink.table import StatementSet, StreamTableEnvironment, Table

@@ -16,7 +16,7 @@ from typing import Final
 
 import attrs
 
-from mastostream.engines.flink.tables import literal
+from mastostream.engines.flink.ddl import literal
 
 __all__ = ["SQL_NAMES", "SqlFile", "delay_literal", "read_sql"]
 

@@ -1,7 +1,7 @@
 """A log in Kafka. Records of one key share a partition; what is confirmed is on all copies."""
 
-from mastostream.log.kafka.engine import KafkaEngineLog
-from mastostream.log.kafka.place import KafkaPlace
+from mastostream.log.kafka.client_config import KafkaClientConfig
+from mastostream.log.kafka.engine_log import KafkaEngineLog
 from mastostream.log.kafka.reader import KafkaLogReader, KafkaSharedReader
 from mastostream.log.kafka.topics import (
     TopicCheck,
@@ -9,14 +9,14 @@ from mastostream.log.kafka.topics import (
     ensure_topics,
     kafka_topic_facts,
 )
-from mastostream.log.kafka.windows import KafkaWindowLog
+from mastostream.log.kafka.window_state_store import KafkaWindowLog
 from mastostream.log.kafka.writer import KafkaLogWriter
 
 __all__ = [
+    "KafkaClientConfig",
     "KafkaEngineLog",
     "KafkaLogReader",
     "KafkaLogWriter",
-    "KafkaPlace",
     "KafkaSharedReader",
     "KafkaWindowLog",
     "TopicCheck",

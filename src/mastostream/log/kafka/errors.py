@@ -8,9 +8,9 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException
 
 from mastostream.exceptions import ConfigurationError, FatalError, MastostreamError, RetriableError
-from mastostream.log.kafka.place import KafkaPlace
+from mastostream.log.kafka.client_config import KafkaClientConfig
 
-__all__ = ["GONE", "LOST_PARTITIONS", "TOO_LARGE", "explained", "said", "translated"]
+__all__ = ["GONE", "LOST_PARTITIONS", "TOO_LARGE", "error_text", "translate_error", "translated"]
 
 LOST_PARTITIONS: Final = frozenset(
     {
@@ -130,7 +130,7 @@ _LATER: Final = frozenset(
 
 
 @contextmanager
-def translated(place: KafkaPlace) -> Iterator[None]:
+def translated(config: KafkaClientConfig) -> Iterator[None]:
     """Turn Kafka's errors into ours.
 
     Raises:
@@ -141,17 +141,17 @@ def translated(place: KafkaPlace) -> Iterator[None]:
     try:
         yield
     except KafkaException as error:
-        raise explained(error.args[0], place) from error
+        raise translate_error(error.args[0], config) from error
     except BufferError as error:
         raise RetriableError(
-            f"Kafka at {place.servers} does not take records fast enough"
+            f"Kafka at {config.servers} does not take records fast enough"
         ) from error
 
 
-def explained(error: KafkaError, place: KafkaPlace) -> MastostreamError:
+def translate_error(error: KafkaError, config: KafkaClientConfig) -> MastostreamError:
     """Return what to raise for an error that Kafka reports."""
-    where = f"Kafka at {place.servers}"
-    what = said(error, place)
+    where = f"Kafka at {config.servers}"
+    what = error_text(error, config)
     code = error.code()
     for codes, kind, text in _MEANINGS:
         if code in codes:
@@ -161,9 +161,9 @@ def explained(error: KafkaError, place: KafkaPlace) -> MastostreamError:
     return FatalError(f"{where}: {what}: its own log may say more")
 
 
-def said(error: KafkaError, place: KafkaPlace) -> str:
+def error_text(error: KafkaError, config: KafkaClientConfig) -> str:
     """Return what an error says, in one line and without secrets."""
-    return _sentence(_without_secrets(error.str() or error.name(), place))
+    return _sentence(_without_secrets(error.str() or error.name(), config))
 
 
 _MEANINGS: Final[tuple[tuple[frozenset[int], type[MastostreamError], str], ...]] = (
@@ -213,8 +213,8 @@ _SECRET_LENGTH: Final = 6
 """What is shorter may stand anywhere in a text: to hide it there would only show what it is."""
 
 
-def _without_secrets(text: str, place: KafkaPlace) -> str:
-    for name, value in place.settings.items():
+def _without_secrets(text: str, config: KafkaClientConfig) -> str:
+    for name, value in config.settings.items():
         if name.endswith(".location") or len(value) < _SECRET_LENGTH:
             continue
         if any(word in name for word in _SECRET):

@@ -7,8 +7,8 @@ from typing import Final
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from mastostream.exceptions import RetriableError
-from mastostream.log.kafka.errors import explained, translated
-from mastostream.log.kafka.place import KafkaPlace
+from mastostream.log.kafka.client_config import KafkaClientConfig
+from mastostream.log.kafka.errors import translate_error, translated
 from mastostream.log.kafka.topics import ensure_topics
 
 __all__ = ["Leadership"]
@@ -32,16 +32,16 @@ class Leadership:
         stands_by: whether the group has told this member that another one has it.
     """
 
-    def __init__(self, place: KafkaPlace, topic: str, group: str) -> None:
+    def __init__(self, config: KafkaClientConfig, topic: str, group: str) -> None:
         """Join at the first :meth:`look`.
 
         Args:
-            place: where.
+            config: where.
             topic: has one partition; made where it is missing.
             group: of those who compete.
         """
         self.leads = self.stands_by = False
-        self._place = place
+        self._config = config
         self._topic = topic
         self._group = group
         self._consumer: Consumer | None = None
@@ -53,11 +53,11 @@ class Leadership:
             RetriableError, ConfigurationError, FatalError: as :func:`errors.translated`.
         """
         consumer = self._consumer or self._join()
-        with translated(self._place):
+        with translated(self._config):
             message = consumer.poll(timeout_s)
         error = None if message is None else message.error()
         if error is not None and error.code() not in _OF_THE_PARTITION:
-            problem = explained(error, self._place)
+            problem = translate_error(error, self._config)
             if error.fatal() or not isinstance(problem, RetriableError):
                 self.leave()
                 raise problem
@@ -72,11 +72,11 @@ class Leadership:
         self.leads = self.stands_by = False
 
     def _join(self) -> Consumer:
-        ensure_topics(self._place, [self._topic], compacted=True)
-        with translated(self._place):
-            consumer = self._place.clients.consumer(self._place.consumer(self._group))
+        ensure_topics(self._config, [self._topic], compacted=True)
+        with translated(self._config):
+            consumer = self._config.clients.consumer(self._config.consumer(self._group))
             consumer.subscribe(
-                [self._place.full_name(self._topic)],
+                [self._config.full_name(self._topic)],
                 on_assign=self._came,
                 on_revoke=self._went,
                 on_lost=self._went,
@@ -92,7 +92,7 @@ class Leadership:
         self.leads = self.leads or any(each.partition == _PARTITION for each in partitions)
         self.stands_by = not self.leads
         _logger.info(
-            "%s: %s", self._place.full_name(self._group), "leads" if self.leads else "stands by"
+            "%s: %s", self._config.full_name(self._group), "leads" if self.leads else "stands by"
         )
 
     def _went(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

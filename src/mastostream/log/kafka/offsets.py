@@ -14,8 +14,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented,
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from mastostream.exceptions import RetriableError
+from mastostream.log.kafka.client_config import KafkaClientConfig
 from mastostream.log.kafka.errors import translated
-from mastostream.log.kafka.place import KafkaPlace
 
 __all__ = ["Offsets"]
 
@@ -23,8 +23,8 @@ __all__ = ["Offsets"]
 class Offsets:
     """Asks Kafka for offsets; connects at the first question."""
 
-    def __init__(self, place: KafkaPlace) -> None:
-        self._place = place
+    def __init__(self, config: KafkaClientConfig) -> None:
+        self._config = config
         self._admin: AdminClient | None = None
 
     def first(self, topic: str, partitions: Collection[int]) -> dict[int, int]:
@@ -64,11 +64,11 @@ class Offsets:
             return {}
         retrying = Retrying(
             retry=retry_if_exception_type(RetriableError),
-            stop=stop_after_delay(self._place.timeout_s),
+            stop=stop_after_delay(self._config.timeout_s),
             wait=wait_random_exponential(multiplier=0.1, max=2),
             reraise=True,
         )
-        name = self._place.full_name(topic)
+        name = self._config.full_name(topic)
         asked = {TopicPartition(name, partition): spec for partition in partitions}
         return retrying(self._ask_once, asked, level)
 
@@ -76,11 +76,11 @@ class Offsets:
         self, asked: dict[TopicPartition, OffsetSpec], level: IsolationLevel
     ) -> dict[int, int]:
         try:
-            with translated(self._place):
+            with translated(self._config):
                 if self._admin is None:
-                    self._admin = self._place.clients.admin(self._place.admin())
+                    self._admin = self._config.clients.admin(self._config.admin())
                 answers = self._admin.list_offsets(
-                    asked, isolation_level=level, request_timeout=self._place.timeout_s
+                    asked, isolation_level=level, request_timeout=self._config.timeout_s
                 )
                 return {each.partition: answer.result().offset for each, answer in answers.items()}
         except RetriableError:

@@ -8,9 +8,9 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from mastostream.exceptions import RetriableError
-from mastostream.log.kafka.consuming import Partitions
-from mastostream.log.kafka.errors import LOST_PARTITIONS, explained, translated
-from mastostream.log.kafka.place import KafkaPlace
+from mastostream.log.kafka.client_config import KafkaClientConfig
+from mastostream.log.kafka.errors import LOST_PARTITIONS, translate_error, translated
+from mastostream.log.kafka.partition_reader import PartitionReader
 from mastostream.log.kafka.topics import ensure_topics
 from mastostream.ports.log import Positions, Record
 
@@ -35,11 +35,11 @@ class KafkaLogReader:
     Two readers of one group do not share the work: each reads everything.
     """
 
-    def __init__(self, place: KafkaPlace, *, topic: str, group: str) -> None:
+    def __init__(self, config: KafkaClientConfig, *, topic: str, group: str) -> None:
         """Connect at the first read. Errors as :func:`errors.translated`."""
-        self._place = place
+        self._config = config
         self._topic = topic
-        self._partitions = Partitions(place, topic, group)
+        self._partitions = PartitionReader(config, topic, group)
         self._starts: dict[int, int] = {}
         self._look_s = 0.0
 
@@ -49,7 +49,7 @@ class KafkaLogReader:
 
     @property
     def generation(self) -> int:
-        return self._partitions.made_anew
+        return self._partitions.recreated
 
     def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
         if time.monotonic() >= self._look_s:
@@ -70,7 +70,7 @@ class KafkaLogReader:
         self._partitions.seek(positions)
 
     def commit(self, positions: Positions) -> None:
-        commit_positions(self._partitions.consumer, self._place, self._topic, positions)
+        commit_positions(self._partitions.consumer, self._config, self._topic, positions)
 
     def close(self) -> None:
         self._partitions.close()
@@ -86,7 +86,7 @@ class KafkaSharedReader:
 
     def __init__(
         self,
-        place: KafkaPlace,
+        config: KafkaClientConfig,
         *,
         topic: str,
         group: str,
@@ -96,7 +96,7 @@ class KafkaSharedReader:
         """Join the group at the first read.
 
         Args:
-            place: where.
+            config: where.
             topic: what is read.
             group: with whom the partitions are shared.
             resume: whether a partition that comes begins at the group's commit; else at the oldest
@@ -106,12 +106,12 @@ class KafkaSharedReader:
         Raises:
             ConfigurationError and others: as :func:`errors.translated`.
         """
-        self._place = place
+        self._config = config
         self._topic = topic
         self._group = group
         self._resume = resume
         self._on_revoke = on_revoke
-        self._partitions: Partitions | None = None
+        self._partitions: PartitionReader | None = None
         self._generation = 0
         self._lost = 0
         self._assigned = False
@@ -123,7 +123,7 @@ class KafkaSharedReader:
 
     @property
     def generation(self) -> int:
-        return self._generation + (self._partitions.made_anew if self._partitions else 0)
+        return self._generation + (self._partitions.recreated if self._partitions else 0)
 
     @property
     def positions(self) -> Positions:
@@ -149,9 +149,9 @@ class KafkaSharedReader:
         while not self._assigned:
             found += partitions.poll(max_records - len(found), 0.1)
             if time.monotonic() > deadline_s:
-                named = self._place.full_name
+                named = self._config.full_name
                 raise RetriableError(
-                    f"Kafka at {self._place.servers} has not given group {named(self._group)} its "
+                    f"Kafka at {self._config.servers} has not given group {named(self._group)} its "
                     f"partitions of {named(self._topic)}"
                 )
         if len(found) >= max_records:
@@ -184,7 +184,7 @@ class KafkaSharedReader:
             return True
         mine = self._partitions.positions
         held = {each: at for each, at in positions.items() if each in mine}
-        return commit_positions(self._partitions.consumer, self._place, self._topic, held)
+        return commit_positions(self._partitions.consumer, self._config, self._topic, held)
 
     def rejoin(self) -> None:
         """Read on from what the group has committed, with the next read.
@@ -198,13 +198,13 @@ class KafkaSharedReader:
         if self._partitions is not None:
             self._partitions.close()
 
-    def _join(self) -> Partitions:
+    def _join(self) -> PartitionReader:
         self._leave()
-        ensure_topics(self._place, [self._topic])
-        partitions = Partitions(self._place, self._topic, self._group, resume=self._resume)
-        with translated(self._place):
+        ensure_topics(self._config, [self._topic])
+        partitions = PartitionReader(self._config, self._topic, self._group, resume=self._resume)
+        with translated(self._config):
             partitions.consumer.subscribe(
-                [self._place.full_name(self._topic)],
+                [self._config.full_name(self._topic)],
                 on_assign=self._came,
                 on_revoke=self._goes,
                 on_lost=self._gone,
@@ -217,7 +217,7 @@ class KafkaSharedReader:
             self._lost += self._partitions.lost
             self._partitions.end(list(self._partitions.positions))
             self._partitions.close()
-            self._generation += 1 + self._partitions.made_anew
+            self._generation += 1 + self._partitions.recreated
             self._partitions = None
         self._assigned = self._broken = False
 
@@ -232,7 +232,7 @@ class KafkaSharedReader:
         except BaseException:
             self._broken = True  # librdkafka would go on from positions that are not known here
             raise
-        named = self._place.full_name
+        named = self._config.full_name
         _logger.info(
             "%s: %s has partitions %s",
             named(self._topic),
@@ -244,7 +244,7 @@ class KafkaSharedReader:
         try:
             self._on_revoke()
         except RetriableError as error:
-            name = self._place.full_name(self._topic)
+            name = self._config.full_name(self._topic)
             _logger.info("%s: what was not committed is read again: %s", name, error)
         self._gone(consumer, partitions)
 
@@ -257,7 +257,7 @@ class KafkaSharedReader:
 
 
 def commit_positions(
-    consumer: Consumer, place: KafkaPlace, topic: str, positions: Positions
+    consumer: Consumer, config: KafkaClientConfig, topic: str, positions: Positions
 ) -> bool:
     """Commit; return whether the group still takes it from this member.
 
@@ -266,7 +266,7 @@ def commit_positions(
     """
     if not positions:
         return True
-    name = place.full_name(topic)
+    name = config.full_name(topic)
     offsets = [TopicPartition(name, each, at) for each, at in positions.items()]
     try:
         answers: Any = consumer.commit(offsets=offsets, asynchronous=False)
@@ -274,8 +274,8 @@ def commit_positions(
         if error.args[0].code() in LOST_PARTITIONS:
             _logger.info("%s: another reader has the partitions now: %s", name, error)
             return False
-        raise explained(error.args[0], place) from error
+        raise translate_error(error.args[0], config) from error
     for answer in answers or ():
         if answer.error is not None:
-            raise explained(answer.error, place)
+            raise translate_error(answer.error, config)
     return True

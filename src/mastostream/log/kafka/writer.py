@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from mastostream.log.kafka.place import KafkaPlace
-from mastostream.log.kafka.producing import Sender
+from mastostream.log.kafka.client_config import KafkaClientConfig
+from mastostream.log.kafka.producer import RecordProducer
 from mastostream.ports.log import NewRecord
 
 __all__ = ["KafkaLogWriter"]
@@ -16,17 +16,19 @@ class KafkaLogWriter:
     are still on their way: the same list, handed over again, is waited for and not sent twice.
     """
 
-    def __init__(self, place: KafkaPlace, *, now_ms: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self, config: KafkaClientConfig, *, now_ms: Callable[[], int] | None = None
+    ) -> None:
         """Connect; no request is made yet.
 
         Args:
-            place: where; a topic that is missing is created at its first record.
+            config: where; a topic that is missing is created at its first record.
             now_ms: the time that records get; the client's own where it is missing.
 
         Raises:
             ConfigurationError: a setting is wrong.
         """
-        self._sender: Sender | None = Sender(place, now_ms=now_ms)
+        self._sender: RecordProducer | None = RecordProducer(config, now_ms=now_ms)
 
     def append(self, records: Sequence[NewRecord]) -> None:
         if not records:

@@ -4,13 +4,13 @@ A file is written under a temporary name (it begins with ``_``, which the usual 
 folders leave out), made durable and renamed; a final file is never written again.
 """
 
+from mastostream.sinks.archive.archive_reader import values
 from mastostream.sinks.archive.compacting import Compacted, compact_archive
 from mastostream.sinks.archive.exporting import export_lines
 from mastostream.sinks.archive.filesystems import LocalFiles, is_url, open_place
 from mastostream.sinks.archive.lines import line_of, value_of
 from mastostream.sinks.archive.listing import Listing, TopicPlace, list_archive, look, topic_place
 from mastostream.sinks.archive.naming import ArchiveFile, breaks, parse_name, placed
-from mastostream.sinks.archive.reading import values
 from mastostream.sinks.archive.sink import FileArchive
 from mastostream.sinks.archive.verifying import PartitionFacts, Verified, verify_archive
 

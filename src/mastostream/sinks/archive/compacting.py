@@ -18,6 +18,7 @@ from mastostream.compression import Compression
 from mastostream.exceptions import DamagedError
 from mastostream.ports.clock import Clock
 from mastostream.ports.filesystem import FileSystem, NewFile
+from mastostream.sinks.archive.archive_reader import blocks, check_bytes, opened, tables
 from mastostream.sinks.archive.formats import JsonLines
 from mastostream.sinks.archive.listing import Listing, TopicPlace, list_archive
 from mastostream.sinks.archive.naming import (
@@ -27,7 +28,6 @@ from mastostream.sinks.archive.naming import (
     new_writer_name,
 )
 from mastostream.sinks.archive.publishing import abandon, publish
-from mastostream.sinks.archive.reading import blocks, check_bytes, opened, tables
 from mastostream.sinks.archive.sink import STALE_MS, write_checksum
 
 __all__ = ["Compacted", "compact_archive", "groups_of"]

@@ -9,12 +9,12 @@ from typing import Final
 from mastostream.compression import compression_of
 from mastostream.exceptions import ConfigurationError
 from mastostream.ports.filesystem import FileSystem
+from mastostream.sinks.archive.archive_reader import blocks, lines, opened, values
 from mastostream.sinks.archive.formats import JsonLines
 from mastostream.sinks.archive.lines import line_of
 from mastostream.sinks.archive.listing import TopicPlace, list_archive
 from mastostream.sinks.archive.naming import ArchiveFile
 from mastostream.sinks.archive.publishing import abandon
-from mastostream.sinks.archive.reading import blocks, lines, opened, values
 
 __all__ = ["export_lines"]
 

@@ -10,14 +10,14 @@ from mastostream.ports.log import Record
 from mastostream.sinks.archive.lines import line_of
 from mastostream.sinks.archive.naming import Format
 
-__all__ = ["Gate", "JsonLines", "RecordWriter", "record_writer"]
+__all__ = ["AbandonableFile", "JsonLines", "RecordWriter", "record_writer"]
 
 
 _PIECE_BYTES: Final = 2**18
 """Lines are written so much at a time: a call for each would cost more than the line."""
 
 
-class Gate:
+class AbandonableFile:
     """A new file, until it is given up: what is written then goes nowhere.
 
     Compressors write their end when they are forgotten, whether or not anybody wants it.
@@ -120,7 +120,7 @@ class JsonLines:
     """
 
     def __init__(self, file: NewFile, compression: Compression, *, hashing: bool) -> None:
-        self._gate = Gate(file, hashing=hashing and compression == "none")
+        self._gate = AbandonableFile(file, hashing=hashing and compression == "none")
         self._stream = compressed(cast("IO[bytes]", self._gate), compression, "wb")
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0

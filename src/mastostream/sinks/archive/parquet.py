@@ -12,7 +12,7 @@ from mastostream.core.models import Deletion, Post
 from mastostream.exceptions import DamagedError, MissingExtraError
 from mastostream.ports.filesystem import NewFile
 from mastostream.ports.log import Record
-from mastostream.sinks.archive.formats import Gate
+from mastostream.sinks.archive.formats import AbandonableFile
 
 try:
     import pyarrow as pa  # type: ignore[import-untyped]  # it has no type information
@@ -110,7 +110,7 @@ class ParquetTables:
     """Writes tables of :data:`SCHEMA` into one file, with a checksum of each page."""
 
     def __init__(self, file: NewFile, compression: Compression, *, hashing: bool) -> None:
-        self._gate = Gate(file, hashing=hashing)
+        self._gate = AbandonableFile(file, hashing=hashing)
         self._writer = pq.ParquetWriter(
             pa.PythonFile(self._gate, mode="w"),
             SCHEMA,

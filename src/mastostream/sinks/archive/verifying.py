@@ -8,10 +8,10 @@ import attrs
 
 from mastostream.exceptions import DamagedError
 from mastostream.ports.filesystem import FileSystem
+from mastostream.sinks.archive.archive_reader import blocks, check_bytes, lines, opened, tables
 from mastostream.sinks.archive.lines import is_line
 from mastostream.sinks.archive.listing import Listing, TopicPlace, look
 from mastostream.sinks.archive.naming import DAY_MS, ArchiveFile, breaks, day_of_folder
-from mastostream.sinks.archive.reading import blocks, check_bytes, lines, opened, tables
 
 __all__ = ["PartitionFacts", "Verified", "verify_archive"]
 

@@ -22,9 +22,9 @@ except ImportError as error:
     raise MissingExtraError("Elasticsearch", "elasticsearch") from error
 
 from mastostream.sinks.elasticsearch.connection import SECRETS, address
-from mastostream.sinks.elasticsearch.reader import ElasticsearchIndexReader
-from mastostream.sinks.elasticsearch.setup import SetupStep, set_up
-from mastostream.sinks.elasticsearch.writer import CONNECTIONS, ElasticsearchIndex
+from mastostream.sinks.elasticsearch.index_reader import ElasticsearchIndexReader
+from mastostream.sinks.elasticsearch.index_setup import SetupStep, set_up
+from mastostream.sinks.elasticsearch.index_writer import CONNECTIONS, ElasticsearchIndex
 
 __all__ = [
     "CONNECTIONS",

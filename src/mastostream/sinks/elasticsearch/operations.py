@@ -11,7 +11,7 @@ from mastostream.exceptions import FatalError
 from mastostream.ports.index import Document
 from mastostream.sinks.elasticsearch.errors import of_answer, said
 
-__all__ = ["LONGEST_ID_BYTES", "Operation", "opening", "operation", "refusal"]
+__all__ = ["LONGEST_ID_BYTES", "BulkOperation", "opening", "operation", "refusal"]
 
 LONGEST_ID_BYTES: Final = 512
 """Elasticsearch's limit on ``_id``."""
@@ -22,7 +22,7 @@ _CONFLICT: Final = 409
 _encode: Final = msgspec.json.encode
 
 
-class Operation(NamedTuple):
+class BulkOperation(NamedTuple):
     """A document on its way.
 
     Attributes:
@@ -47,7 +47,7 @@ def opening(now: str) -> bytes:
 
 def operation(
     position: int, document: Document, opened: bytes, index_prefix: str = ""
-) -> Operation:
+) -> BulkOperation:
     """Return the operation of a document.
 
     The body goes as it is, with :func:`opening` put before its first member. All versions from
@@ -84,7 +84,7 @@ def operation(
     )
     if body is not None:
         lines += _in_one_line(body, opened)
-    return Operation(position, name, id_, version, lines, deletes)
+    return BulkOperation(position, name, id_, version, lines, deletes)
 
 
 @lru_cache

@@ -19,13 +19,15 @@ from mastostream.exceptions import ConfigurationError, RetriableError
 from mastostream.sinks.elasticsearch.errors import said
 from mastostream.sinks.elasticsearch.operations import refusal
 
-__all__ = ["buried", "bury"]
+__all__ = ["read_tombstones", "record_tombstones"]
 
 _AT_ONCE: Final = 1_000
 _NEEDED: Final = ("items.*.status", "items.*.error")
 
 
-def bury(client: Elasticsearch, index: str, versions: Mapping[str, int], where: str) -> None:
+def record_tombstones(
+    client: Elasticsearch, index: str, versions: Mapping[str, int], where: str
+) -> None:
     """Remember that these ids were deleted at these versions; the highest stays.
 
     Args:
@@ -55,7 +57,9 @@ def bury(client: Elasticsearch, index: str, versions: Mapping[str, int], where: 
                 )
 
 
-def buried(client: Elasticsearch, index: str, ids: Sequence[str], where: str) -> dict[str, int]:
+def read_tombstones(
+    client: Elasticsearch, index: str, ids: Sequence[str], where: str
+) -> dict[str, int]:
     """Return the versions at which those of these ids were deleted that were. Arguments as above.
 
     Raises:

@@ -8,10 +8,10 @@ import msgspec
 import requests
 
 from mastostream.exceptions import RetriableError
-from mastostream.ports.source import About, Limits
+from mastostream.ports.source import About, RateLimits
 from mastostream.sources.mastodon.about import about_of
 from mastostream.sources.mastodon.errors import translated
-from mastostream.sources.mastodon.visit import Visit
+from mastostream.sources.mastodon.http_session import HttpSession
 
 __all__ = ["MastodonClient"]
 
@@ -29,30 +29,30 @@ _decode_one: Final = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class MastodonClient:
-    """A :class:`ports.source.Server`: one server, with one token or none."""
+    """A :class:`ports.source.MastodonServer`: one server, with one token or none."""
 
     def __init__(
         self, server: str, *, token: str | None = None, contact: str = "", timeout_s: float = 20.0
     ) -> None:
-        """Connect to nothing yet. Arguments and errors as :class:`Visit`."""
+        """Connect to nothing yet. Arguments and errors as :class:`HttpSession`."""
         self.most_ids = STATUSES
-        self._visit = Visit(server, token=token, contact=contact, timeout_s=timeout_s)
+        self._http = HttpSession(server, token=token, contact=contact, timeout_s=timeout_s)
         self._has_token = token is not None
         self._about: About | None = None
         self._singles = 0
 
     @property
     def host(self) -> str:
-        return self._visit.host
+        return self._http.host
 
     @property
-    def limits(self) -> Limits | None:
-        return self._visit.limits
+    def limits(self) -> RateLimits | None:
+        return self._http.limits
 
     def about(self) -> About:
-        answer = self._visit.get("/api/v2/instance")
+        answer = self._http.get("/api/v2/instance")
         if answer.status_code in (400, 404, 405):
-            answer = self._visit.get("/api/v1/instance")
+            answer = self._http.get("/api/v1/instance")
         instance = self._decoded(answer, msgspec.json.Decoder(dict[str, Any]).decode)
         self._about = about_of(instance, self.host, with_token=self._has_token)
         return self._about
@@ -61,7 +61,7 @@ class MastodonClient:
         self, tags: Sequence[str], *, min_id: str | None = None, max_id: str | None = None
     ) -> Sequence[bytes]:
         params = {"limit": PAGE, "min_id": min_id, "max_id": max_id, "any[]": list(tags[1:])}
-        answer = self._visit.get(f"/api/v1/timelines/tag/{quote(tags[0], safe='')}", params=params)
+        answer = self._http.get(f"/api/v1/timelines/tag/{quote(tags[0], safe='')}", params=params)
         if answer.status_code == 404 and self._about and self._about.family == "gotosocial":
             return ()  # it has never heard of the hashtag so far
         return list(map(bytes, self._decoded(answer, _decode_list)))
@@ -69,11 +69,11 @@ class MastodonClient:
     def statuses(self, ids: Sequence[str]) -> Sequence[bytes] | None:
         if len(ids) == 1:
             self._note_single()
-            answer = self._visit.get(f"/api/v1/statuses/{quote(ids[0], safe='')}")
+            answer = self._http.get(f"/api/v1/statuses/{quote(ids[0], safe='')}")
             if answer.status_code in (404, 410):
                 return self._gone(answer)
             return [bytes(self._decoded(answer, _decode_one))]
-        answer = self._visit.get("/api/v1/statuses", params={"id[]": list(ids)})
+        answer = self._http.get("/api/v1/statuses", params={"id[]": list(ids)})
         if answer.status_code in (400, 404, 405, 422):
             self.most_ids = max(1, len(ids) // 2) if answer.status_code == 422 else 1
             self._singles = 0
@@ -81,7 +81,7 @@ class MastodonClient:
         return list(map(bytes, self._decoded(answer, _decode_list)))
 
     def close(self) -> None:
-        self._visit.close()
+        self._http.close()
 
     def _gone(self, answer: requests.Response) -> Sequence[bytes]:
         """Believe only the server itself, not something before it, that a post is no more."""
@@ -95,7 +95,7 @@ class MastodonClient:
 
     def _decoded(self, answer: requests.Response, decode: Any) -> Any:
         if not answer.ok:
-            raise self._visit.refusal(answer)
+            raise self._http.refusal(answer)
         with translated(self.host, lambda: answer):
             return decode(answer.content)
 

@@ -27,7 +27,7 @@ from mastostream.core.codec import encode
 from mastostream.core.engagement import engagement_record
 from mastostream.core.hashtags import hashtag_record
 from mastostream.core.models import Account, Post, Stamp, Tag
-from mastostream.core.topics import ENGAGEMENT, HASHTAGS
+from mastostream.core.topic_names import ENGAGEMENT, HASHTAGS
 from mastostream.ports.index import Document, IndexWriter
 
 __all__ = ["IndexConformance", "IndexUnderTest", "new_id"]

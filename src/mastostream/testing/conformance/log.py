@@ -22,8 +22,8 @@ import attrs
 
 from mastostream.core.analyses import Aggregate, Analysis, engagement_analysis
 from mastostream.core.codec import encode
-from mastostream.core.metrics import count_posts
 from mastostream.core.models import Account, Post, Stamp
+from mastostream.core.window_records import count_posts
 from mastostream.core.windows import PartitionClock, WindowState
 from mastostream.ports.log import (
     Commit,

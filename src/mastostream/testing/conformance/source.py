@@ -20,7 +20,7 @@ import pytest
 
 from mastostream.core.codec import decode
 from mastostream.core.models import Post
-from mastostream.ports.source import Family, Server
+from mastostream.ports.source import Family, MastodonServer
 
 __all__ = ["ServerConformance", "ServerUnderTest"]
 
@@ -40,7 +40,7 @@ class ServerUnderTest:
         several_tags: whether it understands several hashtags in one request.
     """
 
-    server: Server
+    server: MastodonServer
     tags: tuple[str, str]
     posts: Callable[[Sequence[str]], Sequence[str]]
     write: Callable[[str], None]
@@ -54,7 +54,7 @@ def _ids(page: Sequence[bytes]) -> list[str]:
     return [post.id for post in posts if isinstance(post, Post)]
 
 
-def _read_upwards(server: Server, tags: Sequence[str], post_id: str) -> list[str]:
+def _read_upwards(server: MastodonServer, tags: Sequence[str], post_id: str) -> list[str]:
     """Read page by page all that is newer than a post."""
     found: list[str] = []
     for _ in range(_MOST_READ):
@@ -65,7 +65,7 @@ def _read_upwards(server: Server, tags: Sequence[str], post_id: str) -> list[str
     raise AssertionError("paging upwards never ends")
 
 
-def _read_downwards(server: Server, tags: Sequence[str]) -> list[str]:
+def _read_downwards(server: MastodonServer, tags: Sequence[str]) -> list[str]:
     """Read page by page all that there is, the newest first."""
     found = _ids(server.timeline(tags))
     for _ in range(_MOST_READ):
@@ -76,7 +76,7 @@ def _read_downwards(server: Server, tags: Sequence[str]) -> list[str]:
     raise AssertionError("paging downwards never ends")
 
 
-def _read_by_ids(server: Server, ids: Sequence[str]) -> list[str]:
+def _read_by_ids(server: MastodonServer, ids: Sequence[str]) -> list[str]:
     """Read statuses, as many at once as the server gives."""
     found: list[str] = []
     rest = list(ids)
@@ -92,7 +92,7 @@ def _read_by_ids(server: Server, ids: Sequence[str]) -> list[str]:
 
 
 class ServerConformance:
-    """The promises of :class:`mastostream.ports.source.Server`. Needs a fixture ``server``."""
+    """The promises of :class:`ports.source.MastodonServer`; needs a fixture ``server``."""
 
     def test_it_says_what_it_is_under_one_name(self, server: ServerUnderTest) -> None:
         client = server.server

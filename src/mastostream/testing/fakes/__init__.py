@@ -11,11 +11,11 @@ adapters do. None has a thread of its own. Each can be told what goes wrong::
 from mastostream.testing.fakes.archive import FakeArchive, FakeArchiveSink
 from mastostream.testing.fakes.clock import FakeClock
 from mastostream.testing.fakes.failures import Failures, Killed
-from mastostream.testing.fakes.files import WatchedFiles
+from mastostream.testing.fakes.filesystem import WatchedFiles
 from mastostream.testing.fakes.index import FakeIndex
 from mastostream.testing.fakes.log import FakeEngineLog, FakeLog, FakeLogReader, FakeLogWriter
-from mastostream.testing.fakes.server import FakeServer
-from mastostream.testing.fakes.streams import FakeStreams
+from mastostream.testing.fakes.source import FakeServer
+from mastostream.testing.fakes.stream import FakeStreams
 
 __all__ = [
     "Failures",

@@ -1,32 +1,32 @@
 """Simulated Mastodon servers over real HTTP. All of their posts and people are generated."""
 
-from mastostream.testing.simulator.check import CheckResult, HeldPost, compare
+from mastostream.testing.simulator.comparison import CheckResult, HeldPost, compare
 from mastostream.testing.simulator.families import Family
 from mastostream.testing.simulator.fault_plan import FAULT_KINDS, FaultKind, FaultPlan
 from mastostream.testing.simulator.faults import Fault, Faults
 from mastostream.testing.simulator.fediverse import Fediverse
-from mastostream.testing.simulator.habits import Habits
+from mastostream.testing.simulator.ground_truth import ExpectedPost, GroundTruth, RefreshSchedule
 from mastostream.testing.simulator.limits import Usage
 from mastostream.testing.simulator.server import SimulatedServer, serving
 from mastostream.testing.simulator.statuses import generate_statuses
-from mastostream.testing.simulator.truth import Reading, Truth, TruthPost
+from mastostream.testing.simulator.traffic_profile import TrafficProfile
 from mastostream.testing.simulator.world import World
 
 __all__ = [
     "FAULT_KINDS",
     "CheckResult",
+    "ExpectedPost",
     "Family",
     "Fault",
     "FaultKind",
     "FaultPlan",
     "Faults",
     "Fediverse",
-    "Habits",
+    "GroundTruth",
     "HeldPost",
-    "Reading",
+    "RefreshSchedule",
     "SimulatedServer",
-    "Truth",
-    "TruthPost",
+    "TrafficProfile",
     "Usage",
     "World",
     "compare",

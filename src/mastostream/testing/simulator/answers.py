@@ -8,7 +8,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from mastostream.testing.simulator.connections import Connections
+from mastostream.testing.simulator.open_connections import OpenConnections
 
 __all__ = ["Answer", "BrokenResponse", "error", "http_date", "to_response"]
 
@@ -46,7 +46,7 @@ def to_response(answer: Answer, headers: Mapping[str, str]) -> Response:
 class BrokenResponse(Response):
     """Promises a body, sends half of it, and closes the connection."""
 
-    def __init__(self, answer: Answer, connections: Connections) -> None:
+    def __init__(self, answer: Answer, connections: OpenConnections) -> None:
         """Break this answer."""
         super().__init__(answer.encoded(), answer.status, media_type=JSON)
         self._connections = connections

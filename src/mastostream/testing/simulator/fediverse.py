@@ -3,9 +3,14 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from mastostream.testing.simulator.families import Family
-from mastostream.testing.simulator.habits import Habits
+from mastostream.testing.simulator.ground_truth import (
+    GroundTruth,
+    KeyBy,
+    RefreshSchedule,
+    find_ground_truth,
+)
 from mastostream.testing.simulator.history import History
-from mastostream.testing.simulator.truth import KeyBy, Reading, Truth, find_truth
+from mastostream.testing.simulator.traffic_profile import TrafficProfile
 from mastostream.testing.simulator.world import World
 
 __all__ = ["Fediverse"]
@@ -28,7 +33,7 @@ class Fediverse:
         families: Mapping[str, Family] | None = None,
         seed: int = 1,
         start_ms: int = 0,
-        habits: Habits | None = None,
+        traffic_profile: TrafficProfile | None = None,
         keep: int = 200_000,
     ) -> None:
         """Begin at ``start_ms``: no post is older.
@@ -38,12 +43,15 @@ class Fediverse:
             families: the software of those that are not Mastodon.
             seed: another seed, other posts.
             start_ms: milliseconds since the epoch.
-            habits: what happens how often.
+            traffic_profile: what happens how often.
             keep: how many posts each server remembers, at least.
         """
         kinds: dict[str, Family] = {host: (families or {}).get(host, "mastodon") for host in hosts}
         self._history = History(
-            seed=seed, families=kinds, habits=habits or Habits(), start_ms=start_ms
+            seed=seed,
+            families=kinds,
+            traffic_profile=traffic_profile or TrafficProfile(),
+            start_ms=start_ms,
         )
         self.worlds: Mapping[str, World] = {
             host: World.of(self._history, host, family, keep) for host, family in kinds.items()
@@ -62,8 +70,8 @@ class Fediverse:
         *,
         hosts: Sequence[str] | None = None,
         key_by: KeyBy = "auto",
-        reading: Reading | None = None,
-    ) -> Truth:
+        reading: RefreshSchedule | None = None,
+    ) -> GroundTruth:
         """Return what somebody who followed these hashtags holds if nothing went wrong.
 
         Args:
@@ -89,7 +97,7 @@ class Fediverse:
                 raise ValueError(
                     f"{world.host} has forgotten posts since then: give the Fediverse a larger keep"
                 )
-        return find_truth(
+        return find_ground_truth(
             followed,
             tags,
             since_ms,

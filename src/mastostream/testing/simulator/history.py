@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from mastostream.testing.simulator.accounts import People
 from mastostream.testing.simulator.families import Family
 from mastostream.testing.simulator.federation import deliver, deliver_boost
-from mastostream.testing.simulator.habits import Habits
 from mastostream.testing.simulator.posts import Boost, SimulatedPost
+from mastostream.testing.simulator.traffic_profile import TrafficProfile
 from mastostream.testing.simulator.writing import WINDOW_MS, Writer
 
 __all__ = ["History"]
@@ -26,7 +26,12 @@ class History:
     """
 
     def __init__(
-        self, *, seed: int, families: Mapping[str, Family], habits: Habits, start_ms: int
+        self,
+        *,
+        seed: int,
+        families: Mapping[str, Family],
+        traffic_profile: TrafficProfile,
+        start_ms: int,
     ) -> None:
         """Begin at ``start_ms``: no post is older."""
         self.lock = threading.RLock()
@@ -34,10 +39,10 @@ class History:
         self.reached_ms = start_ms
         self._seed = seed
         self._families = dict(families)
-        self._habits = habits
+        self._habits = traffic_profile
         self._start_ms = start_ms
         self._window = start_ms // WINDOW_MS
-        self._writer = Writer(seed, self._families, habits, self.people)
+        self._writer = Writer(seed, self._families, traffic_profile, self.people)
         self._receivers: dict[str, Receive] = {}
 
     def receive(self, host: str, receive: Receive) -> None:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import attrs
 
-__all__ = ["PAGING_MEMBERS", "Limits", "Usage", "Verdict"]
+__all__ = ["PAGING_MEMBERS", "RateLimiter", "Usage", "Verdict"]
 
 PAGING_MEMBERS: Final = frozenset({"page", "min_id", "since_id", "max_id"})
 _WINDOW_S: Final = 300
@@ -50,7 +50,7 @@ class Verdict(NamedTuple):
     headers: Mapping[str, str]
 
 
-class Limits:
+class RateLimiter:
     """Counts requests.
 
     Attributes:

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import attrs
 
 from mastostream.testing.simulator.answers import Answer, error
-from mastostream.testing.simulator.gate import Call, Endpoint
+from mastostream.testing.simulator.api_middleware import Call, Endpoint
 from mastostream.testing.simulator.tokens import Grant, Tokens
 
 __all__ = ["OAuth"]

@@ -8,8 +8,8 @@ from starlette.requests import Request
 
 from mastostream.core.hashtags import normalize_hashtag
 from mastostream.testing.simulator.answers import Answer, error
+from mastostream.testing.simulator.api_middleware import Call, Endpoint
 from mastostream.testing.simulator.faults import Faults
-from mastostream.testing.simulator.gate import Call, Endpoint
 from mastostream.testing.simulator.ids import cursor_number
 from mastostream.testing.simulator.instance import Access, instance_v1, instance_v2
 from mastostream.testing.simulator.posts import SimulatedPost

@@ -12,14 +12,14 @@ from typing import Final, Self
 import attrs
 import uvicorn
 
+from mastostream.testing.simulator.api_middleware import Time
 from mastostream.testing.simulator.fault_plan import FaultPlan
 from mastostream.testing.simulator.faults import Faults
 from mastostream.testing.simulator.fediverse import Fediverse
-from mastostream.testing.simulator.gate import Time
-from mastostream.testing.simulator.habits import GROWTH_S, Habits
-from mastostream.testing.simulator.limits import Limits, Usage
+from mastostream.testing.simulator.limits import RateLimiter, Usage
 from mastostream.testing.simulator.site import Site
 from mastostream.testing.simulator.tokens import Tokens
+from mastostream.testing.simulator.traffic_profile import GROWTH_S, TrafficProfile
 
 __all__ = ["SimulatedServer", "serving"]
 
@@ -103,7 +103,9 @@ class SimulatedServer:
             hosts=(host,),
             seed=seed,
             start_ms=time_of.now_ms() - int(backlog_s * 1000),
-            habits=attrs.evolve(Habits.of_one_server(), posts_per_s=posts_per_s, growth_s=growth_s),
+            traffic_profile=attrs.evolve(
+                TrafficProfile.of_one_server(), posts_per_s=posts_per_s, growth_s=growth_s
+            ),
             keep=50_000,
         )
         self.host = host
@@ -113,7 +115,7 @@ class SimulatedServer:
             world=self.world,
             clock=time_of,
             tokens=Tokens(token, scopes),
-            limits=Limits(rate_limit, paging=self.world.family == "mastodon"),
+            limits=RateLimiter(rate_limit, paging=self.world.family == "mastodon"),
             faults=self.faults,
             restart=self._go_down,
             heartbeat_s=heartbeat_s,

@@ -11,17 +11,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mastostream.testing.simulator.answers import error, http_date, to_response
-from mastostream.testing.simulator.connections import Connections, RecordedProtocol
+from mastostream.testing.simulator.api_middleware import ApiMiddleware, Time
 from mastostream.testing.simulator.faults import Faults
-from mastostream.testing.simulator.gate import Gate, Time
-from mastostream.testing.simulator.limits import Limits
+from mastostream.testing.simulator.limits import RateLimiter
 from mastostream.testing.simulator.oauth import OAuth
+from mastostream.testing.simulator.open_connections import OpenConnections, RecordedProtocol
 from mastostream.testing.simulator.rest import Rest
+from mastostream.testing.simulator.streaming.access import StreamService
 from mastostream.testing.simulator.streaming.hub import Hub
 from mastostream.testing.simulator.streaming.pusher import Pusher
-from mastostream.testing.simulator.streaming.service import StreamService
-from mastostream.testing.simulator.streaming.sse import sse_routes
-from mastostream.testing.simulator.streaming.websocket import StreamSocket
+from mastostream.testing.simulator.streaming.sse_endpoint import sse_routes
+from mastostream.testing.simulator.streaming.websocket_endpoint import StreamSocket
 from mastostream.testing.simulator.tokens import Tokens
 from mastostream.testing.simulator.world import World
 
@@ -45,13 +45,13 @@ class Site:
     world: World
     clock: Time
     tokens: Tokens
-    limits: Limits
+    limits: RateLimiter
     faults: Faults
     restart: Callable[[], None]
     heartbeat_s: float
     ping_s: float
     pong_timeout_s: float
-    connections: Connections = attrs.field(factory=Connections, init=False)
+    connections: OpenConnections = attrs.field(factory=OpenConnections, init=False)
     hub: Hub = attrs.field(factory=Hub, init=False)
     pusher: Pusher = attrs.field(init=False)
 
@@ -90,7 +90,7 @@ class Site:
         )
 
     def _app(self, service: StreamService) -> Starlette:
-        gate = Gate(
+        gate = ApiMiddleware(
             self.world,
             self.clock,
             tokens=self.tokens,

@@ -11,8 +11,8 @@ import msgspec
 from mastostream.testing.simulator.accounts import People
 from mastostream.testing.simulator.families import Family
 from mastostream.testing.simulator.federation import deliver
-from mastostream.testing.simulator.habits import Habits
 from mastostream.testing.simulator.posts import Boost, SimulatedPost
+from mastostream.testing.simulator.traffic_profile import TrafficProfile
 from mastostream.testing.simulator.writing import WINDOW_MS, Writer
 
 __all__ = ["generate_statuses", "iso", "render"]
@@ -103,14 +103,14 @@ def generate_statuses(
 
     Each is an hour old: its counts have grown. Memory stays flat.
     """
-    habits = attrs.evolve(Habits.of_one_server(), posts_per_s=posts_per_s)
+    traffic_profile = attrs.evolve(TrafficProfile.of_one_server(), posts_per_s=posts_per_s)
     people = People(seed)
-    writer = Writer(seed, {_HOST: "mastodon"}, habits, people)
+    writer = Writer(seed, {_HOST: "mastodon"}, traffic_profile, people)
     rng = random.Random(seed)
     window = start_ms // WINDOW_MS
     while True:
         for post in writer.window(window):
-            held = deliver(post, _HOST, "mastodon", habits, rng)
+            held = deliver(post, _HOST, "mastodon", traffic_profile, rng)
             if held is None or post.created_ms < start_ms:
                 continue
             if count <= 0:

@@ -9,7 +9,7 @@ import attrs
 
 from mastostream.testing.simulator.posts import Boost, SimulatedPost
 
-__all__ = ["Entry", "Paging", "Timeline", "read_page"]
+__all__ = ["Entry", "Paging", "SimulatedTimeline", "read_page"]
 
 Entry = SimulatedPost | Boost
 
@@ -30,7 +30,7 @@ class Paging:
     since: int | None = None
 
 
-class Timeline:
+class SimulatedTimeline:
     """Posts in the order of their ids. One that arrives late goes to its place."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Timeline:
 
 
 def read_page(
-    timelines: Sequence[Timeline], paging: Paging, wanted: Callable[[Entry], bool]
+    timelines: Sequence[SimulatedTimeline], paging: Paging, wanted: Callable[[Entry], bool]
 ) -> list[Entry]:
     """Return one page of all these timelines together, newest first, as Mastodon pages."""
     if paging.just_above is not None:

@@ -10,11 +10,11 @@ import attrs
 
 from mastostream.core.hashtags import normalize_hashtag
 from mastostream.testing.simulator.families import Family
-from mastostream.testing.simulator.habits import GROWTH_S, Habits
 from mastostream.testing.simulator.history import History
 from mastostream.testing.simulator.posts import Boost, SimulatedPost
 from mastostream.testing.simulator.statuses import render
-from mastostream.testing.simulator.timelines import Entry, Paging, Timeline, read_page
+from mastostream.testing.simulator.timelines import Entry, Paging, SimulatedTimeline, read_page
+from mastostream.testing.simulator.traffic_profile import GROWTH_S, TrafficProfile
 
 __all__ = ["PUBLIC", "Happening", "Kind", "World"]
 
@@ -68,8 +68,15 @@ class World:
             keep: how many posts are remembered, at least.
             growth_s: time constant of engagement.
         """
-        habits = attrs.evolve(Habits.of_one_server(), posts_per_s=posts_per_s, growth_s=growth_s)
-        history = History(seed=seed, families={host: "mastodon"}, habits=habits, start_ms=start_ms)
+        traffic_profile = attrs.evolve(
+            TrafficProfile.of_one_server(), posts_per_s=posts_per_s, growth_s=growth_s
+        )
+        history = History(
+            seed=seed,
+            families={host: "mastodon"},
+            traffic_profile=traffic_profile,
+            start_ms=start_ms,
+        )
         self._join(history, host, "mastodon", keep)
 
     @classmethod
@@ -89,7 +96,7 @@ class World:
         self._order = count()
         self._posts: deque[SimulatedPost] = deque()
         self._by_id: dict[str, Entry] = {}
-        self._timelines: dict[str, Timeline] = {PUBLIC: Timeline()}
+        self._timelines: dict[str, SimulatedTimeline] = {PUBLIC: SimulatedTimeline()}
         self._listeners: list[Callable[[Happening], None]] = []
         history.receive(host, self._take)
 
@@ -163,8 +170,8 @@ class World:
         """Return the post as the server's API shows it at this moment."""
         return render(entry, self.host, self.family, self._history.people, now_ms)
 
-    def _timeline(self, tag: str) -> Timeline:
-        return self._timelines.get(normalize_hashtag(tag)) or Timeline()
+    def _timeline(self, tag: str) -> SimulatedTimeline:
+        return self._timelines.get(normalize_hashtag(tag)) or SimulatedTimeline()
 
     def _take(self, post: SimulatedPost, boost: Boost | None) -> None:
         self._expect(post.arrived_ms, "update", post)
@@ -187,7 +194,7 @@ class World:
                 self._posts.append(entry)
             post = entry if isinstance(entry, SimulatedPost) else entry.post
             for tag in (PUBLIC, *dict.fromkeys(map(normalize_hashtag, post.tags))):
-                self._timelines.setdefault(tag, Timeline()).add(entry)
+                self._timelines.setdefault(tag, SimulatedTimeline()).add(entry)
             if len(self._posts) > self._keep + self._keep // 8:
                 self._forget()
         for listener in self._listeners:

@@ -8,9 +8,9 @@ from typing import Final
 from mastostream.testing.simulator import texts
 from mastostream.testing.simulator.accounts import OUTSIDE, People, Person
 from mastostream.testing.simulator.families import Family
-from mastostream.testing.simulator.habits import Habits
 from mastostream.testing.simulator.ids import post_number, spell
 from mastostream.testing.simulator.posts import Counts, WrittenPost
+from mastostream.testing.simulator.traffic_profile import TrafficProfile
 
 __all__ = ["WINDOW_MS", "Writer"]
 
@@ -30,20 +30,24 @@ class Writer:
     """Writes the posts of all servers."""
 
     def __init__(
-        self, seed: int, families: Mapping[str, Family], habits: Habits, people: People
+        self,
+        seed: int,
+        families: Mapping[str, Family],
+        traffic_profile: TrafficProfile,
+        people: People,
     ) -> None:
         """Begin; the same arguments, the same posts.
 
         Args:
             seed: whatever is drawn is drawn from it.
             families: the servers' host names, and their software.
-            habits: what happens how often.
+            traffic_profile: what happens how often.
             people: the authors.
         """
         self._seed = seed
         self._families = families
         self._hosts = tuple(families)
-        self._habits = habits
+        self._habits = traffic_profile
         self._people = people
 
     def window(self, number: int) -> Iterator[WrittenPost]:
@@ -60,11 +64,13 @@ class Writer:
             yield self._post(rng, created_ms, order)
 
     def _rate(self, rng: random.Random, begin_ms: int) -> float:
-        habits = self._habits
-        calm = (1 - _BURSTS * habits.burst) / (1 - _BURSTS)
-        rate = habits.posts_per_s * (habits.burst if rng.random() < _BURSTS else calm)
+        traffic_profile = self._habits
+        calm = (1 - _BURSTS * traffic_profile.burst) / (1 - _BURSTS)
+        rate = traffic_profile.posts_per_s * (
+            traffic_profile.burst if rng.random() < _BURSTS else calm
+        )
         hour = math.cos(2 * math.pi * ((begin_ms - _QUIETEST_MS) % _DAY_MS) / _DAY_MS)
-        return rate * (1 - habits.day_night * hour)
+        return rate * (1 - traffic_profile.day_night * hour)
 
     def _post(self, rng: random.Random, created_ms: int, order: int) -> WrittenPost:
         author = self._person(rng)
@@ -105,15 +111,15 @@ class Writer:
         return self._people.person(homes[int(rng.random() * len(homes))], number)
 
     def _fate(self, rng: random.Random, created_ms: int) -> tuple[tuple[int, ...], int | None]:
-        habits = self._habits
-        if rng.random() < habits.hasty_share:
+        traffic_profile = self._habits
+        if rng.random() < traffic_profile.hasty_share:
             moments = [created_ms + 1 + int(rng.random() * _HASTE_MS) for _ in range(2)]
             return ((), moments[0]) if rng.random() < 0.5 else (tuple(sorted(set(moments))), None)
         deleted_ms = None
-        if rng.random() < habits.delete_share:
+        if rng.random() < traffic_profile.delete_share:
             deleted_ms = self._later(rng, created_ms)
         edits: set[int] = set()
-        if rng.random() < habits.edit_share:
+        if rng.random() < traffic_profile.edit_share:
             edits.add(self._later(rng, created_ms))
             while len(edits) < _MOST_EDITS and rng.random() < 0.3:
                 edits.add(self._later(rng, created_ms))

@@ -15,8 +15,8 @@ import pytest
 import requests
 
 from mastostream.dashboards.kibana import LIVE, saved_objects, to_ndjson
-from mastostream.dashboards.kibana.client import Failure, Imported, Kibana
 from mastostream.dashboards.kibana.errors import translate
+from mastostream.dashboards.kibana.kibana_api import Imported, ImportFailure, Kibana
 from mastostream.exceptions import (
     ConfigurationError,
     FatalError,
@@ -79,8 +79,8 @@ def test_an_answer_of_200_with_failures_names_each_with_its_reason(server: Kiban
     done = imported(server)
     assert done.count == len(OBJECTS) - 2
     assert done.failures == (
-        Failure(type="lens", id="mastodon-live-volume", reason="[state]: [31mexpected value"),
-        Failure(
+        ImportFailure(type="lens", id="mastodon-live-volume", reason="[state]: [31mexpected value"),
+        ImportFailure(
             type="search",
             id="mastodon-live-top-posts",
             reason="this Kibana has no saved objects of this type",

@@ -6,7 +6,7 @@ from itertools import permutations
 import pytest
 
 from mastostream.config import ElasticsearchSettings
-from mastostream.core.topics import ENGAGEMENT, HASHTAGS
+from mastostream.core.topic_names import ENGAGEMENT, HASHTAGS
 from mastostream.sinks.elasticsearch.definitions import (
     TOMBSTONES,
     definitions,

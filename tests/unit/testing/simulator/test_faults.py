@@ -14,14 +14,14 @@ from mastostream.testing.simulator import (
     Fault,
     FaultPlan,
     Fediverse,
-    Habits,
     SimulatedServer,
+    TrafficProfile,
 )
 
 from .clients import START, get, received, sse, until, websocket
 
 TIMELINE = "/api/v1/timelines/tag/news"
-HASTY = Habits(posts_per_s=2, hasty_share=0.5)
+HASTY = TrafficProfile(posts_per_s=2, hasty_share=0.5)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def server(clock: FakeClock) -> Iterator[SimulatedServer]:
-    sea = Fediverse(hosts=("one.example",), start_ms=START - 60_000, habits=HASTY)
+    sea = Fediverse(hosts=("one.example",), start_ms=START - 60_000, traffic_profile=HASTY)
     with SimulatedServer(
         clock=clock, fediverse=sea, host="one.example", heartbeat_s=20, ping_s=100_000
     ) as running:

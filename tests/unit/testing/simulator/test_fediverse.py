@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mastostream.testing.fakes import FakeClock
-from mastostream.testing.simulator import Fediverse, Habits, SimulatedServer, World, serving
+from mastostream.testing.simulator import Fediverse, SimulatedServer, TrafficProfile, World, serving
 
 from .clients import DAY_MS, START, get, ids
 
@@ -16,13 +16,13 @@ HOSTS = ("one.example", "two.example", "ulid.example")
 FAMILIES = {"ulid.example": "gotosocial"}
 
 
-def fediverse(seed: int = 1, **habits: object) -> Fediverse:
+def fediverse(seed: int = 1, **traffic_profile: object) -> Fediverse:
     return Fediverse(
         hosts=HOSTS,
         families=FAMILIES,  # type: ignore[arg-type]  # its values are families
         seed=seed,
         start_ms=START,
-        habits=attrs.evolve(Habits(), **habits),
+        traffic_profile=attrs.evolve(TrafficProfile(), **traffic_profile),
     )
 
 
@@ -146,7 +146,9 @@ def test_what_is_deleted_before_it_comes_never_comes() -> None:
 
 def test_nights_are_quieter_and_the_average_is_the_rate() -> None:
     quiet = Fediverse(
-        hosts=HOSTS[:1], start_ms=START, habits=Habits(posts_per_s=0.04, day_night=0.9)
+        hosts=HOSTS[:1],
+        start_ms=START,
+        traffic_profile=TrafficProfile(posts_per_s=0.04, day_night=0.9),
     )
     quiet.advance(START + 4 * DAY_MS)
     posts = quiet.worlds["one.example"].posts
@@ -157,7 +159,11 @@ def test_nights_are_quieter_and_the_average_is_the_rate() -> None:
 
 
 def test_a_week_is_served_page_by_page() -> None:
-    sea = Fediverse(hosts=HOSTS, start_ms=START, habits=Habits(posts_per_s=0.02, late_share=0.05))
+    sea = Fediverse(
+        hosts=HOSTS,
+        start_ms=START,
+        traffic_profile=TrafficProfile(posts_per_s=0.02, late_share=0.05),
+    )
     clock = FakeClock(START + 7 * DAY_MS)
     with serving(sea, clock=clock, rate_limit=None) as servers:
         for server in servers:
@@ -173,7 +179,9 @@ def test_a_week_is_served_page_by_page() -> None:
 
 
 def test_old_posts_are_forgotten_and_it_is_said() -> None:
-    small = Fediverse(hosts=HOSTS, start_ms=START, habits=Habits(posts_per_s=5), keep=100)
+    small = Fediverse(
+        hosts=HOSTS, start_ms=START, traffic_profile=TrafficProfile(posts_per_s=5), keep=100
+    )
     small.advance(START + 300_000)
     world = small.worlds["one.example"]
     assert 100 <= len(world.posts) <= 113

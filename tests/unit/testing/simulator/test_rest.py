@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from mastostream.testing.fakes import FakeClock
-from mastostream.testing.simulator import Fediverse, Habits, SimulatedServer, serving
+from mastostream.testing.simulator import Fediverse, SimulatedServer, TrafficProfile, serving
 from mastostream.testing.simulator.timelines import Paging
 from mastostream.testing.simulator.world import World
 
@@ -26,7 +26,7 @@ def servers() -> Iterator[Servers]:
         hosts=("one.example", "ulid.example"),
         families={"ulid.example": "gotosocial"},
         start_ms=START,
-        habits=Habits(posts_per_s=3, latest_s=300),
+        traffic_profile=TrafficProfile(posts_per_s=3, latest_s=300),
     )
     with serving(sea, clock=FakeClock(NOW), rate_limit=None) as (one, ulid):
         yield one, ulid

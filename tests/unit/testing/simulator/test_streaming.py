@@ -15,11 +15,16 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from mastostream.ports.clock import ScaledClock
 from mastostream.testing.fakes import FakeClock
-from mastostream.testing.simulator import Fediverse, Habits, SimulatedServer, generate_statuses
+from mastostream.testing.simulator import (
+    Fediverse,
+    SimulatedServer,
+    TrafficProfile,
+    generate_statuses,
+)
 
 from .clients import START, get, received, sse, until, websocket
 
-BUSY = Habits(posts_per_s=2, hasty_share=0.1, edit_share=0.1, separator_share=0.2)
+BUSY = TrafficProfile(posts_per_s=2, hasty_share=0.1, edit_share=0.1, separator_share=0.2)
 
 
 def make(clock: FakeClock, family: str = "mastodon", **more: object) -> SimulatedServer:
@@ -27,7 +32,7 @@ def make(clock: FakeClock, family: str = "mastodon", **more: object) -> Simulate
         hosts=("one.example",),
         families={"one.example": family},  # type: ignore[dict-item]  # a family
         start_ms=START - 60_000,
-        habits=BUSY,
+        traffic_profile=BUSY,
     )
     return SimulatedServer(clock=clock, fediverse=sea, host="one.example", **more)  # type: ignore[arg-type]  # as it takes them
 
@@ -304,7 +309,9 @@ def test_a_revoked_token_ends_its_streams_cleanly(server: SimulatedServer) -> No
 
 def test_events_are_pushed_when_the_clock_gets_there() -> None:
     clock = ScaledClock(time.time_ns() // 1_000_000, START, 300)
-    sea = Fediverse(hosts=("one.example",), start_ms=START, habits=Habits(posts_per_s=0.3))
+    sea = Fediverse(
+        hosts=("one.example",), start_ms=START, traffic_profile=TrafficProfile(posts_per_s=0.3)
+    )
     delays = []
     with (
         SimulatedServer(clock=clock, fediverse=sea, host="one.example") as running,
@@ -370,4 +377,4 @@ def test_a_post_and_its_id_are_the_same_in_the_stream_and_in_the_timeline(
 
 def test_settings_of_the_habits_are_checked() -> None:
     with pytest.raises(ValueError, match="late_share"):
-        attrs.evolve(Habits(), late_share=2.0)
+        attrs.evolve(TrafficProfile(), late_share=2.0)

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from mastostream.testing.simulator import (
     CheckResult,
+    ExpectedPost,
     Fediverse,
-    Habits,
+    GroundTruth,
     HeldPost,
-    Reading,
-    Truth,
-    TruthPost,
+    RefreshSchedule,
+    TrafficProfile,
     World,
     compare,
 )
@@ -23,9 +23,9 @@ from .clients import START
 HOSTS = ("one.example", "two.example", "ulid.example")
 TAGS = ("News", "python")
 HOUR_MS = 3_600_000
-READING = Reading(after_s=(300, 3_600), slack_s=60)
+READING = RefreshSchedule(after_s=(300, 3_600), slack_s=60)
 EDGE_MS = START + HOUR_MS
-LIVELY = Habits(
+LIVELY = TrafficProfile(
     posts_per_s=0.1,
     late_share=0.2,
     latest_s=1_800,
@@ -42,11 +42,11 @@ def make(seed: int = 1) -> Fediverse:
         families={"ulid.example": "gotosocial"},
         seed=seed,
         start_ms=START,
-        habits=LIVELY,
+        traffic_profile=LIVELY,
     )
 
 
-def held_as(post: TruthPost, **changes: object) -> HeldPost:
+def held_as(post: ExpectedPost, **changes: object) -> HeldPost:
     counts = post.counts
     held = HeldPost(
         key=post.key,
@@ -163,12 +163,12 @@ def test_each_way_to_go_wrong_is_found(fault: str, kinds: set[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def truth() -> Truth:
+def truth() -> GroundTruth:
     sea = make()
     return sea.truth(TAGS, START + 600_000, EDGE_MS)
 
 
-def test_the_last_version_holds(truth: Truth) -> None:
+def test_the_last_version_holds(truth: GroundTruth) -> None:
     held = [held_as(post) for post in truth.posts.values()]
     result = compare(truth, held, list(truth.posts))
     assert result.ok
@@ -176,7 +176,7 @@ def test_the_last_version_holds(truth: Truth) -> None:
     assert compare(truth, [*held, *(attrs.evolve(held[0], key=k) for k in truth.optional)]).ok
 
 
-def test_each_kind_of_error_is_found_by_itself(truth: Truth) -> None:
+def test_each_kind_of_error_is_found_by_itself(truth: GroundTruth) -> None:
     posts = list(truth.posts.values())
     held = [held_as(post) for post in posts]
     first = posts[0]
@@ -199,7 +199,7 @@ def test_each_kind_of_error_is_found_by_itself(truth: Truth) -> None:
     assert compare(truth, [*held, held[0]]).repeated == (first.key,)
 
 
-def test_the_result_is_told_as_a_table(truth: Truth) -> None:
+def test_the_result_is_told_as_a_table(truth: GroundTruth) -> None:
     result = compare(truth, [], ["a", "a"])
     told = str(result).splitlines()
     assert told[0].split() == ["expected", str(len(truth.posts))]
@@ -207,7 +207,7 @@ def test_the_result_is_told_as_a_table(truth: Truth) -> None:
     assert any(line.split() == ["repeated", "1", "a"] for line in told)
 
 
-def test_the_truth_is_about_what_came_in_that_time(truth: Truth) -> None:
+def test_the_truth_is_about_what_came_in_that_time(truth: GroundTruth) -> None:
     sea = make()
     sea.advance(EDGE_MS)
     for post in truth.posts.values():

@@ -12,10 +12,10 @@ from mastostream.dashboards.kibana.lint.problems import Problem
 from mastostream.dashboards.kibana.lint.shapes import (
     VISUALIZATIONS,
     Accessor,
-    Column,
     Envelope,
     Layer,
     Lens,
+    LensColumn,
     TermsParams,
     read,
 )
@@ -75,7 +75,7 @@ def _order(envelope: Envelope, layer: Layer) -> Iterator[Problem]:
 
 
 def _column(
-    envelope: Envelope, key: str, column: Column, fields: Mapping[str, FieldType]
+    envelope: Envelope, key: str, column: LensColumn, fields: Mapping[str, FieldType]
 ) -> Iterator[Problem]:
     where = f"{key}: {column.operation} of {column.field}"
     type_ = fields.get(column.field)
@@ -98,7 +98,7 @@ def _column(
         yield problem(envelope, "data-type", f"{where}: {found}, expected {expected}")
 
 
-def _order_by(envelope: Envelope, key: str, column: Column, layer: Layer) -> Iterator[Problem]:
+def _order_by(envelope: Envelope, key: str, column: LensColumn, layer: Layer) -> Iterator[Problem]:
     order_by = read(column.params, TermsParams).order_by
     if order_by.type != "column":
         return

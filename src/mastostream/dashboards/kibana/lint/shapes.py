@@ -12,7 +12,6 @@ import msgspec
 __all__ = [
     "VISUALIZATIONS",
     "Accessor",
-    "Column",
     "ControlPanel",
     "DashboardAttributes",
     "DataView",
@@ -20,6 +19,7 @@ __all__ = [
     "GridPanel",
     "Layer",
     "Lens",
+    "LensColumn",
     "OrderBy",
     "Reference",
     "Search",
@@ -76,7 +76,7 @@ class TermsParams(msgspec.Struct):
     order_by: OrderBy = msgspec.field(name="orderBy")
 
 
-class Column(msgspec.Struct):
+class LensColumn(msgspec.Struct):
     """One column of a Lens layer."""
 
     operation: str = msgspec.field(name="operationType")
@@ -89,7 +89,7 @@ class Column(msgspec.Struct):
 class Layer(msgspec.Struct):
     """One Lens layer."""
 
-    columns: dict[str, Column]
+    columns: dict[str, LensColumn]
     order: list[str] = msgspec.field(name="columnOrder")
 
 

@@ -103,7 +103,7 @@ class _Client(WebHDFS):  # type: ignore[misc]  # it has no types
     """fsspec's client with what it lacks: time-outs, the names of errors, a rename that fails."""
 
     def _connect(self) -> None:
-        self.session = _Session()
+        self.session = _WebHdfsSession()
 
     def send(self, operation: str, method: str, path: str, data: bytes, **options: Any) -> None:
         """Send bytes to the DataNode that the NameNode names."""
@@ -140,7 +140,7 @@ class _Client(WebHDFS):  # type: ignore[misc]  # it has no types
         return answer
 
 
-class _Session(requests.Session):
+class _WebHdfsSession(requests.Session):
     """Waits for no answer for ever, and goes through no proxy: HDFS is near."""
 
     def __init__(self) -> None:

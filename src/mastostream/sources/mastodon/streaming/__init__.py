@@ -1,5 +1,5 @@
 """What Mastodon servers send by themselves: server-sent events, and WebSocket."""
 
-from mastostream.sources.mastodon.streaming.streams import MastodonStreams
+from mastostream.sources.mastodon.streaming.stream import MastodonStreams
 
 __all__ = ["MastodonStreams"]

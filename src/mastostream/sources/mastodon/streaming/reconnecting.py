@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Never
 
 from mastostream.exceptions import FatalError, RetriableError
-from mastostream.sources.mastodon.streaming.line import Line
+from mastostream.sources.mastodon.streaming.connection import StreamConnection
 
 __all__ = ["LONGEST_WAIT_S", "Jitter", "backoff_s", "keep_open"]
 
@@ -30,33 +30,35 @@ def backoff_s(failures: int, jitter: Jitter = random.uniform) -> float:
 
 
 async def keep_open(
-    line: Line, listen: Callable[[Line], Awaitable[Never]], jitter: Jitter = random.uniform
+    connection: StreamConnection,
+    listen: Callable[[StreamConnection], Awaitable[Never]],
+    jitter: Jitter = random.uniform,
 ) -> None:
     """Listen again and again, until the server refuses for good.
 
     Args:
-        line: what is told of each opening and each cut.
+        connection: what is told of each opening and each cut.
         listen: connects and reads; never returns.
         jitter: chooses how long to wait.
     """
     failures = 0
     while True:
-        line.progress = False
+        connection.progress = False
         try:
-            await listen(line)
+            await listen(connection)
         except FatalError as error:
-            _logger.info("%s: no stream of %s: %s", line.feed.name, _tags(line), error)
-            line.cut(error)
+            _logger.info("%s: no stream of %s: %s", connection.feed.name, _tags(connection), error)
+            connection.cut(error)
             return
         except RetriableError as error:
-            failures = 0 if line.progress else failures
+            failures = 0 if connection.progress else failures
             wait_s = backoff_s(failures, jitter) + (error.retry_after_s or 0.0)
             text = "%s: the stream of %s is cut: %s; trying again in %.1f s"
-            _logger.info(text, line.feed.name, _tags(line), error, wait_s)
-            line.cut(error)
+            _logger.info(text, connection.feed.name, _tags(connection), error, wait_s)
+            connection.cut(error)
         failures += 1
-        await asyncio.sleep(line.clock.real_s(wait_s))
+        await asyncio.sleep(connection.clock.real_s(wait_s))
 
 
-def _tags(line: Line) -> str:
-    return ", ".join(f"#{tag}" for tag in line.tags)
+def _tags(connection: StreamConnection) -> str:
+    return ", ".join(f"#{tag}" for tag in connection.tags)

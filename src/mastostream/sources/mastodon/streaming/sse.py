@@ -8,68 +8,70 @@ import aiohttp
 
 from mastostream.exceptions import RetriableError
 from mastostream.ports.stream import StreamEvent
+from mastostream.sources.mastodon.streaming.connection import StreamConnection
 from mastostream.sources.mastodon.streaming.errors import ended, refusal, translated
-from mastostream.sources.mastodon.streaming.line import Line
 from mastostream.sources.mastodon.streaming.session import address, proxy_of, request_headers
 from mastostream.sources.mastodon.streaming.sse_parser import SseParser
 
 __all__ = ["listen"]
 
 
-async def listen(line: Line) -> Never:
+async def listen(connection: StreamConnection) -> Never:
     """Read the stream of the line's one hashtag until it ends.
 
     Raises:
         RetriableError: it ended, broke, fell silent, or the server has no time now.
         FatalError: the server refuses.
     """
-    with translated(line.host, line.clock.now_ms):
-        response = await _open(line)
+    with translated(connection.host, connection.clock.now_ms):
+        response = await _open(connection)
         with closing(response):
-            line.opened()
-            await _read(response, line)
-    raise ended(line.host)
+            connection.opened()
+            await _read(response, connection)
+    raise ended(connection.host)
 
 
-async def _open(line: Line) -> aiohttp.ClientResponse:
-    async with line.handshake():
-        response = await line.session.get(
-            address(line.feed, websocket=False, path="/api/v1/streaming/hashtag"),
-            params={"tag": line.tags[0]},
-            headers={**request_headers(line.feed), "Accept": "text/event-stream"},
-            proxy=proxy_of(line.feed),
+async def _open(connection: StreamConnection) -> aiohttp.ClientResponse:
+    async with connection.handshake():
+        response = await connection.session.get(
+            address(connection.feed, websocket=False, path="/api/v1/streaming/hashtag"),
+            params={"tag": connection.tags[0]},
+            headers={**request_headers(connection.feed), "Accept": "text/event-stream"},
+            proxy=proxy_of(connection.feed),
         )
     if response.status == 200 and response.content_type == "text/event-stream":
         return response
     response.close()
-    raise refusal(line.host, response.status, response.headers, line.clock.now_ms())
+    raise refusal(connection.host, response.status, response.headers, connection.clock.now_ms())
 
 
-async def _read(response: aiohttp.ClientResponse, line: Line) -> None:
+async def _read(response: aiohttp.ClientResponse, connection: StreamConnection) -> None:
     parser = SseParser()
     greeted = False
-    while chunk := await _next_chunk(response.content, line):
-        received_ms = line.clock.now_ms()
+    while chunk := await _next_chunk(response.content, connection):
+        received_ms = connection.clock.now_ms()
         events = parser.feed(chunk)
-        line.progress = greeted or bool(events)
+        connection.progress = greeted or bool(events)
         greeted = True
         for event, data in events:
-            if line.valve.paused:
-                await _hold(response, line)
-            line.put(StreamEvent(line.feed.name, event, data, line.tags[0], received_ms))
+            if connection.pause_gate.paused:
+                await _hold(response, connection)
+            connection.put(
+                StreamEvent(connection.feed.name, event, data, connection.tags[0], received_ms)
+            )
 
 
-async def _next_chunk(content: aiohttp.StreamReader, line: Line) -> bytes:
+async def _next_chunk(content: aiohttp.StreamReader, connection: StreamConnection) -> bytes:
     """Wait for any bytes; none at the stream's end."""
-    timeout_s = line.heartbeat_timeout_s
+    timeout_s = connection.heartbeat_timeout_s
     try:
         async with asyncio.timeout(timeout_s):
             return await content.readany()
     except TimeoutError:
-        raise RetriableError(f"{line.host} has sent nothing for {timeout_s:g} s") from None
+        raise RetriableError(f"{connection.host} has sent nothing for {timeout_s:g} s") from None
 
 
-async def _hold(response: aiohttp.ClientResponse, line: Line) -> None:
+async def _hold(response: aiohttp.ClientResponse, connection: StreamConnection) -> None:
     """Leave all else in the socket while the line is paused.
 
     aiohttp would read on into a buffer, and throw that away if the connection broke meanwhile.
@@ -77,6 +79,6 @@ async def _hold(response: aiohttp.ClientResponse, line: Line) -> None:
     transport = response.connection.transport if response.connection is not None else None
     if transport is not None:
         transport.pause_reading()
-    await line.valve.opened()
+    await connection.pause_gate.opened()
     if transport is not None:
         transport.resume_reading()

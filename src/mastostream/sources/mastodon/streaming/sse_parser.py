@@ -54,18 +54,18 @@ class SseParser:
     def _events(self, lines: list[bytes]) -> list[tuple[str, bytes]]:
         events: list[tuple[str, bytes]] = []
         for raw in lines:
-            line = raw[:-1] if raw.endswith(b"\r") else raw
-            if not line:
+            connection = raw[:-1] if raw.endswith(b"\r") else raw
+            if not connection:
                 if self._data:
                     events.append((self._event or "message", b"\n".join(self._data)))
                     self._data = []
                     self._data_bytes = 0
                 self._event = ""
                 continue
-            field, _, value = line.partition(b":")
+            field, _, value = connection.partition(b":")
             if field == b"data":
                 self._data.append(value.removeprefix(b" "))
-                self._data_bytes += len(line)
+                self._data_bytes += len(connection)
                 self._check()
             elif field == b"event":
                 self._event = value.removeprefix(b" ").decode(errors="replace")

@@ -13,8 +13,8 @@ from aiohttp.http import WSMessageTextBytes
 from mastostream.core.hashtags import normalize_hashtag
 from mastostream.exceptions import MastostreamError, RetriableError
 from mastostream.ports.stream import StreamEvent
+from mastostream.sources.mastodon.streaming.connection import StreamConnection
 from mastostream.sources.mastodon.streaming.errors import ended, refusal, translated
-from mastostream.sources.mastodon.streaming.line import Line
 from mastostream.sources.mastodon.streaming.session import address, proxy_of, request_headers
 from mastostream.sources.mastodon.streaming.sse_parser import MAX_EVENT_BYTES
 
@@ -52,7 +52,7 @@ _decode: Final = msgspec.json.Decoder(_Message).decode
 _decode_text: Final = msgspec.json.Decoder(str).decode
 
 
-async def listen(line: Line) -> Never:
+async def listen(connection: StreamConnection) -> Never:
     """Subscribe to all hashtags of the line, and read until the connection ends.
 
     Raises:
@@ -60,39 +60,39 @@ async def listen(line: Line) -> Never:
         FatalError: the server refuses the connection or a subscription.
     """
     # Of two spellings of one hashtag the server heeds the first.
-    spellings = {normalize_hashtag(tag): tag for tag in reversed(line.tags)}
-    with translated(line.host, line.clock.now_ms):
-        socket = await _open(line)
+    spellings = {normalize_hashtag(tag): tag for tag in reversed(connection.tags)}
+    with translated(connection.host, connection.clock.now_ms):
+        socket = await _open(connection)
         try:
-            line.opened()
+            connection.opened()
             while True:
-                message = await _next_message(socket, line)
-                received_ms = line.clock.now_ms()
+                message = await _next_message(socket, connection)
+                received_ms = connection.clock.now_ms()
                 if message.type in _ENDS or message.type is aiohttp.WSMsgType.ERROR:
-                    raise _ending(socket, message, line.host)
-                line.progress = True
+                    raise _ending(socket, message, connection.host)
+                connection.progress = True
                 if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
-                    event = _event(message.data, line, spellings, received_ms)
-                    if line.valve.paused:
-                        await _hold(socket, line)
-                    line.put(event)
+                    event = _event(message.data, connection, spellings, received_ms)
+                    if connection.pause_gate.paused:
+                        await _hold(socket, connection)
+                    connection.put(event)
         finally:
             await _close(socket)
 
 
-async def _open(line: Line) -> _Socket:
-    async with line.handshake():
-        socket = await line.session.ws_connect(
-            address(line.feed, websocket=True, path="/api/v1/streaming"),
-            headers=request_headers(line.feed),
-            proxy=proxy_of(line.feed),
+async def _open(connection: StreamConnection) -> _Socket:
+    async with connection.handshake():
+        socket = await connection.session.ws_connect(
+            address(connection.feed, websocket=True, path="/api/v1/streaming"),
+            headers=request_headers(connection.feed),
+            proxy=proxy_of(connection.feed),
             max_msg_size=MAX_EVENT_BYTES,
             timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_S),
             autoping=False,
             decode_text=False,
         )
         try:
-            for tag in line.tags:
+            for tag in connection.tags:
                 await socket.send_str(msgspec.json.encode(_Subscribe(tag=tag)).decode())
         except BaseException:
             await _close(socket)
@@ -107,11 +107,11 @@ async def _close(socket: _Socket) -> None:
             await socket.close()
 
 
-async def _next_message(socket: _Socket, line: Line) -> _Received:
+async def _next_message(socket: _Socket, connection: StreamConnection) -> _Received:
     """Wait for any message; when none comes ask for a sign of life, and answer the same."""
     for _ in range(_PINGS):
         try:
-            async with asyncio.timeout(line.heartbeat_timeout_s / _PINGS):
+            async with asyncio.timeout(connection.heartbeat_timeout_s / _PINGS):
                 message = await socket.receive()
         except TimeoutError:
             await socket.ping()
@@ -119,19 +119,21 @@ async def _next_message(socket: _Socket, line: Line) -> _Received:
         if message.type is aiohttp.WSMsgType.PING:
             await _pong(socket, message.data)
         return message
-    raise RetriableError(f"{line.host} has sent nothing for {line.heartbeat_timeout_s:g} s")
+    raise RetriableError(
+        f"{connection.host} has sent nothing for {connection.heartbeat_timeout_s:g} s"
+    )
 
 
-async def _hold(socket: _Socket, line: Line) -> None:
+async def _hold(socket: _Socket, connection: StreamConnection) -> None:
     """Read no further while the line is paused.
 
     The server's pings cannot be seen then. Mastodon cuts who has not answered for 30 s, but takes
     a pong that it did not ask for (RFC 6455, section 5.5.3).
     """
-    while line.valve.paused:
+    while connection.pause_gate.paused:
         try:
-            async with asyncio.timeout(line.heartbeat_timeout_s / _PINGS):
-                await line.valve.opened()
+            async with asyncio.timeout(connection.heartbeat_timeout_s / _PINGS):
+                await connection.pause_gate.opened()
         except TimeoutError:
             await _pong(socket)
 
@@ -142,9 +144,11 @@ async def _pong(socket: _Socket, data: bytes = b"") -> None:
         await socket.pong(data)
 
 
-def _event(text: bytes, line: Line, spellings: Mapping[str, str], received_ms: int) -> StreamEvent:
+def _event(
+    text: bytes, connection: StreamConnection, spellings: Mapping[str, str], received_ms: int
+) -> StreamEvent:
     """Read a message. What cannot be read is handed on as it is: others decide about it."""
-    name = line.feed.name
+    name = connection.feed.name
     try:
         message = _decode(text)
         payload = bytes(message.payload)
@@ -153,7 +157,7 @@ def _event(text: bytes, line: Line, spellings: Mapping[str, str], received_ms: i
         return StreamEvent(name, "message", text, None, received_ms)
     if message.error is not None:
         _logger.warning("%s: the server refuses a stream (%d)", name, message.status)
-        raise refusal(line.host, message.status, {}, received_ms)
+        raise refusal(connection.host, message.status, {}, received_ms)
     tag = None
     if len(message.stream) > 1:
         said = message.stream[1]

@@ -8,7 +8,7 @@ from websockets.frames import Frame, Opcode
 
 from mastostream.testing.simulator.streaming.channels import Channel
 
-__all__ = ["Client", "Hub", "Message", "chunk"]
+__all__ = ["Client", "Hub", "StreamMessage", "chunk"]
 
 
 def chunk(data: bytes) -> bytes:
@@ -16,7 +16,7 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-class Message:
+class StreamMessage:
     """An event. It is written once, however many listen.
 
     Attributes:
@@ -54,7 +54,7 @@ class Client(Protocol):
 
     token: str
 
-    def send(self, message: Message, stream: tuple[str, ...]) -> None:
+    def send(self, message: StreamMessage, stream: tuple[str, ...]) -> None:
         """Send an event of a stream. What is not read yet waits, without a limit."""
 
     def end(self) -> None:
@@ -100,7 +100,7 @@ class Hub:
         """Whether anybody listens to one of these."""
         return any(self._channels.get(channel) for channel in channels)
 
-    def send(self, channels: Iterable[Channel], message: Message) -> None:
+    def send(self, channels: Iterable[Channel], message: StreamMessage) -> None:
         """Send an event to those who listen to these."""
         for channel in channels:
             for client, stream in self._channels.get(channel, {}).items():

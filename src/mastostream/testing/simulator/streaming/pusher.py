@@ -11,12 +11,12 @@ from typing import Final
 
 import msgspec
 
+from mastostream.testing.simulator.api_middleware import Time
 from mastostream.testing.simulator.fault_plan import FaultKind
 from mastostream.testing.simulator.faults import Faults
-from mastostream.testing.simulator.gate import Time
 from mastostream.testing.simulator.posts import SimulatedPost
 from mastostream.testing.simulator.streaming.channels import Channel, channel, channels_of
-from mastostream.testing.simulator.streaming.hub import Hub, Message
+from mastostream.testing.simulator.streaming.hub import Hub, StreamMessage
 from mastostream.testing.simulator.world import Happening, World
 
 __all__ = ["Pusher"]
@@ -48,7 +48,7 @@ class Pusher:
         self._clock = clock
         self._restart = restart
         self._happened: deque[Happening] = deque()
-        self._held: list[tuple[int, int, list[Channel], Message]] = []
+        self._held: list[tuple[int, int, list[Channel], StreamMessage]] = []
         self._order = count()
         self._rng = random.Random(world.host)
         self._before: frozenset[FaultKind] = frozenset()
@@ -104,10 +104,10 @@ class Pusher:
     def send(self, event: str, payload: bytes, tag: str) -> None:
         """Push an event that did not happen."""
         if event == "delete":
-            self._hub.send(self._served(self._hub.channels()), Message(event, payload))
+            self._hub.send(self._served(self._hub.channels()), StreamMessage(event, payload))
             return
         channels = [channel("hashtag", tag), channel("public")]
-        self._hub.send(self._served(channels), Message(event, payload))
+        self._hub.send(self._served(channels), StreamMessage(event, payload))
 
     def _begin(self, kinds: frozenset[FaultKind]) -> None:
         if "restart" in kinds:
@@ -126,13 +126,13 @@ class Pusher:
             return
         if happening.kind == "delete":
             everywhere = self._served(self._hub.channels())
-            self._hub.send(everywhere, Message("delete", entry.id.encode()))
+            self._hub.send(everywhere, StreamMessage("delete", entry.id.encode()))
             return
         channels = self._served(channels_of(entry))
         if not self._hub.listened(channels):
             return
         payload = msgspec.json.encode(self._world.status(entry, happening.at_ms))
-        message = Message(happening.kind, payload)
+        message = StreamMessage(happening.kind, payload)
         if "swapped_events" in active or "overtaking_deletes" in active:
             late_ms = self._rng.randrange(_HELD_BACK_MS) if "swapped_events" in active else 0
             late_ms = max(late_ms, _HELD_BACK_MS if "overtaking_deletes" in active else 0)

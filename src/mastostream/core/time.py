@@ -1,0 +1,24 @@
+"""Times as milliseconds since the epoch, and back."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+__all__ = ["from_ms", "to_ms"]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST: Final = datetime(1, 1, 1, tzinfo=UTC)
+_LAST: Final = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+def to_ms(time: datetime) -> int:
+    """Return whole milliseconds since the epoch, rounded down."""
+    return (time - _EPOCH) // _MILLISECOND
+
+
+def from_ms(ms: int) -> datetime:
+    """Return the UTC time; the nearest that there is, outside the years 1 to 9999."""
+    try:
+        return _EPOCH + timedelta(milliseconds=ms)
+    except OverflowError:
+        return _FIRST if ms < 0 else _LAST

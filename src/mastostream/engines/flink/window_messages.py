@@ -1,0 +1,131 @@
+"""What windowed analyses need of a batch of records, as it crosses Flink. Flink is not needed.
+
+One message for each analysis and batch: JSON, as all that a window keeps is.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from mastostream.core.analyses import Analysis
+from mastostream.core.codec import decode
+from mastostream.core.models import Rejected
+from mastostream.core.windows import Arrival
+from mastostream.engines.outputs import dead_letter
+from mastostream.engines.per_post import Decoded
+from mastostream.engines.window_outputs import arrivals_of
+from mastostream.ports.log import NewRecord, Record
+
+__all__ = ["WindowMessage", "WindowMessages", "decode_arrivals", "decode_message"]
+
+_Packed = tuple[int, int, str, int, int, bool, Any]
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class WindowMessage(msgspec.Struct, array_like=True, frozen=True):
+    """What one batch brings to one analysis.
+
+    Attributes:
+        arrivals: its posts, for :func:`decode_arrivals`.
+        letters: dead letters.
+    """
+
+    arrivals: msgspec.Raw
+    letters: list[NewRecord]
+
+
+_decode_message: Final = msgspec.json.Decoder(WindowMessage).decode
+_decode_arrivals: Final = msgspec.json.Decoder(list[_Packed]).decode
+
+
+def decode_message(data: bytes) -> WindowMessage:
+    """Read a message."""
+    return _decode_message(data)
+
+
+def decode_arrivals(data: bytes) -> list[tuple[int, Arrival]]:
+    """Read a message's posts, each with its offset."""
+    return [
+        (
+            offset,
+            Arrival(
+                partition=partition,
+                key=key,
+                event_ms=event_ms,
+                arrived_ms=arrived_ms,
+                first=first,
+                value=value,
+            ),
+        )
+        for partition, offset, key, event_ms, arrived_ms, first, value in _decode_arrivals(data)
+    ]
+
+
+class WindowMessages:
+    """Decodes each post once, and takes of it what each analysis keeps."""
+
+    def __init__(
+        self,
+        analyses: Sequence[Analysis],
+        topic: str,
+        now_ms: Callable[[], int],
+        *,
+        tells_rejected: bool,
+    ) -> None:
+        """Begin.
+
+        Args:
+            analyses: each with an aggregate.
+            topic: the input, for dead letters.
+            now_ms: their time.
+            tells_rejected: whether what cannot be decoded becomes a dead letter here; not where
+                another function of the same job reads the same records.
+        """
+        self._analyses = tuple(analyses)
+        self._topic = topic
+        self._now_ms = now_ms
+        self._tells_rejected = tells_rejected
+
+    def messages(
+        self,
+        values: Iterable[bytes | None],
+        partitions: Iterable[int],
+        offsets: Iterable[int],
+        keys: Iterable[str | None],
+        timestamps_ms: Iterable[int],
+    ) -> list[bytes | None]:
+        """Return a message for each analysis, ``None`` where there is nothing to tell."""
+        now_ms = self._now_ms()
+        batch: list[Decoded] = []
+        rejected: list[NewRecord] = []
+        for value, partition, offset, key, timestamp_ms in zip(
+            values, partitions, offsets, keys, timestamps_ms, strict=True
+        ):
+            record = Record(
+                self._topic, int(partition), int(offset), int(timestamp_ms), key, value or b"", ()
+            )
+            item = decode(record.value)
+            batch.append((record, item))
+            if type(item) is Rejected and self._tells_rejected:
+                rejected.append(dead_letter(record, "analyze", item.reasons, now_ms))
+        found: list[bytes | None] = []
+        for analysis in self._analyses:
+            arrivals, letters = arrivals_of(analysis, batch, now_ms)
+            letters += rejected
+            rejected = []
+            packed = [_pack(record.offset, arrival) for record, arrival in arrivals]
+            found.append(_encode((packed, letters)) if packed or letters else None)
+        return found
+
+
+def _pack(offset: int, arrival: Arrival) -> _Packed:
+    return (
+        arrival.partition,
+        offset,
+        arrival.key,
+        arrival.event_ms,
+        arrival.arrived_ms,
+        arrival.first,
+        arrival.value,
+    )

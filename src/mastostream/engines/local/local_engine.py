@@ -1,0 +1,260 @@
+"""The loop: read, decode once, give to every analysis, commit as one.
+
+Delivery: with a log whose commits are atomic, exactly once. Where the log gives each analysis a
+position of its own, one that is added later reads the topic from its beginning, and the others do
+not repeat. On Kafka the analyses that work post by post are one group: with one more they are
+another group, and all of them read from the oldest record again.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import attrs
+
+from mastostream.core.analyses import Analysis
+from mastostream.core.codec import decode
+from mastostream.core.models import Post, Rejected
+from mastostream.engines.local.windowed_analysis import Windowed
+from mastostream.engines.outputs import dead_letter
+from mastostream.engines.per_post import Decoded, PerPost
+from mastostream.engines.window_outputs import spec_of
+from mastostream.exceptions import ConfigurationError
+from mastostream.ports.clock import Clock
+from mastostream.ports.log import Commit, EngineLog, NewRecord, Progress, Record
+
+__all__ = ["BATCH", "EngineStats", "LocalEngine", "OnResults"]
+
+BATCH: Final = 1_000
+"""Records a commit: 1,000 posts take about 30 ms, a commit's own cost is spread over them."""
+
+CHUNK: Final = 100
+"""Posts that are in memory as models at once. Of 5,000, most outlive several rounds of the garbage
+collector, which then takes a third of the time."""
+
+_logger = logging.getLogger(__name__)
+
+OnResults = Callable[[Analysis, Sequence[object]], None]
+
+
+@attrs.define
+class EngineStats:
+    """What the engine has done since it started. Read by other threads.
+
+    Attributes:
+        records: read.
+        posts: of these, posts.
+        rejected: of these, bytes that are no post; each is a dead letter.
+        outputs: records written, dead letters and late ones among them.
+        late: posts that no window could take.
+        lost: records that the log had deleted before they were read.
+        closed_windows: windows that came to their end.
+        lag_ms: the age of the newest record when it was read.
+    """
+
+    records: int = 0
+    posts: int = 0
+    rejected: int = 0
+    outputs: int = 0
+    late: int = 0
+    lost: int = 0
+    closed_windows: int = 0
+    lag_ms: int = 0
+
+
+class LocalEngine:
+    """Runs any set of analyses over one topic. A :class:`ports.stage.Stage`."""
+
+    def __init__(  # noqa: PLR0913 - each is a choice of the user's, by name
+        self,
+        log: EngineLog,
+        analyses: Sequence[Analysis],
+        *,
+        clock: Clock,
+        delay_ms: int = 30_000,
+        idle_timeout_ms: int = 30_000,
+        batch: int = BATCH,
+        on_results: OnResults | None = None,
+        name: str = "analyze",
+    ) -> None:
+        """Go on where the log says that these analyses stand.
+
+        Args:
+            log: input and outputs; closed with the engine.
+            analyses: their names are unique.
+            clock: for ticks and for the time of dead letters.
+            delay_ms: how long windows wait for posts out of order.
+            idle_timeout_ms: how long a quiet stream may hold windows open.
+            batch: records a commit, at most.
+            on_results: called after each commit with the results of windowed analyses, and of
+                those without a topic.
+            name: of the stage, where one process runs several engines.
+
+        Raises:
+            ConfigurationError: two analyses of one name, or none at all.
+        """
+        names = [analysis.name for analysis in analyses]
+        if not names or len(set(names)) < len(names):
+            log.close()
+            raise ConfigurationError(f"expected analyses of different names, got {names}")
+        self.stats = EngineStats()
+        self._log = log
+        self._clock = clock
+        self._batch = batch
+        self._on_results = on_results
+        self._name = name
+        self._analyses = tuple(analyses)
+        self._delay_ms = delay_ms
+        self._idle_timeout_ms = idle_timeout_ms
+        self._begin()
+
+    def _begin(self) -> None:
+        """Go on from what the log has; what was not committed is forgotten."""
+        self._generation = self._log.generation
+        progress = self._log.restore([analysis.name for analysis in self._analyses])
+        now_s = self._clock.monotonic_s()
+        self._per_post = [
+            PerPost(analysis, progress.get(analysis.name))
+            for analysis in self._analyses
+            if analysis.function is not None
+        ]
+        self._windowed = [
+            Windowed(
+                analysis,
+                spec_of(analysis, delay_ms=self._delay_ms, idle_timeout_ms=self._idle_timeout_ms),
+                progress.get(analysis.name),
+                now_s,
+            )
+            for analysis in self._analyses
+            if analysis.aggregate is not None
+        ]
+        self._hosts: list[PerPost | Windowed] = [*self._per_post, *self._windowed]
+        self._outputs: dict[str, list[NewRecord]] = {host.analysis.name: [] for host in self._hosts}
+        self._pending: Commit | None = None
+        self._stored: dict[str, Progress] = {}
+
+    @property
+    def name(self) -> str:
+        """``analyze``, or what it was given."""
+        return self._name
+
+    def step(self, timeout_s: float) -> int:
+        """Process one batch and commit it; return how many records were read.
+
+        After a RetriableError the next call tries the same commit again.
+        """
+        if self._pending is not None and self._log.generation == self._generation:
+            self._commit(self._pending)
+        records = self._log.read(self._positions(), self._batch, timeout_s)
+        while self._log.generation != self._generation:
+            self._begin()
+            records = records or self._log.read(self._positions(), self._batch, timeout_s)
+        if records:
+            self._process(records)
+        else:
+            now_ms = self._clock.now_ms()
+            for host in self._windowed:
+                self._outputs[host.analysis.name] += host.tick(now_ms)
+        self._store(force=False)
+        return len(records)
+
+    def close_windows(self) -> None:
+        """Close every window, for an input that has come to its end, and commit."""
+        now_ms = self._clock.now_ms()
+        for host in self._windowed:
+            self._outputs[host.analysis.name] += host.close_windows(now_ms)
+        self._store(force=True)
+
+    def finish(self) -> None:
+        """Store how far each analysis has come; open windows stay open."""
+        self._store(force=True)
+
+    def close(self) -> None:
+        """Close the log. Nothing is lost without :meth:`finish`: it is only read again."""
+        self._log.close()
+
+    def _positions(self) -> dict[int, int]:
+        known = set.intersection(*(set(host.positions) for host in self._hosts))
+        return {
+            partition: min(host.positions[partition] for host in self._hosts) for partition in known
+        }
+
+    def _process(self, records: Sequence[Record]) -> None:
+        self._note_lost(records[0].topic)
+        now_ms = self._clock.now_ms()
+        for first in range(0, len(records), CHUNK):
+            self._process_chunk(records[first : first + CHUNK], now_ms)
+        self.stats.records += len(records)
+        self.stats.lag_ms = max(0, now_ms - records[-1].timestamp_ms)
+
+    def _process_chunk(self, records: Sequence[Record], now_ms: int) -> None:
+        batch: list[Decoded] = [(record, decode(record.value)) for record in records]
+        first_host = self._outputs[self._hosts[0].analysis.name]
+        for record, item in batch:
+            if type(item) is Post:
+                self.stats.posts += 1
+            elif type(item) is Rejected and self._is_new_to_all(record):
+                self.stats.rejected += 1
+                first_host.append(dead_letter(record, "analyze", item.reasons, now_ms))
+        ends = {record.partition: record.offset + 1 for record in records}
+        for host in self._hosts:
+            self._outputs[host.analysis.name] += host.apply(_after(host.positions, batch), now_ms)
+            for partition, end in ends.items():
+                host.positions[partition] = max(end, host.positions.get(partition, 0))
+
+    def _note_lost(self, topic: str) -> None:
+        """Tell of records that the log deleted although all analyses had come close to them."""
+        lost = self._log.lost - self.stats.lost
+        if lost > 0:
+            self.stats.lost += lost
+            _logger.warning(
+                "%s: %d records were deleted before they were read: its retention is shorter "
+                "than the engine was behind",
+                topic,
+                lost,
+            )
+
+    def _is_new_to_all(self, record: Record) -> bool:
+        """Whether no analysis has been here: what is read again is no dead letter again."""
+        return all(record.offset >= host.positions.get(record.partition, 0) for host in self._hosts)
+
+    def _store(self, *, force: bool) -> None:
+        now_s = self._clock.monotonic_s()
+        records: list[NewRecord] = []
+        progress: dict[str, Progress] = {}
+        for host in self._hosts:
+            outputs = self._outputs[host.analysis.name]
+            if not (outputs or force or host.due(now_s)):
+                continue
+            records += outputs
+            outputs.clear()
+            if host.positions:
+                progress[host.analysis.name] = host.progress()
+            if isinstance(host, Windowed):
+                host.stored(now_s)
+        if records or progress != self._stored:
+            self._commit(Commit(records=records, progress=progress))
+        self._show()
+
+    def _commit(self, commit: Commit) -> None:
+        self._pending = commit
+        self._log.commit(commit)
+        self._pending = None
+        self._stored = dict(commit.progress)
+        self.stats.outputs += len(commit.records)
+        self.stats.late += sum(host.take_late() for host in self._windowed)
+        self.stats.closed_windows += sum(host.take_closed() for host in self._windowed)
+
+    def _show(self) -> None:
+        for host in self._hosts:
+            shown = host.take_shown()
+            if shown and self._on_results is not None:
+                self._on_results(host.analysis, shown)
+
+
+def _after(positions: dict[int, int], batch: list[Decoded]) -> list[Decoded]:
+    """What this analysis has not had yet: nearly always all of it."""
+    first = batch[0][0]
+    if len(positions) <= 1 and first.offset >= positions.get(first.partition, 0):
+        return batch
+    return [pair for pair in batch if pair[0].offset >= positions.get(pair[0].partition, 0)]

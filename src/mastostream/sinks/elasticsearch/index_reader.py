@@ -1,0 +1,167 @@
+"""Answering a dashboard's questions."""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from mastostream.config import ElasticsearchSettings
+from mastostream.core.languages import UNDETERMINED
+from mastostream.core.time import from_ms, to_ms
+from mastostream.core.topic_names import ENGAGEMENT, HASHTAGS
+from mastostream.ports.index import Summary, TopPost
+from mastostream.sinks.elasticsearch.connection import address, connect
+from mastostream.sinks.elasticsearch.errors import translated
+
+__all__ = ["ElasticsearchIndexReader"]
+
+MOST_LANGUAGES: Final = 1_000
+"""Spellings of languages that are counted: ``en`` and ``en-GB`` are put together here."""
+
+PRECISION: Final = 40_000
+"""Accounts up to which the count is nearly exact: the highest that Elasticsearch takes."""
+
+_SOURCE: Final = (
+    "key",
+    "account",
+    "url",
+    "content",
+    "language",
+    "created_at",
+    "engagement_score",
+)
+
+
+class _Found(msgspec.Struct):
+    key: str
+    account: str
+    created_at: datetime
+    engagement_score: int
+    url: str | None = None
+    content: str = ""
+    language: str | None = None
+
+
+class ElasticsearchIndexReader:
+    """A :class:`ports.index.IndexReader` on Elasticsearch.
+
+    It sees what was indexed before the last refresh. Two figures differ from those of the index in
+    a file: a hashtag counts the posts that use it, not its uses, since Elasticsearch cannot add up
+    a list beside another; and the number of accounts is an estimate where there are many.
+    """
+
+    def __init__(self, settings: ElasticsearchSettings, secrets: Mapping[str, str]) -> None:
+        """Remember where the server is; nothing is asked yet.
+
+        Raises:
+            ConfigurationError: the settings cannot be used.
+        """
+        self._where = address(settings)
+        self._engagement = settings.index_prefix + ENGAGEMENT
+        self._hashtags = settings.index_prefix + HASHTAGS
+        self._client = connect(settings, secrets)
+
+    def summary(self, since: datetime, until: datetime, interval_s: int, most: int) -> Summary:
+        """Sum up.
+
+        Raises:
+            RetriableError: not now, or there is no index yet.
+            ConfigurationError: credentials, privileges, certificates.
+        """
+        span = (to_ms(since), to_ms(until))
+        created = {"gte": span[0], "lt": span[1], "format": "epoch_millis"}
+        in_span = {"range": {"created_at": created}}
+        with translated(self._where):
+            posts = self._client.search(
+                index=self._engagement,
+                query={"bool": {"filter": [in_span, {"exists": {"field": "engagement_score"}}]}},
+                size=max(most, 1),
+                sort=[{"engagement_score": "desc"}, {"key": "asc"}],
+                source_includes=_SOURCE,
+                track_total_hits=True,
+                allow_partial_search_results=False,
+                aggregations=_aggregations(interval_s),
+            )
+            tags = self._client.search(
+                index=self._hashtags,
+                query=in_span,
+                size=0,
+                allow_partial_search_results=False,
+                aggregations={"hashtags": _terms("hashtags", most)},
+            )
+        counts = posts["aggregations"]
+        top = [post for hit in posts["hits"]["hits"] if (post := _top(hit["_source"]))]
+        return Summary(
+            since=since,
+            volume=_volume(counts["volume"]["buckets"], span, interval_s * 1_000),
+            posts=posts["hits"]["total"]["value"],
+            accounts=counts["accounts"]["value"],
+            average_engagement=counts["average"]["value"] or 0.0,
+            max_engagement=top[0].engagement_score if top else 0,
+            languages=_languages(counts["languages"]["buckets"], most),
+            hashtags=tuple(
+                (bucket["key"], bucket["doc_count"])
+                for bucket in tags["aggregations"]["hashtags"]["buckets"]
+            ),
+            top_posts=tuple(top[:most]),
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _aggregations(interval_s: int) -> dict[str, Any]:
+    return {
+        "volume": {
+            "date_histogram": {
+                "field": "created_at",
+                "fixed_interval": f"{interval_s}s",
+                "min_doc_count": 1,
+            }
+        },
+        "accounts": {"cardinality": {"field": "account", "precision_threshold": PRECISION}},
+        "average": {"avg": {"field": "engagement_score"}},
+        "languages": _terms("language", MOST_LANGUAGES, missing=UNDETERMINED),
+    }
+
+
+def _terms(field: str, size: int, **more: str) -> dict[str, Any]:
+    order = [{"_count": "desc"}, {"_key": "asc"}]
+    return {"terms": {"field": field, "size": size, "order": order, **more}}
+
+
+def _volume(
+    buckets: list[dict[str, int]], span: tuple[int, int], interval_ms: int
+) -> tuple[tuple[datetime, int], ...]:
+    """All intervals, also those without a post."""
+    first = span[0] - span[0] % interval_ms
+    volume = dict.fromkeys(range(first, span[1], interval_ms), 0)
+    volume.update((bucket["key"], bucket["doc_count"]) for bucket in buckets)
+    return tuple((from_ms(start), count) for start, count in volume.items())
+
+
+def _languages(buckets: list[dict[str, Any]], most: int) -> tuple[tuple[str, int], ...]:
+    counts: Counter[str] = Counter()
+    for bucket in buckets:
+        name = (bucket["key"] or UNDETERMINED).partition("-")[0].lower()
+        counts[name] += bucket["doc_count"]
+    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most])
+
+
+def _top(source: object) -> TopPost | None:
+    """The post, or ``None`` for a foreign document that lacks what a post has."""
+    try:
+        found = msgspec.convert(source, _Found)
+    except msgspec.ValidationError:
+        return None
+    return TopPost(
+        key=found.key,
+        account=found.account,
+        url=found.url,
+        content=found.content,
+        language=found.language,
+        created_at=found.created_at,
+        engagement_score=found.engagement_score,
+    )

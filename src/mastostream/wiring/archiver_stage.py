@@ -1,0 +1,218 @@
+"""The archive, what writes it, and what reads it."""
+
+import logging
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final
+
+import attrs
+
+from mastostream.archiver import Archiver
+from mastostream.config import Settings
+from mastostream.core.topic_names import STREAM
+from mastostream.exceptions import ConfigurationError, FatalError
+from mastostream.ports.clock import Clock
+from mastostream.ports.filesystem import FileFacts, FileSystem
+from mastostream.ports.log import Positions
+from mastostream.sinks.archive import (
+    ArchiveFile,
+    Compacted,
+    FileArchive,
+    TopicPlace,
+    Verified,
+    breaks,
+    compact_archive,
+    export_lines,
+    open_place,
+    parse_name,
+    placed,
+    topic_place,
+    value_of,
+    values,
+    verify_archive,
+)
+from mastostream.sources.replay import TEXT_SUFFIXES, ReplayFile, TextFile
+from mastostream.wiring.log_backends import log_ends, log_name, log_reader, topic_name
+from mastostream.wiring.paths import data_paths
+
+__all__ = ["archive_sink", "archiver", "compact", "export", "replay_inputs", "verify"]
+
+_DAY: Final = re.compile(r"/date=[0-9-]+$")
+_LOOKS: Final = 3
+"""A listing that was overtaken by compaction is made again; a gap that stays is as it is."""
+
+_logger = logging.getLogger(__name__)
+
+
+def archiver(settings: Settings, clock: Clock, topic: str = STREAM) -> Archiver:
+    """Archive a topic, by default the collected posts. Nothing is looked at before the first step.
+
+    Raises:
+        ConfigurationError: a place that is none, or an extra that is not installed.
+    """
+    place = data_paths(settings).archive
+    filesystem, folder = open_place(place, settings.hdfs)
+    sink = archive_sink(settings, topic, clock, filesystem, folder)
+    name = topic_name(settings, topic)
+
+    def check(positions: Positions) -> None:
+        ends = log_ends(settings, topic) if positions else {}
+        for partition, position in positions.items():
+            if position > ends.get(partition, 0):
+                raise FatalError(
+                    f"the archive in {place} goes up to offset {position - 1} of {name}, but the "
+                    f"log, {log_name(settings)}, ends before it: the archive is another log's, "
+                    "choose another folder for it"
+                )
+
+    # A group for each folder. What an archive has nothing of begins with the oldest record there
+    # is, also where it once had more: its files alone say how far it is.
+    group = f"archive-{zlib.crc32(f'{filesystem.address}{folder}'.encode()):08x}"
+    return Archiver(log_reader(settings, topic, group, resume=False), sink, check=check)
+
+
+def archive_sink(
+    settings: Settings, topic: str, clock: Clock, filesystem: FileSystem, folder: str
+) -> FileArchive:
+    """Write a topic's archive in this folder. Nothing is looked at yet.
+
+    Its folder and its files have the name that the topic has in the log: pipelines on one Kafka
+    that differ in their prefix have archives of their own in one folder.
+
+    Raises:
+        ConfigurationError: an extra that is not installed.
+    """
+    chosen = settings.archive
+    if chosen.format == "parquet":
+        import mastostream.sinks.archive.parquet  # noqa: F401, PLC0415 - fails without its extra
+    return FileArchive(
+        folder,
+        topic_name(settings, topic),
+        clock=clock,
+        filesystem=filesystem,
+        form=chosen.format,
+        compression=chosen.compression,
+        by_date=chosen.by_date,
+        rotate_bytes=chosen.rotate_bytes,
+        rotate_records=chosen.rotate_records,
+        rotate_s=chosen.rotate_s,
+    )
+
+
+def verify(settings: Settings, topic: str, on_progress: Callable[[int], None]) -> Verified:
+    """Read all that the archive holds of a topic. Errors as for ``verify_archive``."""
+    return verify_archive(_place(settings, topic), on_progress)
+
+
+def compact(
+    settings: Settings,
+    topic: str,
+    clock: Clock,
+    target_bytes: int,
+    on_progress: Callable[[int, int], None],
+) -> Compacted:
+    """Make few large files of many small ones. Errors as for ``compact_archive``."""
+    return compact_archive(
+        _place(settings, topic),
+        clock=clock,
+        target_bytes=target_bytes,
+        compression=settings.archive.compression,
+        on_progress=on_progress,
+    )
+
+
+def export(
+    settings: Settings, topic: str, output: str, on_progress: Callable[[int, int], None]
+) -> int:
+    """Write the archive as one file of JSON lines. Errors as for ``export_lines``."""
+    target, path = open_place(output, settings.hdfs)
+    return export_lines(_place(settings, topic), target, path, on_progress)
+
+
+def _place(settings: Settings, topic: str) -> TopicPlace:
+    filesystem, folder = open_place(data_paths(settings).archive, settings.hdfs)
+    return topic_place(filesystem, folder, topic_name(settings, topic))
+
+
+def replay_inputs(settings: Settings, place: str) -> tuple[ReplayFile, ...]:
+    """Return what a place holds for a replay: a file of statuses, or all those of a folder.
+
+    The files of an archive come by topic, partition and offset, without those that compaction has
+    merged. Others beside them are left out, since an exported file holds the same statuses once
+    more; where there is no archive, files come by name.
+
+    Raises:
+        ConfigurationError: there is nothing to read.
+        RetriableError: not now.
+    """
+    filesystem, path = open_place(place, settings.hdfs)
+    for _ in range(_LOOKS):
+        others: list[FileFacts] = []
+        archives: dict[tuple[str, str], list[ArchiveFile]] = {}
+        for entry in _data_files(filesystem, path, place):
+            file = parse_name(entry.path, entry.size_bytes)
+            if file is None:
+                others.append(entry)
+            else:
+                root = _DAY.sub("", file.folder)
+                archives.setdefault((root, file.topic), []).append(file)
+        kept = [each for key in sorted(archives) for each in placed(archives[key])[0]]
+        if not breaks(kept):
+            break
+    if not others and not kept:
+        raise ConfigurationError(f"{place} holds no archive: expected files *.jsonl")
+    if not kept:
+        paths = sorted(others, key=lambda each: each.path)
+        return tuple(_text(filesystem, entry.path, entry.size_bytes) for entry in paths)
+    for entry in others:
+        _logger.warning("%s stands beside an archive: left out, name it to send it", entry.path)
+    return tuple(_replayed(filesystem, file) for file in kept)
+
+
+@attrs.frozen(kw_only=True)
+class _ParquetFile:
+    """A :class:`sources.replay.ReplayFile` of an archive."""
+
+    filesystem: FileSystem
+    file: ArchiveFile
+
+    @property
+    def size_bytes(self) -> int:
+        return self.file.size_bytes
+
+    def values(self) -> Iterator[tuple[bytes, int]]:
+        return values(self.filesystem, self.file)
+
+
+def _replayed(filesystem: FileSystem, file: ArchiveFile) -> ReplayFile:
+    if file.format == "parquet":
+        return _ParquetFile(filesystem=filesystem, file=file)
+    return _text(filesystem, file.path, file.size_bytes)
+
+
+def _text(filesystem: FileSystem, path: str, size_bytes: int) -> TextFile:
+    return TextFile(
+        name=path, size_bytes=size_bytes, open=partial(filesystem.open, path), unwrap=value_of
+    )
+
+
+def _data_files(filesystem: FileSystem, path: str, place: str) -> Iterator[FileFacts]:
+    """The file that this is, whatever its name; or the data files below a folder."""
+    parent, _, name = path.rpartition("/")
+    itself = [entry for entry in filesystem.list(parent or "/") if entry.name == name]
+    if name and not itself:
+        raise ConfigurationError(f"there is no file or folder {place}")
+    if itself and not itself[0].is_folder:
+        yield itself[0]
+        return
+    folders = [path]
+    while folders:
+        for entry in filesystem.list(folders.pop()):
+            if entry.name.startswith("_"):
+                continue
+            if entry.is_folder:
+                folders.append(entry.path)
+            elif entry.name.endswith((*TEXT_SUFFIXES, ".parquet")):
+                yield entry

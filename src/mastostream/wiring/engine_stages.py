@@ -1,0 +1,150 @@
+"""Analyses, and the engine that runs them."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final, Literal
+
+import attrs
+
+from mastostream.config import Settings
+from mastostream.core.analyses import Analysis, built_in
+from mastostream.core.engagement import EngagementWeights
+from mastostream.core.topic_names import STREAM
+from mastostream.engines.local import LocalEngine
+from mastostream.engines.local.local_engine import BATCH, OnResults
+from mastostream.exceptions import ConfigurationError
+from mastostream.log.sqlite import SqliteEngineLog
+from mastostream.ports.clock import Clock
+from mastostream.ports.log import EngineLog
+from mastostream.wiring.log_backends import TOPICS, kafka_client_config
+from mastostream.wiring.paths import data_paths
+
+__all__ = ["Mode", "analyses", "engines"]
+
+Mode = Literal["stream", "sql"]
+
+_KAFKA_BATCH: Final = 5_000
+"""Records a step: Kafka's own costs, once a step, are spread over them."""
+
+
+def analyses(settings: Settings, mode: Mode, names: Sequence[str]) -> tuple[Analysis, ...]:
+    """Return the analyses of these names: built in, or ``module:NAME`` of the user's own.
+
+    Raises:
+        ConfigurationError: there is no such analysis.
+    """
+    weights = _weights(settings)
+    found: dict[str, Analysis] = {}
+    for name in names:
+        if ":" in name:
+            chosen: tuple[Analysis, ...] = (_load(name),)
+        else:
+            try:
+                chosen = built_in(mode, name, weights=weights, languages=settings.languages)
+            except KeyError:
+                raise ConfigurationError(
+                    f"--mode {mode} has no analysis {name!r}; see 'mastostream analyze --help', "
+                    "or name your own as module:NAME"
+                ) from None
+        found.update({analysis.name: analysis for analysis in chosen})
+    return tuple(found.values())
+
+
+def _weights(settings: Settings) -> EngagementWeights:
+    try:
+        return EngagementWeights(**attrs.asdict(settings.weights))
+    except ValueError as error:
+        raise ConfigurationError(f"wrong settings: weights: {error}") from error
+
+
+def _load(name: str) -> Analysis:
+    module_name, _, attribute = name.partition(":")
+    try:
+        module = import_module(module_name)
+    except Exception as error:
+        raise ConfigurationError(
+            f"cannot import {module_name!r} for the analysis {name}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    analysis = getattr(module, attribute, None)
+    if not isinstance(analysis, Analysis):
+        raise ConfigurationError(
+            f"{module_name} has no Analysis named {attribute!r}: "
+            f"expected {attribute} = Analysis(name=..., function=...)"
+        )
+    return analysis
+
+
+def engines(
+    settings: Settings,
+    chosen: Sequence[Analysis],
+    clock: Clock,
+    on_results: OnResults | None = None,
+) -> tuple[LocalEngine, ...]:
+    """Run these analyses over the collected posts.
+
+    One engine on the data folder. On Kafka one for all that work post by post, which shares the
+    partitions with others like it, and one for each windowed analysis, which works in one process
+    at a time.
+    """
+    if settings.log == "kafka":
+        return _on_kafka(settings, chosen, clock, on_results)
+    log = SqliteEngineLog(
+        data_paths(settings).log, topic=STREAM, partitions=settings.partitions, now_ms=clock.now_ms
+    )
+    return (_engine(settings, log, chosen, clock, on_results),)
+
+
+def _on_kafka(
+    settings: Settings, chosen: Sequence[Analysis], clock: Clock, on_results: OnResults | None
+) -> tuple[LocalEngine, ...]:
+    place = kafka_client_config(settings)
+    from mastostream.log.kafka import (  # noqa: PLC0415 - an extra
+        KafkaEngineLog,
+        KafkaWindowLog,
+        ensure_topics,
+    )
+
+    ensure_topics(place, TOPICS)
+    per_post = [analysis for analysis in chosen if analysis.function is not None]
+    found = []
+    if per_post:
+        names = "+".join(sorted(analysis.name for analysis in per_post))
+        log = KafkaEngineLog(
+            place,
+            topic=STREAM,
+            group=f"{place.group}-analyze-{names}",
+            delivery=settings.kafka.delivery,
+            now_ms=clock.now_ms,
+        )
+        found.append(_engine(settings, log, per_post, clock, on_results, batch=_KAFKA_BATCH))
+    for analysis in chosen:
+        if analysis.aggregate is not None:
+            windows = KafkaWindowLog(
+                place, topic=STREAM, analysis=analysis.name, now_ms=clock.now_ms
+            )
+            name = f"analyze:{analysis.name}" if len(chosen) > 1 else "analyze"
+            found.append(_engine(settings, windows, [analysis], clock, on_results, name=name))
+    return tuple(found)
+
+
+def _engine(  # noqa: PLR0913 - what an engine takes
+    settings: Settings,
+    log: EngineLog,
+    chosen: Sequence[Analysis],
+    clock: Clock,
+    on_results: OnResults | None,
+    *,
+    batch: int = BATCH,
+    name: str = "analyze",
+) -> LocalEngine:
+    return LocalEngine(
+        log,
+        chosen,
+        clock=clock,
+        delay_ms=int(settings.windows.delay_s * 1000),
+        idle_timeout_ms=int(settings.windows.idle_timeout_s * 1000),
+        batch=batch,
+        on_results=on_results,
+        name=name,
+    )

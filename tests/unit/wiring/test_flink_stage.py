@@ -1,0 +1,76 @@
+"""What a Flink job is called, and which topics its statements name."""
+
+import re
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from mastostream.config import KafkaSettings, Settings
+from mastostream.engines.flink import FlinkJob, Topics, read_sql
+from mastostream.engines.flink.sql_job import add_sql
+from mastostream.engines.local.local_engine import OnResults
+from mastostream.wiring import Mode
+from mastostream.wiring.flink_stage import chosen_analyses, flink_job, sql_literals
+
+TOPIC = re.compile(r"'topic' = '([^']*)'")
+GROUP = re.compile(r"'properties\.group\.id' = '([^']*)'")
+TRANSACTIONS = re.compile(r"'sink\.transactional-id-prefix' = '([^']*)'")
+
+
+class Environment:
+    """Takes statements, and does nothing with them: whatever is asked of it returns itself."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def __getattr__(self, _: str) -> Any:
+        def take(*arguments: object, **__: object) -> Self:
+            self.told += [each for each in arguments if isinstance(each, str)]
+            return self
+
+        return take
+
+
+@pytest.fixture(params=["", "team-a."])
+def settings(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    monkeypatch.chdir(tmp_path)  # no .env with secrets
+    return Settings(log="kafka", kafka=KafkaSettings(topic_prefix=request.param))
+
+
+def job(
+    settings: Settings, mode: Mode, *names: str, on_results: OnResults | None = None
+) -> FlinkJob:
+    chosen = chosen_analyses(settings, mode, names, shown=on_results is not None)
+    return flink_job(settings, *chosen, once=True, on_results=on_results)
+
+
+def test_sql_names_everything_with_the_prefix(settings: Settings) -> None:
+    prefix = settings.kafka.topic_prefix
+    name = job(settings, "sql", "count").name
+    assert name == f"{prefix}mastostream-flink-sql-count"
+    topics = Topics(servers="s", group=name, prefix=prefix, delivery="exactly-once")
+    environment: Any = Environment()
+    add_sql(
+        environment, environment, "count", read_sql("count", sql_literals(settings, topics)), topics
+    )
+    told = "\n".join(environment.told)
+    assert set(TOPIC.findall(told)) == {
+        f"{prefix}{topic}" for topic in ("Mastodon_stream", "mastodon-counts", "mastodon-late")
+    }
+    assert GROUP.findall(told) == [name]
+    assert set(TRANSACTIONS.findall(told)) == {
+        f"{name}-count-{table}" for table in ("counts", "late")
+    }
+
+
+def test_functions_run_under_a_name_with_the_prefix(settings: Settings) -> None:
+    name = job(settings, "stream", "full").name
+    assert name == f"{settings.kafka.topic_prefix}mastostream-flink-engagement+hashtags"
+
+
+def test_a_job_that_is_shown_has_a_name_of_its_own(settings: Settings) -> None:
+    name = job(settings, "sql", "users", on_results=print).name
+    assert name == f"{settings.kafka.topic_prefix}mastostream-flink-sql-users-shown"
