@@ -14,7 +14,7 @@ def main(path: Path) -> None:
     items = [decode(line) for line in path.read_bytes().splitlines()]
     posts = [item for item in items if isinstance(item, Post)]
     for post in sorted(posts, key=engagement_score, reverse=True)[:10]:
-        tags = " ".join(f"#{each.tag}" for each in hashtag_counts(post))
+        tags = " ".join(f"#{count.tag}" for count in hashtag_counts(post))
         print(f"{engagement_score(post):8}  {post.account.acct!a}  {tags!a}")
     for item in items:
         if isinstance(item, Rejected):

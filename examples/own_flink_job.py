@@ -87,7 +87,7 @@ def main() -> None:
     tags = (
         posts.filter(lambda post: post.event == "new")
         .flat_map(HashtagExtractor())
-        .key_by(lambda each: each.tag, key_type=Types.STRING())
+        .key_by(lambda count: count.tag, key_type=Types.STRING())
         .reduce(both)
     )
     for results, topic in ((scores, "post-scores"), (tags, "post-tags")):

@@ -1,4 +1,8 @@
-"""Live analytics on Mastodon: the same typed functions from one laptop to a Flink cluster."""
+"""Live analytics of Mastodon posts: the same typed functions run on a laptop and on Flink.
+
+This module has the models of posts, the functions that analyse them, and all errors. It imports
+none of the packages that talk to servers.
+"""
 
 from mastostream.core.analyses import Aggregate, Analysis
 from mastostream.core.codec import decode, encode

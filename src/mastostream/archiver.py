@@ -1,4 +1,4 @@
-"""From a topic to the archive."""
+"""The archiver stage: copies the records of one topic into the archive, exactly once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -12,16 +12,16 @@ __all__ = ["Archiver"]
 _BATCH_RECORDS: Final = 1_000
 
 
-def _anything(_: Positions) -> None:
-    """Find nothing wrong."""
+def _accept_any(_: Positions) -> None:
+    """Accept all positions: the default for ``check``."""
 
 
 class Archiver:
-    """Keeps every record of a topic. A :class:`ports.stage.Stage`.
+    """Keeps every record of a topic in the archive. A :class:`ports.stage.Stage`.
 
-    Delivery: exactly once. The archive's own files say where to go on; the reader's committed
-    position is for those who want to know how far it is. Where readers share the partitions, one
-    that comes or goes makes this one start from the files again.
+    Delivery: exactly once. The names of the archive's files say at which offset to continue. The
+    positions that the reader commits only show how far the archiver has come. When partitions move
+    to or from another reader of the group, the archiver starts again from the file names.
     """
 
     def __init__(
@@ -29,17 +29,17 @@ class Archiver:
         reader: LogReader,
         sink: ArchiveSink,
         *,
-        check: Callable[[Positions], None] = _anything,
+        check: Callable[[Positions], None] = _accept_any,
         batch_records: int = _BATCH_RECORDS,
     ) -> None:
-        """Read and write nothing yet.
+        """Keep the arguments. The first :meth:`step` reads and writes.
 
         Args:
-            reader: closed with the archiver.
-            sink: closed with the archiver.
-            check: looks at where the archive ends, whenever it was read back, and raises
-                FatalError where that cannot be.
-            batch_records: at most so many are read and written at once.
+            reader: reads the topic; :meth:`close` closes it.
+            sink: writes the archive; :meth:`close` closes it.
+            check: called with the positions at which the archive ends, each time they are read
+                back from it; raises FatalError if these positions are impossible.
+            batch_records: the most records that one step reads and writes.
         """
         self.archived = 0
         self._reader = reader
@@ -51,21 +51,24 @@ class Archiver:
         self._must_reload = True
         self._must_seek = True
         self._committed: Mapping[int, int] = {}
-        # Where the first read of each partition began: there it begins again as long as the
-        # archive has nothing of it.
-        self._firsts: dict[int, int] = {}
+        # Per partition, the offset of the first record that was read. Reading starts there again
+        # as long as the archive holds no file of the partition.
+        self._first_offsets: dict[int, int] = {}
 
     @property
     def name(self) -> str:
-        """``archive``."""
+        """The name of the stage: ``archive``."""
         return "archive"
 
     def step(self, timeout_s: float) -> int:
-        """Archive one batch; after a RetriableError, go back to where the archive ends.
+        """Archive one batch and return its number of records.
+
+        The call after a RetriableError first goes back to the offset at which the archive ends.
 
         Raises:
             RetriableError: call again; nothing was lost.
-            FatalError: records were deleted before they came here, or the archive cannot be used.
+            FatalError: the log deleted records before they were archived, or the archive cannot be
+                used.
         """
         if self._must_reload or self._must_seek:
             self._go_back()
@@ -74,7 +77,7 @@ class Archiver:
             self._go_back()
             records = self._read(timeout_s)
         if self._reader.lost > self._lost:
-            raise _lost(self._reader.lost - self._lost)
+            raise _lost_error(self._reader.lost - self._lost)
         if records:
             self._sink.write(records)
         self._commit(self._sink.flush())
@@ -83,11 +86,11 @@ class Archiver:
         return len(records)
 
     def finish(self) -> None:
-        """Finish the open files, so that all that was read is kept."""
+        """Finish the open files, so that every record that was read is durable."""
         self._commit(self._sink.flush(force=True))
 
     def close(self) -> None:
-        """Close sink and reader."""
+        """Close the sink and the reader."""
         self._sink.close()
         self._reader.close()
 
@@ -95,11 +98,11 @@ class Archiver:
         self._must_seek = True
         records = self._reader.read(self._batch_records, timeout_s)
         for record in records:
-            self._firsts.setdefault(record.partition, record.offset)
+            self._first_offsets.setdefault(record.partition, record.offset)
         return records
 
     def _has_moved(self) -> bool:
-        """Whether partitions have come or gone since this was asked."""
+        """Whether partitions have come or gone since the last call."""
         if self._reader.generation != self._generation:
             self._generation = self._reader.generation
             self._must_reload = True
@@ -107,24 +110,25 @@ class Archiver:
         return False
 
     def _go_back(self) -> None:
-        self._reader.read(0, 0.0)  # it may be long until the archive answers
+        """Seek to the end of the archive, and read that end back from its files if need be."""
+        self._reader.read(0, 0.0)  # keeps its place in the group: the archive may answer late
         self._has_moved()
         if self._must_reload:
             self._sink.reload()
             self._check(self._sink.positions())
             self._committed = {}
             self._must_reload = False
-        self._reader.seek(self._firsts | dict(self._sink.positions()))
+        self._reader.seek(self._first_offsets | dict(self._sink.positions()))
         self._lost = self._reader.lost
         self._must_seek = False
 
-    def _commit(self, kept: Positions) -> None:
-        if kept != self._committed:
-            self._reader.commit(kept)
-            self._committed = kept
+    def _commit(self, archived: Positions) -> None:
+        if archived != self._committed:
+            self._reader.commit(archived)
+            self._committed = archived
 
 
-def _lost(count: int) -> FatalError:
+def _lost_error(count: int) -> FatalError:
     return FatalError(
         f"the log has deleted {count} records before they came to the archive: its retention is "
         "shorter than the archive was behind; archive to another folder"

@@ -1,4 +1,4 @@
-"""Files of bytes, plain or compressed, by one name for each way."""
+"""Plain, gzip and zstd files: opening them, and the suffixes of their names."""
 
 import gzip
 import sys
@@ -16,22 +16,28 @@ __all__ = ["DAMAGE", "SUFFIXES", "Compression", "compressed", "compression_of"]
 Compression = Literal["none", "gzip", "zstd"]
 
 SUFFIXES: Final[dict[Compression, str]] = {"none": "", "gzip": ".gz", "zstd": ".zst"}
-"""How the name of such a file ends."""
+"""The end of a file's name, for each compression."""
 
 _GZIP_BITS: Final = zlib.MAX_WBITS | 16
-"""How zlib is told to write a header and an end of gzip."""
+"""zlib's ``wbits`` for its largest window, with the header and trailer of gzip (+16)."""
 
-_ZSTD_PIECE_BYTES: Final = 2 * 2**20
+_ZSTD_JOB_BYTES: Final = 2 * 2**20
+"""The piece of a file that a thread of zstd compresses at a time."""
 
 DAMAGE: Final = (OSError, EOFError, zlib.error, zstd.ZstdError)
-"""What reading raises where the data is cut short or wrong."""
+"""The exceptions that a read raises if the data is cut short or wrong."""
 
 
 def compressed(raw: IO[bytes], compression: Compression, mode: Literal["rb", "wb"]) -> IO[bytes]:
-    """Return a file that (de)compresses on its way to ``raw``; closing it leaves ``raw`` open.
+    """Return a file that compresses into ``raw``, or decompresses from it.
 
-    ``none`` gives ``raw`` itself. One file may hold several streams, one after the other; each
-    keeps a checksum of what it holds.
+    Closing it leaves ``raw`` open. For ``none`` it is ``raw`` itself. A compressed file may hold
+    several streams, one after the other; each stream carries a checksum of its content.
+
+    Args:
+        raw: the file with the compressed bytes.
+        compression: how its bytes are compressed.
+        mode: ``rb`` to read, ``wb`` to write.
     """
     if compression == "gzip":
         if mode == "rb":
@@ -45,10 +51,10 @@ def compressed(raw: IO[bytes], compression: Compression, mode: Literal["rb", "wb
 
 
 class _GzipWriter:
-    """Writes one stream of gzip (RFC 1952), with no time in it.
+    """Writes one gzip stream (RFC 1952) without a timestamp.
 
-    ``gzip.GzipFile`` writes what is left when it is collected, wanted or not, and Python 3.13 and
-    later print how that fails.
+    ``gzip.GzipFile`` is not used: it writes its buffered data when it is garbage collected, even
+    for a file that was abandoned, and Python 3.13 and later print the error of such a write.
     """
 
     def __init__(self, raw: IO[bytes]) -> None:
@@ -61,7 +67,7 @@ class _GzipWriter:
         return len(data)
 
     def close(self) -> None:
-        """Write the end. The file stays open."""
+        """Write the rest of the stream. The file stays open."""
         self._raw.write(self._compressor.flush())
 
     def __enter__(self) -> Self:
@@ -72,17 +78,20 @@ class _GzipWriter:
 
 
 def _zstd_options() -> Mapping[int, int]:
-    """A checksum, and a thread of its own, where the library has threads.
+    """Options of zstd: a checksum, and one thread per file if the library has threads.
 
-    A thread of zstd takes 22 MB a file unless its pieces are smaller; these make files 3 % larger.
+    By default a thread takes 22 MB of memory per file. The smaller pieces that are set here take
+    less, and make files 3 % larger.
     """
     parameter = zstd.CompressionParameter
     options: dict[int, int] = {parameter.checksum_flag: 1}
     if parameter.nb_workers.bounds()[1] > 0:
-        options |= {parameter.nb_workers: 1, parameter.job_size: _ZSTD_PIECE_BYTES}
+        options |= {parameter.nb_workers: 1, parameter.job_size: _ZSTD_JOB_BYTES}
     return options
 
 
 def compression_of(name: str) -> Compression:
-    """Return how a file of this name is compressed."""
-    return next((kind for kind, end in SUFFIXES.items() if end and name.endswith(end)), "none")
+    """Return the compression that the suffix of a file's name stands for."""
+    return next(
+        (kind for kind, suffix in SUFFIXES.items() if suffix and name.endswith(suffix)), "none"
+    )

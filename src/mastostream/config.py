@@ -1,10 +1,16 @@
-"""Settings: ``mastostream.toml``, overridden by ``MASTOSTREAM_*``, overridden by flags.
+"""Settings from ``mastostream.toml``, the environment and the command line.
 
-In the environment a setting is its path in upper case, joined by ``_``: ``MASTOSTREAM_SERVER``,
-``MASTOSTREAM_ARCHIVE_COMPRESSION``. Credentials are not settings: they stand in ``.env`` or the
-environment as ``CLIENT_KEY``, ``CLIENT_SECRET`` and ``ACCESS_TOKEN``, or under each server's own
-names; those of Kafka and Elasticsearch as ``KAFKA_USERNAME``, ``KAFKA_PASSWORD``,
-``ELASTICSEARCH_API_KEY``, ``ELASTICSEARCH_USERNAME`` and ``ELASTICSEARCH_PASSWORD``.
+The environment wins over the file, and a flag on the command line wins over both. In the
+environment a setting is named by its path in upper case, joined by ``_``: ``MASTOSTREAM_SERVER``,
+``MASTOSTREAM_ARCHIVE_COMPRESSION``.
+
+Credentials are not settings. They are read from the environment or from ``.env``:
+
+- a Mastodon server: ``CLIENT_KEY``, ``CLIENT_SECRET`` and ``ACCESS_TOKEN``, or the names of one
+  server that :func:`credential_name` makes;
+- Kafka: ``KAFKA_USERNAME`` and ``KAFKA_PASSWORD``;
+- Elasticsearch and Kibana: ``ELASTICSEARCH_API_KEY``, or ``ELASTICSEARCH_USERNAME`` and
+  ``ELASTICSEARCH_PASSWORD``.
 """
 
 import os
@@ -49,7 +55,14 @@ CREDENTIAL_NAMES: Final = ("CLIENT_KEY", "CLIENT_SECRET", "ACCESS_TOKEN")
 
 @attrs.frozen(kw_only=True)
 class WeightSettings:
-    """What each kind of reaction counts for: whole numbers, 0 to 2**20."""
+    """The weights of the engagement score.
+
+    Attributes:
+        favourites: what one favourite adds to the score: a whole number, 0 to 2**20, as are all.
+        reblogs: what one boost adds.
+        replies: what one reply adds.
+        quotes: what one quote adds.
+    """
 
     favourites: int = 1
     reblogs: int = 2
@@ -59,7 +72,13 @@ class WeightSettings:
 
 @attrs.frozen(kw_only=True)
 class WindowSettings:
-    """How windows wait. Seconds."""
+    """How long windows wait for posts.
+
+    Attributes:
+        delay_s: seconds that a window waits for posts out of order, at least 0.
+        idle_timeout_s: seconds, above 0, after which a partition without posts no longer holds
+            windows open.
+    """
 
     delay_s: float = attrs.field(default=30.0, validator=attrs.validators.ge(0))
     idle_timeout_s: float = attrs.field(default=30.0, validator=attrs.validators.gt(0))
@@ -67,7 +86,12 @@ class WindowSettings:
 
 @attrs.frozen(kw_only=True)
 class RetentionSettings:
-    """How much of each topic is kept. 0 keeps everything."""
+    """How much of each topic is kept; the oldest records are deleted first.
+
+    Attributes:
+        age_days: days for which a record is kept; 0 keeps records of any age.
+        size_bytes: bytes that are kept of each partition; 0 keeps any amount.
+    """
 
     age_days: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
     size_bytes: int = attrs.field(default=0, validator=attrs.validators.ge(0))
@@ -75,16 +99,17 @@ class RetentionSettings:
 
 @attrs.frozen(kw_only=True)
 class ArchiveSettings:
-    """How the archive writes its files.
+    """How the archive writes its files. A file is finished when it reaches any of three bounds.
 
     Attributes:
         folder: a folder, or ``hdfs://host:port/path``; empty for ``archive`` in the data folder.
-        format: JSON lines, or Parquet: the columns of a post plus the raw status.
-        compression: of JSON lines; of Parquet the pages.
-        by_date: a folder for each day (UTC) on which the log took the records: ``date=2026-01-31``.
-        rotate_bytes: a file is finished at this size, before compression.
-        rotate_records: and at this many records; 0 for any number.
-        rotate_s: and at this age.
+        format: ``jsonl`` (JSON lines), or ``parquet``: the columns of a post plus the raw status.
+        compression: how files of JSON lines, or the pages of Parquet files, are compressed.
+        by_date: whether each day (UTC) on which the log took records has a folder of its own, such
+            as ``date=2026-01-31``.
+        rotate_bytes: the size at which a file is finished, in bytes before compression, at least 1.
+        rotate_records: the number of records at which a file is finished; 0 for no such bound.
+        rotate_s: the age at which a file is finished, in seconds, above 0.
     """
 
     folder: str = ""
@@ -102,15 +127,17 @@ class KafkaSettings:
 
     Attributes:
         servers: ``host:port``, several separated by commas.
-        delivery: of the engine. At least once: after a crash some outputs come again, under the
-            same keys and versions. Exactly once: in transactions.
-        compression: of what is sent.
-        partitions: of a topic that is created: so many processes can share the work at most.
-        replication: of a topic that is created.
-        group: the consumer groups' names begin with it.
-        topic_prefix: names of topics, consumer groups, transactions and Flink jobs begin with it,
-            and so do folders of the archive and files in the data folder: pipelines that differ in
-            it share nothing.
+        delivery: what the engine guarantees. ``at-least-once``: after a crash some outputs are
+            written again, under the same keys and versions. ``exactly-once``: outputs are written
+            in transactions.
+        compression: how batches are compressed that producers send.
+        partitions: number of partitions of a topic that is created, at least 1. At most this many
+            processes can share the work.
+        replication: replication factor of a topic that is created, at least 1.
+        group: what the names of consumer groups begin with.
+        topic_prefix: what the names of topics, consumer groups, transactions and Flink jobs begin
+            with, and also folders of the archive and files in the data folder: pipelines with
+            different prefixes share nothing.
         settings: any settings of librdkafka, by its own names; they win over all others.
     """
 
@@ -131,16 +158,18 @@ class ElasticsearchSettings:
     """How Elasticsearch is reached and used.
 
     Attributes:
-        hosts: URLs.
-        ca_file: the certificate that signed the server's, PEM; empty for the system's.
-        index_prefix: names of indices, aliases and templates begin with it, and so do ids of what
-            is imported into Kibana: pipelines that differ in it share nothing.
-        shards: of an index that is created.
-        replicas: of an index that is created: a number, or a range that follows the nodes.
-        refresh_s: how soon a document can be found.
-        batch_documents: a request is sent with this many documents,
-        batch_bytes: or at this size,
-        batch_s: or after waiting so long for more.
+        hosts: the servers' URLs.
+        ca_file: the CA certificate that signed the server's, a PEM file; empty for those that the
+            system trusts.
+        index_prefix: what the names of indices, aliases and templates begin with, and also the ids
+            of objects in Kibana: pipelines with different prefixes share nothing.
+        shards: number of shards of an index that is created, at least 1.
+        replicas: replicas of an index that is created: a number, or a range such as ``0-1`` that
+            follows the number of nodes.
+        refresh_s: seconds, above 0, until a document that was written can be found.
+        batch_documents: number of documents at which a bulk request is sent, at least 1.
+        batch_bytes: size at which a bulk request is sent, in bytes, at least 1.
+        batch_s: seconds, at least 0, that a bulk request waits for more documents.
     """
 
     hosts: tuple[str, ...] = ("http://localhost:9200",)
@@ -163,9 +192,9 @@ class HdfsSettings:
     Attributes:
         backend: ``native`` needs no Java; ``pydoop`` uses Hadoop's own client; ``webhdfs`` goes
             through HTTP.
-        user: whose files are written; empty for the user of this process.
-        webhdfs_url: of the NameNode's web server; empty for port 9870 of the host.
-        settings: any settings of Hadoop's client (``core-site.xml``), for ``native``.
+        user: the owner of the files that are written; empty for the user of this process.
+        webhdfs_url: URL of the NameNode's web server; empty for port 9870 of the host.
+        settings: any settings of Hadoop's client (``core-site.xml``), for ``native`` only.
     """
 
     backend: Literal["native", "pydoop", "webhdfs"] = "native"
@@ -179,8 +208,10 @@ class KibanaSettings:
     """How Kibana is reached.
 
     Attributes:
-        space: empty for the default space.
-        ca_file: the certificate that signed the server's, PEM; empty for the system's.
+        url: the server's URL, with the path under which Kibana is served, if there is one.
+        space: id of the space; empty for the default space.
+        ca_file: the CA certificate that signed the server's, a PEM file; empty for those that the
+            system trusts.
     """
 
     url: str = "http://localhost:5601"
@@ -190,10 +221,10 @@ class KibanaSettings:
 
 @attrs.frozen(kw_only=True)
 class ServicesSettings:
-    """Where the servers live that ``services`` starts.
+    """The servers that ``mastostream services`` starts on this machine.
 
     Attributes:
-        folder: their data, logs and configuration.
+        folder: the folder of their data, logs and configuration.
     """
 
     folder: str = "mastostream-services"
@@ -201,12 +232,12 @@ class ServicesSettings:
 
 @attrs.frozen(kw_only=True)
 class ServerSettings:
-    """One of several servers to follow.
+    """One of several Mastodon servers to collect from.
 
     Attributes:
         server: a host name or a URL.
-        tags: its hashtags; empty for the common ones.
-        mode: how it is read; empty for the common way.
+        tags: hashtags to collect from this server; empty for ``Settings.tags``.
+        mode: how this server is read; empty for ``CollectSettings.mode``.
     """
 
     server: str
@@ -216,23 +247,27 @@ class ServerSettings:
 
 @attrs.frozen(kw_only=True)
 class CollectSettings:
-    """How servers are read. Times in seconds.
+    """How Mastodon servers are read.
 
     Attributes:
-        mode: ``stream`` by WebSocket or server-sent events, ``poll``, or ``auto`` for what the
+        mode: ``stream`` (WebSocket or server-sent events), ``poll``, or ``auto`` for what the
             server really offers.
-        key: what a post is called: ``id`` suits one server, ``uri`` several; ``auto`` takes the one
-            that fits.
-        longest_interval_s: between two looks at a quiet hashtag.
-        refresh_after_s: when a post's counts are read again, after its first sight.
-        overlap_s: between two readings of pages that were read before, for posts that come late.
-        overlap_horizon_s: how far back the longest of them reach.
-        heartbeat_timeout_s: a stream that sends nothing for so long is dead. Three heartbeats.
-        request_timeout_s: an answer that takes longer is given up.
-        requests_per_5_min: what a server allows, unless its answers say otherwise. Nine tenths of
-            it are used.
-        paging_requests_per_15_min: the same of requests that page back, of which answers say
-            nothing.
+        key: which member of a post is its record key: ``id`` suits one server, ``uri`` suits
+            several; ``auto`` takes the one that fits.
+        longest_interval_s: seconds, at most, between two polls of a quiet hashtag; at least 0.05.
+        refresh_after_s: ages at which a post's counts are read again, in seconds after it was
+            first observed.
+        overlap_s: seconds between two lookbacks, above 0. A lookback reads pages again that were
+            read before, because posts of other servers may arrive late.
+        overlap_horizon_s: seconds that the longest lookback reaches back; 0 for no lookbacks.
+        heartbeat_timeout_s: seconds, above 0, without any data after which a stream is taken for
+            dead. The default is three heartbeats.
+        request_timeout_s: seconds, above 0, after which a request without a response is given up.
+        requests_per_5_min: rate limit of a server whose responses do not state one, in requests
+            per 5 minutes, at least 10. The collector uses nine tenths of it.
+        paging_requests_per_15_min: rate limit of requests with ``min_id`` or ``max_id``, in
+            requests per 15 minutes, at least 10. No response states this limit. The collector uses
+            nine tenths of it.
     """
 
     mode: Literal["auto", "poll", "stream"] = "auto"
@@ -249,15 +284,17 @@ class CollectSettings:
 
 @attrs.frozen(kw_only=True)
 class ConsentSettings:
-    """Whose posts are left out, and whether names are. What is left out is counted.
+    """Which posts are left out, and whether account names become pseudonyms.
+
+    Posts that are left out are counted.
 
     Attributes:
-        leave_out_noindex: accounts that opted out of search engines.
-        leave_out_bots: accounts that say that they are automated.
-        languages: only posts in these; empty for all.
-        visibilities: only posts of these.
-        pseudonym_key_file: a file with the secret that turns account names into pseudonyms; keep
-            it outside the data. Empty: names stay.
+        leave_out_noindex: leave out posts of accounts that opted out of search engines.
+        leave_out_bots: leave out posts of accounts that say that they are automated.
+        languages: collect only posts in these languages; empty for all languages.
+        visibilities: collect only posts with these visibilities.
+        pseudonym_key_file: a file with the secret key that turns account names into pseudonyms;
+            keep it outside the data folder. Empty: names are kept.
     """
 
     leave_out_noindex: bool = False
@@ -272,17 +309,17 @@ class FlinkSettings:
     """How analyses run on Flink.
 
     Attributes:
-        target: ``local``, a cluster within the process; or ``host:port`` of a JobManager.
-        jar: Flink's connector for Kafka; empty: it is downloaded.
-        parallelism: of the job; 0 leaves it to the cluster's configuration, and is 1 within the
-            process, and for SQL: with more, latency suffers where cores are few.
-        checkpoint_s: seconds between two checkpoints.
-        bundle_records: so many posts cross from Java to Python at once, at most,
-        bundle_ms: or those that came in so many milliseconds.
-        on_error: what a post for which a function fails does: it becomes a dead letter, or it fails
-            the job, which Flink's restart strategy may start again.
-        python_archive: of ``mastostream flink package``, for TaskManagers without this package;
-            empty where they have it.
+        target: ``local`` for a cluster inside this process, or ``host:port`` of a JobManager.
+        jar: path of Flink's connector for Kafka; empty: it is downloaded.
+        parallelism: parallelism of the job. 0 leaves it to the cluster's configuration; for a
+            ``local`` cluster and for SQL, 0 means 1, because more costs latency on few cores.
+        checkpoint_s: seconds between two checkpoints, above 0.
+        bundle_records: number of posts at which a bundle crosses from Java to Python, at least 1.
+        bundle_ms: age at which a bundle crosses from Java to Python, in milliseconds, at least 1.
+        on_error: what happens if a function raises on a post. ``dead-letter``: the post becomes a
+            dead letter. ``fail``: the job fails; Flink's restart strategy may start it again.
+        python_archive: path of the archive that ``mastostream flink package`` wrote, for
+            TaskManagers without this package; empty where they have it.
         settings: any settings of Flink, by its own names; they win over all others.
         kafka: any settings of Kafka's Java client, by its own names.
     """
@@ -301,19 +338,19 @@ class FlinkSettings:
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """All settings with their defaults.
+    """All settings with their defaults. The other attributes are groups of settings.
 
     Attributes:
-        data: the folder of log, index, archive and the collector's memory.
-        log: where records stand: in the data folder, or in Kafka.
-        index: where results can be looked up: in the data folder, or in Elasticsearch.
-        server: the Mastodon server to follow, a host name or a URL.
-        tags: the hashtags to follow.
-        servers: several servers to follow, instead of ``server``.
-        interval_s: seconds between two looks at a hashtag.
+        data: the data folder: log, index, archive and the collector's state store.
+        log: where records are stored: ``sqlite`` (in the data folder) or ``kafka``.
+        index: where results are searched: ``sqlite`` (in the data folder) or ``elasticsearch``.
+        server: the Mastodon server to collect from, a host name or a URL.
+        tags: the hashtags to collect.
+        servers: several servers to collect from, instead of ``server``.
+        interval_s: seconds between two polls of a hashtag, at least 0.05.
         contact: how a server's owner reaches you: a URL or an address, sent with each request.
-        languages: what ``--analysis language`` lets through.
-        partitions: of a topic that is created in the data folder.
+        languages: the languages that ``--analysis language`` passes on.
+        partitions: number of partitions of a topic that is created in the data folder, 1 to 256.
     """
 
     data: str = "mastostream-data"
@@ -344,7 +381,7 @@ class Settings:
 
 @attrs.frozen(kw_only=True)
 class Credentials:
-    """What a server knows us by; never printed."""
+    """The credentials for one Mastodon server; ``repr`` does not show them."""
 
     client_key: str | None = attrs.field(default=None, repr=False)
     client_secret: str | None = attrs.field(default=None, repr=False)
@@ -356,17 +393,17 @@ def load_settings(
     flags: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Read the settings.
+    """Read the settings from a file, the environment and the command line.
 
     Args:
         file: a TOML file; by default ``mastostream.toml`` of this folder, if there is one.
-        flags: settings from the command line by dotted path (``archive.folder``); ``None`` values
-            are left out.
-        environ: the environment.
+        flags: settings from the command line by dotted path (``archive.folder``); values ``None``
+            and ``()`` are ignored.
+        environ: the environment; by default that of this process.
 
     Raises:
-        ConfigurationError: the file is missing or no TOML, or a setting is unknown or wrong; the
-            message names each.
+        ConfigurationError: the file is missing or is not TOML, or settings are unknown or wrong;
+            the message names each of them.
     """
     environ = os.environ if environ is None else environ
     values = _read_file(file)
@@ -391,39 +428,51 @@ def load_credentials(
 ) -> Credentials:
     """Read the credentials from ``.env`` in this folder, overridden by the environment.
 
-    A server's own names come first: ``ACCESS_TOKEN_MASTODON_SOCIAL`` for ``mastodon.social``, as
-    :func:`credential_name` makes them. The plain ones, ``ACCESS_TOKEN``, belong to the one server
-    that is followed: where there are several, nobody could say whose they are, and a token must
-    never be sent to another server than its own.
+    Names with the server in them win, as :func:`credential_name` makes them:
+    ``ACCESS_TOKEN_MASTODON_SOCIAL`` for ``mastodon.social``. The plain names, such as
+    ``ACCESS_TOKEN``, are used only if posts are collected from one server: with several servers it
+    would not be clear whose they are, and a token must never be sent to another server than its
+    own.
 
     Args:
-        folder: by default this one.
-        environ: the environment.
-        host: the server they are for, with its port where it has one; ``None`` for the plain names.
-        only: this is the only server that is followed, so that the plain names are its own.
+        folder: the folder of ``.env``; by default this one.
+        environ: the environment; by default that of this process.
+        host: the server's host name, with its port where it has one; ``None`` for the plain names.
+        only: whether this is the only server, so that the plain names belong to it.
+
+    Returns:
+        The credentials; those that are missing or empty are ``None``.
 
     Raises:
         ConfigurationError: ``.env`` cannot be read.
     """
-    names = {
+    candidates = {
         plain: ([] if host is None else [credential_name(plain, host)])
         + ([plain] if host is None or only else [])
         for plain in CREDENTIAL_NAMES
     }
-    known = load_secrets([each for several in names.values() for each in several], folder, environ)
-    found = {
-        plain.lower(): next((known[name] for name in several if name in known), None)
-        for plain, several in names.items()
+    secrets = load_secrets(
+        [name for names in candidates.values() for name in names], folder, environ
+    )
+    values = {
+        plain.lower(): next((secrets[name] for name in names if name in secrets), None)
+        for plain, names in candidates.items()
     }
-    return Credentials(**found)
+    return Credentials(**values)
 
 
 def load_secrets(
     names: Sequence[str], folder: Path | None = None, environ: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Read these from ``.env`` in this folder, overridden by the environment.
+    """Read the secrets of these names from ``.env`` in this folder, overridden by the environment.
 
-    Those that are missing or empty are left out.
+    Args:
+        names: names of variables, such as ``KAFKA_PASSWORD``.
+        folder: the folder of ``.env``; by default this one.
+        environ: the environment; by default that of this process.
+
+    Returns:
+        Name to secret; secrets that are missing or empty are left out.
 
     Raises:
         ConfigurationError: ``.env`` cannot be read.
@@ -436,12 +485,17 @@ def load_secrets(
         values = dict(dotenv_values(path)) if path.is_file() else {}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"cannot read {path}: {error}") from error
-    found = {name: environ.get(name) or values.get(name) for name in names}
-    return {name: secret for name, secret in found.items() if secret}
+    secrets = {name: environ.get(name) or values.get(name) for name in names}
+    return {name: secret for name, secret in secrets.items() if secret}
 
 
 def credential_name(name: str, host: str) -> str:
-    """Return what a server's own credential is called in the environment and in ``.env``."""
+    """Return the variable that holds one server's credential, in the environment and ``.env``.
+
+    Args:
+        name: the plain name, such as ``ACCESS_TOKEN``.
+        host: the server's host name, with its port where it has one.
+    """
     return f"{name}_{re.sub('[^A-Z0-9]', '_', host.upper())}"
 
 
@@ -481,6 +535,7 @@ def _put(values: dict[str, Any], path: str, value: object) -> None:
     values[name] = value
 
 
+# The settings that are written as lists in TOML, and separated by commas in the environment.
 _LISTS: Final = {
     "tags",
     "languages",
@@ -489,6 +544,7 @@ _LISTS: Final = {
     "consent.visibilities",
     "elasticsearch.hosts",
 }
+# The settings that are tables in TOML, and ``name=value,name=value`` in the environment.
 _TABLES: Final = {"kafka.settings", "hdfs.settings", "flink.settings", "flink.kafka"}
 
 
@@ -520,15 +576,15 @@ def _structure(values: Mapping[str, Any], where: str) -> Settings:
         return converter.structure(values, Settings)
     except Exception as error:
         lines = transform_error(error, path="", format_exception=_explain)
-        told = "; ".join(
+        problems = "; ".join(
             f"{path.lstrip('.') or 'settings'}: {message}"
             for message, _, path in (line.rpartition(" @ ") for line in lines)
         )
-        raise ConfigurationError(f"wrong settings in {where}: {told}") from error
+        raise ConfigurationError(f"wrong settings in {where}: {problems}") from error
 
 
 def _explain(error: BaseException, _: type | None) -> str:
-    from cattrs.errors import ForbiddenExtraKeysError  # noqa: PLC0415 - as above
+    from cattrs.errors import ForbiddenExtraKeysError  # noqa: PLC0415 - slow; only for errors
 
     if isinstance(error, ForbiddenExtraKeysError):
         return f"unknown: {', '.join(sorted(error.extra_fields))}"
@@ -553,11 +609,11 @@ def _number(kind: type[int] | type[float]) -> Any:
 
 
 def _boolean(value: object, _: Any) -> bool:
-    named = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    found = value if isinstance(value, bool) else named.get(str(value).lower())
-    if found is None:
+    spellings = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    flag = value if isinstance(value, bool) else spellings.get(str(value).lower())
+    if flag is None:
         raise ValueError(f"expected true or false, got {value!r}")
-    return found
+    return flag
 
 
 def _text(value: object, _: Any) -> str:
@@ -567,17 +623,17 @@ def _text(value: object, _: Any) -> str:
 
 
 def _table(value: object, _: Any) -> dict[str, str]:
-    """Names with texts; numbers and truth values may be written as TOML has them."""
+    """Return a table of texts; numbers and booleans of TOML become texts."""
     if not isinstance(value, dict):
         raise TypeError("expected a table of names and texts")
-    found = {}
-    for name, each in value.items():
-        if isinstance(each, dict):  # TOML makes tables of dots
+    table = {}
+    for name, item in value.items():
+        if isinstance(item, dict):  # TOML reads a dot in a name as a table inside the table
             raise TypeError(f"{name}: expected text; a name with dots stands in quotes")
-        if not isinstance(each, (str, int, float)):
+        if not isinstance(item, (str, int, float)):
             raise TypeError(f"{name}: expected text")
-        found[name] = str(each).lower() if isinstance(each, bool) else str(each)
-    return found
+        table[name] = str(item).lower() if isinstance(item, bool) else str(item)
+    return table
 
 
 def _texts(value: object, _: Any) -> tuple[str, ...]:

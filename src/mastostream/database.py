@@ -1,7 +1,8 @@
-"""One SQLite file, opened the same way by the log, the index and the collector's memory.
+"""SQLite access that the log, the index and the collector's state store share.
 
-Write-ahead logging lets several processes read while one writes. ``synchronous=FULL``: what a
-commit has returned for is on the disk, so it survives the end of the process and of the machine.
+Write-ahead logging lets several processes read while one writes. With ``synchronous=FULL`` a
+transaction is on the disk when its commit returns, so it survives a crash of the process and of the
+machine.
 """
 
 import sqlite3
@@ -15,21 +16,24 @@ from mastostream.exceptions import DamagedError, FatalError, RetriableError
 __all__ = ["BUSY_TIMEOUT_S", "connect", "transaction", "translated"]
 
 BUSY_TIMEOUT_S: Final = 30.0
-"""How long a writer waits for another one. A transaction here takes milliseconds."""
+"""How long a writer waits for another writer, in seconds. A transaction takes milliseconds."""
 
 
 def connect(path: Path, schema: str, version: int) -> sqlite3.Connection:
-    """Open the file, make it and its tables where they are missing, and check it.
+    """Open an SQLite file and check its version; create the file and its tables if missing.
 
     Args:
         path: the file; its folder is created.
-        schema: ``CREATE ... IF NOT EXISTS`` statements, separated by ``;`` at a line's end.
-        version: what ``PRAGMA user_version`` must say, 0 of a new file apart.
+        schema: ``CREATE ... IF NOT EXISTS`` statements, each but the last with ``;`` at the end of
+            its line.
+        version: the layout that this program reads. ``PRAGMA user_version`` must be equal to it,
+            or 0, as in a new file.
 
     Raises:
-        DamagedError: the file is no SQLite database, or a damaged one.
-        FatalError: the file is of another version, or the folder cannot be written.
-        RetriableError: the disk is full, or another process holds the file for too long.
+        DamagedError: the file is not an SQLite database, or is damaged.
+        FatalError: the file has another version, or the folder cannot be written.
+        RetriableError: the disk is full, or another process has held the file for longer than
+            ``BUSY_TIMEOUT_S``.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,12 +54,12 @@ def connect(path: Path, schema: str, version: int) -> sqlite3.Connection:
 def _prepare(connection: sqlite3.Connection, path: Path, schema: str, version: int) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA journal_size_limit = 67108864")
+    connection.execute("PRAGMA journal_size_limit = 67108864")  # 64 MiB
     with transaction(connection):
-        found = connection.execute("PRAGMA user_version").fetchone()[0]
-        if found not in (0, version):
+        layout = connection.execute("PRAGMA user_version").fetchone()[0]
+        if layout not in (0, version):
             raise FatalError(
-                f"{path} has layout {found}, this program reads {version}: use the version of "
+                f"{path} has layout {layout}, this program reads {version}: use the version of "
                 "mastostream that wrote it, or choose another data folder"
             )
         for statement in schema.split(";\n"):
@@ -66,7 +70,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, schema: str, version: i
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Run the block as one write transaction: all of it, or nothing."""
+    """Run the block as one write transaction; an exception rolls all of it back."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -79,11 +83,11 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours, each saying what to do about this file.
+    """Turn SQLite's errors into this package's; each message says what to do about this file.
 
     Raises:
-        RetriableError: the disk is full, or the file is busy.
-        DamagedError: the file is damaged or no database.
+        RetriableError: the disk is full, or another process holds the file.
+        DamagedError: the file is damaged, or is not an SQLite database.
         FatalError: the file cannot be read or written.
     """
     try:

@@ -1,18 +1,18 @@
-"""What can go wrong, by what the caller can do about it.
+"""The exceptions of this package, grouped by what the caller can do about them.
 
 ::
 
     MastostreamError
     ├── ConfigurationError    fix the configuration or the command, then start again
     │   ├── MissingExtraError     install an extra: the message names the command
-    │   └── BusyError             another process holds what this one needs
+    │   └── BusyError             another process holds the lock or port that is needed
     ├── RetriableError        try again later; ``retry_after_s`` says when, where that is known
     ├── FatalError            give up on this part (one source, one store); the others go on
-    │   └── DamagedError          a file is not what it should be: the message says what to do
-    └── RecordError           this record only; it becomes a dead letter
+    │   └── DamagedError          a file is damaged or of another kind; the message says what to do
+    └── RecordError           only this record cannot be processed; it becomes a dead letter
 
-Every message says what happened, where, and what to do. Bad data is no exception at all: it is a
-value, :class:`mastostream.Rejected`.
+Every message says what happened, where, and what to do. Bad data is not an exception but a value:
+:class:`mastostream.Rejected`.
 """
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
 
 
 class MastostreamError(Exception):
-    """The root of all errors that this package raises on purpose."""
+    """The base class of all errors that this package raises on purpose."""
 
 
 class ConfigurationError(MastostreamError):
@@ -36,7 +36,12 @@ class ConfigurationError(MastostreamError):
 
 
 class MissingExtraError(ConfigurationError):
-    """A feature needs an extra that is not installed."""
+    """A feature needs an extra that is not installed.
+
+    Attributes:
+        feature: what the user wanted to use.
+        extra: the name of the extra to install.
+    """
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(feature, extra)
@@ -48,14 +53,15 @@ class MissingExtraError(ConfigurationError):
 
 
 class BusyError(ConfigurationError):
-    """Another process holds what this one needs."""
+    """Another process holds what this one needs, such as a lock or a port."""
 
 
 class RetriableError(MastostreamError):
     """The same call may succeed later.
 
     Attributes:
-        retry_after_s: seconds to wait before the next try, ``None`` where nothing is known.
+        message: what happened, where, and what to do.
+        retry_after_s: seconds to wait before the next try; ``None`` if unknown.
     """
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
@@ -68,12 +74,12 @@ class RetriableError(MastostreamError):
 
 
 class FatalError(MastostreamError):
-    """This part cannot go on; a retry would not help."""
+    """This part of the pipeline cannot go on, and a retry would not help."""
 
 
 class DamagedError(FatalError):
-    """A file is not what it should be."""
+    """A file is damaged, or is not of the kind that was expected."""
 
 
 class RecordError(MastostreamError):
-    """One record cannot be processed; all others can."""
+    """One record cannot be processed; the others can."""

@@ -1,4 +1,4 @@
-"""From the result topics to the index."""
+"""The indexer stage: writes the records of the result topics into the index."""
 
 import logging
 from collections import Counter
@@ -22,25 +22,27 @@ from mastostream.ports.log import LogReader, LogWriter, NewRecord, Record
 
 __all__ = ["Batching", "Indexer", "IndexerStats", "document_of"]
 
-READ: Final = 500
-"""Records that are read at once of one topic. The results of a post then stand near each other, so
-that an index that asks something of each post asks once."""
+READ_RECORDS: Final = 500
+"""The most records of one topic per read. The topics are read in turn, in such small portions, so
+that the results of one post stand near each other in a batch: an index that needs a lookup for each
+post then makes one lookup for all of them."""
 
-_KEEP_PLACES_S: Final = 5.0
-"""How often readers keep their places while a write takes its time."""
+_POLL_INTERVAL_S: Final = 5.0
+"""Seconds between two polls of the readers during a slow write. A reader that does not poll loses
+its place in its consumer group."""
 
 _logger = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
 class Batching:
-    """How much is written at once.
+    """How many records one write to the index holds.
 
     Attributes:
-        records: at most so many,
-        size_bytes: and no more are read once there are so many bytes.
-        enough: where there are fewer records than this,
-        wait_s: they wait so long for more.
+        records: the most records of a batch.
+        size_bytes: no more records are read into a batch that holds at least this many bytes.
+        enough: a batch with at least this many records is written without waiting for more.
+        wait_s: how long a smaller batch waits for more records, in seconds.
     """
 
     records: int = 2_000
@@ -51,7 +53,13 @@ class Batching:
 
 @attrs.frozen(kw_only=True)
 class _Head:
-    """What the index needs to know of a record: the members of every output, or a deletion's."""
+    """The members of a record that the indexer reads.
+
+    Attributes:
+        key: the document's id; every output carries it.
+        observed_at: the document's version; every output carries it.
+        mastostream: the stamp of a deletion, which carries its own key and time.
+    """
 
     key: str | None = None
     observed_at: Timestamp | None = None
@@ -63,11 +71,11 @@ _decode_head: Final = msgspec.json.Decoder(_Head).decode
 
 @attrs.define
 class IndexerStats:
-    """What the indexer has done since it started.
+    """Counters since the indexer started.
 
     Attributes:
-        documents: written.
-        refused: records that can't be indexed; each is a dead letter.
+        documents: documents that were written.
+        refused: records that cannot be indexed; each became a dead letter.
         lost: records that the log had deleted before they were read.
     """
 
@@ -78,32 +86,33 @@ class IndexerStats:
 
 @attrs.define
 class _Batch:
-    """Records that are written at once, as documents. It is the same however often it is tried.
+    """The records of one write, as documents. A retry writes the same batch again.
 
     Attributes:
-        documents: for the index.
-        sources: the record of each document.
-        refused: records that are no document, with the reason.
-        ends: topic to the positions that hold once all is written.
-        counts: topic to how many records it is.
-        sizes: and how many bytes.
-        letters: the dead letters, once the index has the rest: handed over as the same list again,
-            the log knows which of them it has.
+        documents: the documents for the index.
+        sources: the record of each document, in the same order.
+        refused: records that are not documents, each with the reason.
+        positions: topic to the positions to commit once the batch is written.
+        counts: topic to its number of records in the batch.
+        size_bytes: topic to the bytes of its records in the batch.
+        dead_letters: made once the index has the documents, ``None`` before. A retry appends the
+            same list object again, by which the log knows the records that it already has.
     """
 
     documents: list[Document] = attrs.field(factory=list)
     sources: list[Record] = attrs.field(factory=list)
     refused: list[tuple[Record, str]] = attrs.field(factory=list)
-    ends: dict[str, dict[int, int]] = attrs.field(factory=dict)
+    positions: dict[str, dict[int, int]] = attrs.field(factory=dict)
     counts: Counter[str] = attrs.field(factory=Counter)
-    sizes: Counter[str] = attrs.field(factory=Counter)
-    letters: list[NewRecord] | None = None
+    size_bytes: Counter[str] = attrs.field(factory=Counter)
+    dead_letters: list[NewRecord] | None = None
 
     def __len__(self) -> int:
         return len(self.documents) + len(self.refused)
 
     def add(self, index_name: str, records: Sequence[Record]) -> None:
-        ends = self.ends.setdefault(index_name, {})
+        """Add records of the topic that has this index's name."""
+        positions = self.positions.setdefault(index_name, {})
         for record in records:
             document = document_of(index_name, record.value)
             if isinstance(document, str):
@@ -111,20 +120,21 @@ class _Batch:
             else:
                 self.documents.append(document)
                 self.sources.append(record)
-            ends[record.partition] = record.offset + 1
-            self.sizes[index_name] += len(record.value)
+            positions[record.partition] = record.offset + 1
+            self.size_bytes[index_name] += len(record.value)
         self.counts[index_name] += len(records)
 
 
 class Indexer:
-    """Writes each result topic into the index of its name. A :class:`ports.stage.Stage`.
+    """Writes each result topic into the index of the same name. A :class:`ports.stage.Stage`.
 
-    Delivery: a batch may be written twice after a crash; the index keeps the newest version, so
-    the outcome is the same. Positions are committed once the index has all before them. While a
-    batch is on its way the next one is read.
+    Delivery: at least once, as upserts. A batch may be written twice after a crash; the index keeps
+    the newest version of each document, so the outcome is the same. Positions are committed only
+    after the index has stored all records before them. While one batch is being written, the next
+    one is read.
     """
 
-    def __init__(  # noqa: PLR0913 - each is a choice of its own, by name
+    def __init__(  # noqa: PLR0913 - independent options, passed by name
         self,
         readers: Mapping[str, LogReader],
         index: IndexWriter,
@@ -132,18 +142,18 @@ class Indexer:
         *,
         clock: Clock,
         batching: Batching | None = None,
-        keep_places_s: float = _KEEP_PLACES_S,
+        keep_places_s: float = _POLL_INTERVAL_S,
     ) -> None:
-        """Read each of these topics.
+        """Keep the arguments and start the thread that writes. The first :meth:`step` reads.
 
         Args:
-            readers: index name to the reader of its topic; all are closed with the indexer.
-            index: where the documents go; closed as well.
-            dead_letters: where records go that can't be indexed; closed as well.
-            clock: the time of dead letters.
-            batching: how much is written at once.
-            keep_places_s: how often readers keep their places while a write takes its time, in
-                seconds of the machine.
+            readers: index name to the reader of its topic; :meth:`close` closes all of them.
+            index: stores the documents; :meth:`close` closes it.
+            dead_letters: takes the records that cannot be indexed; :meth:`close` closes it.
+            clock: gives the time of dead letters, and measures ``batching.wait_s``.
+            batching: how many records one write holds.
+            keep_places_s: seconds between two polls of the readers during a slow write, which keep
+                their places in the consumer group; measured in real time, not by ``clock``.
         """
         self.stats = IndexerStats()
         self._readers = dict(readers)
@@ -151,41 +161,46 @@ class Indexer:
         self._dead_letters = dead_letters
         self._clock = clock
         self._batching = batching or Batching()
-        self._keep_places_s = keep_places_s
+        self._poll_interval_s = keep_places_s
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="index")
         self._batch = _Batch()
-        self._next = _Batch()
+        self._next_batch = _Batch()
         self._ready = False
         self._written = False
-        self._again = False
+        self._is_retry = False
 
     @property
     def name(self) -> str:
-        """``index``."""
+        """The name of the stage: ``index``."""
         return "index"
 
     def step(self, timeout_s: float) -> int:
-        """Index one batch of all topics; after a RetriableError the same batch is tried again."""
-        if self._again:
-            self._keep_places()
+        """Index one batch of all topics and return its number of records.
+
+        Raises:
+            RetriableError: not now; the next call retries the same batch.
+        """
+        if self._is_retry:
+            self._poll_readers()
         try:
             return self._index_batch(timeout_s)
         except RetriableError:
-            self._again = True
+            self._is_retry = True
             raise
 
     def finish(self) -> None:
-        """Nothing is left to do: each step ends with its commits."""
+        """Do nothing: each step has committed what it has written."""
 
     def close(self) -> None:
-        """Close readers, index and writer."""
+        """Close the readers, the index and the writer of dead letters."""
         self._writer.shutdown()
         for reader in self._readers.values():
             reader.close()
         self._index.close()
         self._dead_letters.close()
 
-    def _keep_places(self) -> None:
+    def _poll_readers(self) -> None:
+        """Keep the readers' places in their consumer group; this reads no record."""
         for reader in self._readers.values():
             reader.read(0, 0.0)
 
@@ -194,52 +209,52 @@ class Indexer:
             self._index.write(())
             self._ready = True
         if not self._batch:
-            self._take(timeout_s)
-            self._note_lost()
-            self._batch, self._next = self._next, _Batch()
-        done = len(self._batch)
-        if done and not self._written:
+            self._fill_next_batch(timeout_s)
+            self._warn_of_lost()
+            self._batch, self._next_batch = self._next_batch, _Batch()
+        count = len(self._batch)
+        if count and not self._written:
             self._write()
             self._written = True
-        for name in tuple(self._batch.ends):
-            self._readers[name].commit(self._batch.ends[name])
-            del self._batch.ends[name]
+        for name in tuple(self._batch.positions):
+            self._readers[name].commit(self._batch.positions[name])
+            del self._batch.positions[name]
         self._batch = _Batch()
-        self._written = self._again = False
-        return done
+        self._written = self._is_retry = False
+        return count
 
-    def _take(self, timeout_s: float) -> None:
-        """Read what is there; where that is little, wait a moment for more."""
+    def _fill_next_batch(self, timeout_s: float) -> None:
+        """Read the records that are available; if they are few, wait a moment for more."""
         self._read_all(0.0)
         if timeout_s <= 0:
             return
-        if not self._next:
+        if not self._next_batch:
             self._read_all(timeout_s)
         until_s = self._clock.monotonic_s() + self._batching.wait_s
         while (
-            0 < len(self._next) < self._batching.enough
+            0 < len(self._next_batch) < self._batching.enough
             and (left_s := until_s - self._clock.monotonic_s()) > 0
         ):
             self._read_all(self._clock.real_s(left_s))
 
     def _read_all(self, timeout_s: float) -> None:
-        """Read into the next batch, in turn, until it is full or there is no more."""
-        batch = self._next
+        """Read the topics in turn into the next batch, until it is full or no more records come."""
+        batch = self._next_batch
         share = max(1, self._batching.records // len(self._readers))
         share_bytes = self._batching.size_bytes // len(self._readers)
         wait_s = timeout_s / len(self._readers)
-        going = dict(self._readers)
-        while going:
-            for name, reader in tuple(going.items()):
-                room = share - batch.counts[name] if batch.sizes[name] < share_bytes else 0
-                records = reader.read(min(READ, room), wait_s) if room > 0 else ()
+        unfinished = dict(self._readers)
+        while unfinished:
+            for name, reader in tuple(unfinished.items()):
+                room = share - batch.counts[name] if batch.size_bytes[name] < share_bytes else 0
+                records = reader.read(min(READ_RECORDS, room), wait_s) if room > 0 else ()
                 if records:
                     batch.add(name, records)
                 else:
-                    del going[name]
+                    del unfinished[name]
             wait_s = 0.0
 
-    def _note_lost(self) -> None:
+    def _warn_of_lost(self) -> None:
         lost = sum(reader.lost for reader in self._readers.values())
         if lost > self.stats.lost:
             _logger.warning(
@@ -250,29 +265,35 @@ class Indexer:
             self.stats.lost = lost
 
     def _write(self) -> None:
-        """Write the batch, then what was refused into the log."""
+        """Write the batch to the index, and then its refused records to the dead letters."""
         batch = self._batch
-        if batch.letters is None:
+        if batch.dead_letters is None:
             refused = self._index_documents(batch)
-            batch.letters = [self._dead_letter(*pair) for pair in refused]
+            batch.dead_letters = [self._dead_letter(record, reason) for record, reason in refused]
             self.stats.documents += len(batch) - len(refused)
             self.stats.refused += len(refused)
-        if batch.letters:
-            self._dead_letters.append(batch.letters)
+        if batch.dead_letters:
+            self._dead_letters.append(batch.dead_letters)
 
     def _index_documents(self, batch: "_Batch") -> list[tuple[Record, str]]:
-        """Index; while it is on its way, read the next batch. Return what was refused, and why."""
+        """Write the documents, and read the next batch meanwhile.
+
+        Returns the refused records, each with the reason.
+        """
         writing = self._writer.submit(self._index.write, batch.documents)
         try:
-            with suppress(RetriableError):  # the next step meets it again
+            with suppress(RetriableError):  # the next step reads again, and raises it
                 self._read_all(0.0)
-            while wait((writing,), self._keep_places_s).not_done:
+            while wait((writing,), self._poll_interval_s).not_done:
                 with suppress(RetriableError):
-                    self._keep_places()
+                    self._poll_readers()
         finally:
             wait((writing,))
-        positions = writing.result()
-        return [*batch.refused, *((batch.sources[each], reason) for each, reason in positions)]
+        refusals = writing.result()
+        return [
+            *batch.refused,
+            *((batch.sources[refusal.position], refusal.reason) for refusal in refusals),
+        ]
 
     def _dead_letter(self, record: Record, reason: str) -> NewRecord:
         letter = DeadLetter(
@@ -289,7 +310,14 @@ class Indexer:
 
 
 def document_of(index_name: str, value: bytes) -> Document | str:
-    """Return the document that a record is, or why it is none."""
+    """Return a record's value as a document, or the reason why it is not one.
+
+    A record with the stamp of a deletion becomes a document without a body.
+
+    Args:
+        index_name: the index of the document: the name of the record's topic.
+        value: the record's value: a JSON object with the members of an output or of a deletion.
+    """
     try:
         head = _decode_head(value)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:

@@ -1,4 +1,4 @@
-"""What a Java is told that runs in this process, or shares its output."""
+"""Options for Java virtual machines that run in this process or share its standard output."""
 
 import os
 from typing import Final
@@ -9,12 +9,18 @@ WARNS_ON_STDERR: Final = (
     *("-Xlog:disable", "-Xlog:all=warning:stderr"),
     "-XX:+DisplayVMOutputToStderr",
 )
-"""By default Java's own warnings go to standard output, between the records there. One that starts
-while another does may say so that it "cannot use file /tmp/hsperfdata_..."."""
+"""Options that send Java's own warnings to standard error.
+
+By default they go to standard output, where they would stand between records. An example: two
+virtual machines that start at the same time may warn "cannot use file /tmp/hsperfdata_...".
+"""
 
 
 def add_java_options(variable: str, *options: str) -> None:
-    """Add options to a variable of the environment that Java reads; those given there win."""
-    given = os.environ.get(variable, "").split()
-    added = [option for option in options if option not in given]
-    os.environ[variable] = " ".join([*added, *given])
+    """Add options to an environment variable that Java reads.
+
+    Options that are there already win: they come last, and Java takes the last of several.
+    """
+    existing = os.environ.get(variable, "").split()
+    added = [option for option in options if option not in existing]
+    os.environ[variable] = " ".join([*added, *existing])

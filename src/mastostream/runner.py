@@ -1,4 +1,4 @@
-"""Runs stages, each in a thread of its own, until they are told to stop."""
+"""Runs the stages of a pipeline, each in its own thread, until the runner is stopped."""
 
 import logging
 import math
@@ -27,18 +27,33 @@ from mastostream.ports.stage import Stage, StageHealth
 __all__ = ["Runner", "run", "run_until_idle"]
 
 STEP_S: Final = 0.2
-"""How long a stage waits for work before it looks whether it should stop."""
+"""How long one step of a stage may wait for records, in seconds; then the stage looks whether it
+should stop."""
 
 DRAIN_S: Final = 3.0
-"""How long a stage may go on with what is left when it is told to stop."""
+"""How long a stage may process the records that are left when it has to stop, in seconds."""
 
 _RATE_SPAN_S: Final = 10.0
+"""The rate of a stage is its mean over so many seconds."""
+
 _logger = logging.getLogger(__name__)
 
 
 @attrs.define
-class _Watched:
-    """A stage, its thread, and what is known of it."""
+class _Worker:
+    """A stage with its thread and its state.
+
+    Attributes:
+        stage: the stage.
+        state: as in :class:`ports.stage.StageHealth`.
+        processed: how many records the stage has processed.
+        error: the text of the last error; ``None`` after a step that succeeded.
+        cause: the exception that ended the stage; ``None`` if none did.
+        recent: for each of the last steps, when it ended (seconds of the monotonic clock) and how
+            many records it processed.
+        thread: the thread that runs the stage.
+        stop: set when the stage has to stop.
+    """
 
     stage: Stage
     state: Literal["starting", "running", "retrying", "failed", "stopped"] = "starting"
@@ -51,24 +66,27 @@ class _Watched:
 
 
 class Runner:
-    """Starts stages, watches them, and ends them cleanly.
+    """Starts stages, watches them, and ends them cleanly: a context manager.
 
-    A RetriableError is retried for ever, with full jitter up to 30 s. Any other error ends its
-    stage only: the others go on, and :meth:`failure` says whether one failed. The first stage
-    feeds the others: once it has ended, nothing more is to come.
+    A RetriableError is retried for ever, with exponential backoff and full jitter up to 30 s. Any
+    other error ends only its own stage: the others go on, and :meth:`failure` returns the error.
+    The first stage feeds the others, so the pipeline has no more input once it has ended.
+
+    Attributes:
+        stop: set it to end :meth:`wait`; leaving the ``with`` block sets it and ends all stages.
     """
 
     def __init__(self, stages: Sequence[Stage], *, clock: Clock) -> None:
         self.stop = threading.Event()
         self._clock = clock
-        self._watched = [_Watched(stage) for stage in stages]
+        self._workers = [_Worker(stage) for stage in stages]
 
     def __enter__(self) -> Self:
-        for watched in self._watched:
-            watched.thread = threading.Thread(
-                target=self._run, args=(watched,), name=watched.stage.name, daemon=True
+        for worker in self._workers:
+            worker.thread = threading.Thread(
+                target=self._run, args=(worker,), name=worker.stage.name, daemon=True
             )
-            watched.thread.start()
+            worker.thread.start()
         return self
 
     def __exit__(
@@ -77,80 +95,81 @@ class Runner:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # One after another, from the source on: each stage still gets what the one before it left.
+        # Stages stop one after another, from the source on, so that each stage still gets the last
+        # records of the one before it.
         self.stop.set()
-        for watched in self._watched:
-            watched.stop.set()
-            if watched.thread is not None:
-                watched.thread.join()
+        for worker in self._workers:
+            worker.stop.set()
+            if worker.thread is not None:
+                worker.thread.join()
 
     def health(self) -> tuple[StageHealth, ...]:
-        """How each stage fares now."""
-        return tuple(self._health(watched) for watched in self._watched)
+        """Return the current state of each stage, in the order of the stages."""
+        return tuple(self._health(worker) for worker in self._workers)
 
     def alive(self) -> bool:
-        """Whether the first stage, which feeds the others, still works."""
-        return self._watched[0].state not in ("failed", "stopped")
+        """Return whether the first stage, which feeds the others, is still running."""
+        return self._workers[0].state not in ("failed", "stopped")
 
     def wait(self, seconds: float) -> bool:
-        """Wait; return ``False`` when the runner was told to stop or the first stage has ended."""
+        """Wait; return ``False`` if the runner has to stop or the first stage has ended."""
         return not self.stop.wait(seconds) and self.alive()
 
     def failure(self) -> BaseException | None:
-        """Return what ended the first stage that failed, if one did."""
-        return next((watched.cause for watched in self._watched if watched.cause), None)
+        """Return the error of the first stage that failed, in the order of the stages."""
+        return next((worker.cause for worker in self._workers if worker.cause), None)
 
-    def _run(self, watched: _Watched) -> None:
-        stage = watched.stage
+    def _run(self, worker: _Worker) -> None:
+        stage = worker.stage
         try:
-            while not watched.stop.is_set():
-                self._step(watched, STEP_S)
+            while not worker.stop.is_set():
+                self._step(worker, STEP_S)
             drained_by_s = self._clock.monotonic_s() + DRAIN_S
-            while self._step(watched, 0.0) and self._clock.monotonic_s() < drained_by_s:
+            while self._step(worker, 0.0) and self._clock.monotonic_s() < drained_by_s:
                 pass
             stage.finish()
-            watched.state = "stopped"
+            worker.state = "stopped"
         except Exception as error:
-            if watched.stop.is_set() and isinstance(error, RetriableError):
-                watched.state = "stopped"
+            if worker.stop.is_set() and isinstance(error, RetriableError):
+                worker.state = "stopped"
             else:
-                watched.state, watched.cause = "failed", error
+                worker.state, worker.cause = "failed", error
                 if not isinstance(error, MastostreamError):
                     _logger.exception("stage %s ended by an unexpected error", stage.name)
-            watched.error = str(error) or type(error).__name__
+            worker.error = str(error) or type(error).__name__
         finally:
             stage.close()
 
-    def _step(self, watched: _Watched, timeout_s: float) -> int:
-        def note(attempt: RetryCallState) -> None:
-            watched.state = "retrying"
-            watched.error = str(attempt.outcome.exception()) if attempt.outcome else None
-            _logger.warning("stage %s: %s; trying again", watched.stage.name, watched.error)
+    def _step(self, worker: _Worker, timeout_s: float) -> int:
+        def record_retry(attempt: RetryCallState) -> None:
+            worker.state = "retrying"
+            worker.error = str(attempt.outcome.exception()) if attempt.outcome else None
+            _logger.warning("stage %s: %s; trying again", worker.stage.name, worker.error)
 
         retrying = Retrying(
             retry=retry_if_exception_type(RetriableError),
             wait=wait_random_exponential(multiplier=0.2, max=30),
-            stop=stop_when_event_set(watched.stop),
-            sleep=sleep_using_event(watched.stop),
-            before_sleep=note,
+            stop=stop_when_event_set(worker.stop),
+            sleep=sleep_using_event(worker.stop),
+            before_sleep=record_retry,
             reraise=True,
         )
-        done: int = retrying(watched.stage.step, timeout_s)
-        watched.state, watched.error = "running", None
+        done: int = retrying(worker.stage.step, timeout_s)
+        worker.state, worker.error = "running", None
         if done:
-            watched.processed += done
-            watched.recent.append((self._clock.monotonic_s(), done))
+            worker.processed += done
+            worker.recent.append((self._clock.monotonic_s(), done))
         return done
 
-    def _health(self, watched: _Watched) -> StageHealth:
+    def _health(self, worker: _Worker) -> StageHealth:
         since = self._clock.monotonic_s() - _RATE_SPAN_S
-        recent = sum(count for at, count in tuple(watched.recent) if at >= since)
+        recent = sum(count for at, count in tuple(worker.recent) if at >= since)
         return StageHealth(
-            name=watched.stage.name,
-            state=watched.state,
-            processed=watched.processed,
+            name=worker.stage.name,
+            state=worker.state,
+            processed=worker.processed,
             rate_per_s=recent / _RATE_SPAN_S,
-            error=watched.error,
+            error=worker.error,
         )
 
 
@@ -162,41 +181,45 @@ def run(
     every_s: float = 5.0,
     tell: Callable[[str], object] = print,
 ) -> None:
-    """Run stages until Ctrl-C, or until the first has ended; a program in one call.
+    """Run stages until Ctrl-C, until the first stage ends, or for ``seconds``: a whole program.
 
     Args:
-        stages: from the source on.
-        clock: of rates and waits.
-        seconds: end by itself after so many.
-        every_s: how often it tells what was done, seconds.
-        tell: takes a line: the state of each stage, what it has done, and what holds it up.
+        stages: the stages, in the order in which records pass through them; the source is first.
+        clock: the clock for rates and waits.
+        seconds: how long to run; ``None`` sets no limit.
+        every_s: seconds between two status lines.
+        tell: called with each status line: for every stage its state, how many records it has
+            processed, and its last error.
 
     Raises:
-        MastostreamError: what ended a stage.
+        MastostreamError: the error that ended a stage. An error of another kind is raised as it is.
     """
     now_s = time.monotonic()
-    ends_s, told_s = now_s + (math.inf if seconds is None else seconds), now_s
+    ends_s, reported_s = now_s + (math.inf if seconds is None else seconds), now_s
     with Runner(stages, clock=clock) as runner, suppress(KeyboardInterrupt):
         while (now_s := time.monotonic()) < ends_s and runner.wait(min(0.2, ends_s - now_s)):
-            if now_s - told_s >= every_s:
-                told_s = now_s
-                tell("   ".join(map(_line, runner.health())))
-    tell("   ".join(map(_line, runner.health())))
+            if now_s - reported_s >= every_s:
+                reported_s = now_s
+                tell("   ".join(map(_status_line, runner.health())))
+    tell("   ".join(map(_status_line, runner.health())))
     failure = runner.failure()
     if failure is not None:
         raise failure
 
 
-def _line(health: StageHealth) -> str:
-    told = f"{health.name} {health.state}, {health.processed} records"
-    return f"{told} ({health.error})" if health.error else told
+def _status_line(health: StageHealth) -> str:
+    status = f"{health.name} {health.state}, {health.processed} records"
+    return f"{status} ({health.error})" if health.error else status
 
 
 def run_until_idle(stages: Sequence[Stage]) -> dict[str, int]:
-    """Run stages in turn, in this thread, until none finds work; return what each has done.
+    """Run stages in turn, in this thread, until no stage has records left to process.
+
+    Returns:
+        How many records each stage has processed, by the stage's name.
 
     Raises:
-        RetriableError, FatalError: from the first stage that cannot go on now.
+        RetriableError, FatalError: from the first stage that cannot go on now. Nothing is retried.
     """
     done = dict.fromkeys((stage.name for stage in stages), 0)
     try:

@@ -1,4 +1,4 @@
-"""What the collector costs, as a process of its own, and how long a post takes into the log."""
+"""The collector process: its use of processor and memory, and the delay of posts to the log."""
 
 import os
 import sqlite3
@@ -34,7 +34,12 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @attrs.frozen
 class Usage:
-    """What a process has used."""
+    """Resources that a process has used.
+
+    Attributes:
+        cpu_s: processor time since its start, in seconds.
+        resident_bytes: resident memory.
+    """
 
     cpu_s: float
     resident_bytes: int
@@ -72,7 +77,7 @@ def wait_until_it_listens(server: SimulatedServer) -> None:
 
 
 def quiet_server() -> SimulatedServer:
-    """A server on which nothing happens by itself."""
+    """Return a server on which no posts are written."""
     now_ms = time.time_ns() // 1_000_000
     fediverse = Fediverse(
         hosts=("quiet.example",), start_ms=now_ms, traffic_profile=TrafficProfile(posts_per_s=1e-9)
@@ -81,7 +86,7 @@ def quiet_server() -> SimulatedServer:
 
 
 def fresh_statuses(count: int) -> list[bytes]:
-    """Statuses as of now, so that a page could have shown them."""
+    """Return this many different statuses."""
     return list(islice(generate_statuses(count), count))
 
 
@@ -151,11 +156,11 @@ def test_at_rest(tmp_path: Path) -> None:
         before, requests, began_s = usage(pid), server.usage.requests, time.monotonic()
         time.sleep(3 * SECONDS)
         after, elapsed_s = usage(pid), time.monotonic() - began_s
-        asked = server.usage.requests - requests
+        count = server.usage.requests - requests
     cores = (after.cpu_s - before.cpu_s) / elapsed_s
     print(
         f"\ncollector at rest, 100 hashtags: {cores * 100:.2f} % of a core, "
-        f"{after.resident_bytes / 2**20:.0f} MiB, {asked} requests in {elapsed_s:.0f} s: ratio "
+        f"{after.resident_bytes / 2**20:.0f} MiB, {count} requests in {elapsed_s:.0f} s: ratio "
         f"{cores / MOST_CORES_AT_REST:.2f} to 1 %, "
         f"{after.resident_bytes / MOST_BYTES_AT_REST:.2f} to 80 MiB"
     )

@@ -1,4 +1,4 @@
-"""The local engine, log to log, against a loop that does the same by hand."""
+"""Speed of the local engine from log to log, against a loop that does the same by hand."""
 
 import re
 import sqlite3
@@ -25,7 +25,7 @@ INPUT = "Mastodon_stream"
 
 
 def fill(path: Path) -> None:
-    """A log of generated statuses."""
+    """Make a log of generated statuses."""
     writer = SqliteLogWriter(path)
     batch: list[NewRecord] = []
     for number, status in enumerate(generate_statuses(POSTS), 1):
@@ -37,7 +37,7 @@ def fill(path: Path) -> None:
 
 
 def engine_s(path: Path) -> float:
-    """How long the engine takes."""
+    """Return the time that the engine takes."""
     log = SqliteEngineLog(path, topic=INPUT)
     engine = LocalEngine(log, built_in("stream", "full"), clock=SystemClock())
     began = time.perf_counter()
@@ -50,8 +50,8 @@ def engine_s(path: Path) -> float:
 
 
 @lru_cache(maxsize=10_000)
-def spelled(tag: str) -> str:
-    """The tag as this data needs it: lower case, Latin letters without their marks."""
+def normalized(tag: str) -> str:
+    """Return the normalised tag: lower case, Latin letters without diacritics."""
     text = unicodedata.normalize("NFKC", tag).lower()
     return "".join(
         unicodedata.normalize("NFD", letter)[0] if letter < "\u017f" else letter for letter in text
@@ -59,7 +59,7 @@ def spelled(tag: str) -> str:
 
 
 def bare_s(path: Path) -> float:
-    """How long it takes by hand: the same input, two records a post, positions, transactions."""
+    """Return the time that a loop takes with two records per post, offsets and transactions."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
@@ -77,9 +77,9 @@ def bare_s(path: Path) -> float:
         outputs = []
         for _, value in rows:
             status = orjson.loads(value)
-            counts = {spelled(tag["name"]): 0 for tag in status["tags"]}
+            counts = {normalized(tag["name"]): 0 for tag in status["tags"]}
             for use in re.findall(r"#(\w+)", re.sub(r"<[^>]*>", "", status["content"])):
-                if (name := spelled(use)) in counts:
+                if (name := normalized(use)) in counts:
                     counts[name] += 1
             account = status["account"]
             score = (
@@ -135,7 +135,7 @@ def bare_s(path: Path) -> float:
 
 
 def records(path: Path, query: str) -> Iterator[dict[str, object]]:
-    """What was written, times as times: each has a spelling of its own."""
+    """Yield the written records with parsed times, since both format times differently."""
     connection = sqlite3.connect(path)
     for (value,) in connection.execute(query):
         record = orjson.loads(value)

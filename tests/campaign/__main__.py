@@ -22,24 +22,24 @@ import attrs
 ROOT: Final = Path(__file__).parents[2]
 INTEGRATION: Final = ROOT / "tests" / "integration"
 KILLS: Final = 140
-"""So often a test kills each process: with those of all parts more than a thousand."""
+"""How often a test kills each process: more than a thousand kills in all parts together."""
 
 Command = Sequence[str]
 
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What came of one command.
+    """The outcome of one command.
 
     Attributes:
-        name: of the part, and of the command where the part has several.
-        exit_code: of the command.
-        ran: whether there was anything to run it with.
-        seconds: how long it took.
-        tests: how many tests there were, by what came of them: passed, failed, skipped.
-        kills: how many processes were ended by ``kill -9``.
-        failed: names of tests.
-        skipped: reasons, each once.
+        name: name of the part, and of the command where the part has several.
+        exit_code: exit code of the command.
+        seconds: duration of the command.
+        ran: whether the command could run; false where its version of Python is missing.
+        tests: number of tests by result: ``passed``, ``failed``, ``skipped``.
+        kills: number of processes that tests ended by ``kill -9``.
+        failed: names of the failed tests.
+        skipped: reasons of skipped tests, without repetition.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Outcome:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the parts that are asked for, one after the other; return the exit code."""
+    """Run the chosen parts one after the other; return the exit code."""
     options = _options(arguments)
     parts = parts_of(options)
     unknown = set(options.parts) - set(parts)
@@ -68,8 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(table(outcomes[-1:]), flush=True)
     print(f"\ncampaign: --seed={options.seed} --kills={options.kills}\n{table(outcomes)}")
     for outcome in outcomes:
-        for told in (*outcome.failed, *(f"skipped: {reason}" for reason in outcome.skipped)):
-            print(f"{outcome.name}: {told}")
+        for line in (*outcome.failed, *(f"skipped: {reason}" for reason in outcome.skipped)):
+            print(f"{outcome.name}: {line}")
     return int(any(outcome.exit_code for outcome in outcomes))
 
 
@@ -82,7 +82,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def parts_of(options: argparse.Namespace) -> dict[str, dict[str, Command]]:
-    """Return the commands of each part by their names."""
+    """Return the commands of each part, by part and by name of the command."""
     chosen = (f"--seed={options.seed}", f"--kills={options.kills}", "--thorough")
     properties = ("--hypothesis-profile=campaign", f"--hypothesis-seed={options.seed}")
     pytest = (sys.executable, "-m", "pytest", "--durations=20")
@@ -103,11 +103,11 @@ def parts_of(options: argparse.Namespace) -> dict[str, dict[str, Command]]:
 
 
 VERSIONS: Final = ("tests-3.11", "tests-3.12", "tests-3.13", "tests-3.14", "lowest")
-"""Sessions of nox that run the unit tests with other versions than the locked ones."""
+"""Nox sessions that run the unit tests with other versions of Python or of packages."""
 
 
 def run(name: str, command: Command) -> Outcome:
-    """Run one command, and read what pytest says of its tests where it is one of pytest."""
+    """Run one command; a command that runs pytest also writes a report, which is read."""
     print(f"\n== {name}: {' '.join(command)}", flush=True)
     with tempfile.TemporaryDirectory(prefix="mastostream-campaign-") as folder:
         report = Path(folder) / "report.xml"
@@ -121,9 +121,9 @@ def run(name: str, command: Command) -> Outcome:
 
 
 def outcome_of(name: str, exit_code: int, seconds: float, report: Path) -> Outcome:
-    """Read the report of pytest, where there is one.
+    """Return the outcome of a command, with the results in pytest's report where there is one.
 
-    A session of nox that finds no such Python succeeds and leaves none.
+    A nox session that does not find its version of Python succeeds without a report.
     """
     outcome = Outcome(name=name, exit_code=exit_code, seconds=seconds)
     if not report.exists():
@@ -162,7 +162,7 @@ def _kills(cases: Sequence[ET.Element]) -> Iterator[int]:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """Return one line for each command, and their sum where there are several."""
+    """Return a table with one line for each command."""
     rows = [("part", "result", "passed", "failed", "skipped", "kills", "minutes")]
     for outcome in outcomes:
         result = "passed" if outcome.exit_code == 0 else f"exit {outcome.exit_code}"

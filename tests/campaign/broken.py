@@ -1,4 +1,4 @@
-"""One break of the package."""
+"""A break: one file of the package with one deliberate defect."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ __all__ = ["Break"]
 
 @attrs.frozen
 class Break:
-    """A file with one defect.
+    """A file with one deliberate defect.
 
     Attributes:
-        path: of the file, from the root.
-        what: the change, for a person.
-        line: where it begins.
-        text: the whole file with the defect.
+        path: path of the file, relative to the project's root.
+        what: description of the change for the table.
+        line: line where the change begins, from 1.
+        text: text of the whole file with the defect.
     """
 
     path: Path

@@ -1,7 +1,7 @@
-"""Ten breaks as people make them, each of which would lose or double something for a user.
+"""Ten breaks such as people make; each would lose or duplicate data of a user.
 
-No unit test may say that these texts are where they are expected: such a test would go red on every
-break of its own, whatever the other tests find. So the campaign itself refuses to begin.
+No unit test may check that these texts stand in the code: it would go red on every break, and hide
+what the other tests find. So the campaign itself refuses to begin where a text is missing.
 """
 
 from pathlib import Path
@@ -15,13 +15,13 @@ __all__ = ["BY_HAND", "ByHand", "by_hand"]
 
 @attrs.frozen(kw_only=True)
 class ByHand:
-    """A break by its text.
+    """A break that replaces one text of a file by another.
 
     Attributes:
-        what: the defect.
-        path: of the file, from the root.
-        before: exactly what stands there once.
-        after: what takes its place.
+        what: description of the defect for the table.
+        path: path of the file, relative to the project's root.
+        before: the text to replace, which the file has exactly once.
+        after: the new text.
     """
 
     what: str
@@ -30,10 +30,10 @@ class ByHand:
     after: str
 
     def made(self, root: Path) -> Break:
-        """Return the break.
+        """Return the break of this file.
 
         Raises:
-            ValueError: the text does not stand there exactly once; says what to do.
+            ValueError: the file does not have the text exactly once; the message says what to do.
         """
         source = (root / self.path).read_text("utf-8")
         times = source.count(self.before)
@@ -46,15 +46,15 @@ class ByHand:
         return Break(Path(self.path), self.what, line, source.replace(self.before, self.after))
 
 
-_LOG = """\
-        if sifted.records and not sifted.written:
-            self._behind = True  # until the log has confirmed and the memory knows
-            self._writer.append(sifted.records)
-            sifted.written = True
+_APPEND_TO_LOG = """\
+        if write_plan.records and not write_plan.written:
+            self._behind = True  # until the log has confirmed and the state store knows
+            self._writer.append(write_plan.records)
+            write_plan.written = True
 """
-_REMEMBER = """\
-        if self._behind or cursors or sifted.left_out:
-            self._read_back(cursors, sifted.left_out)
+_STORE_STATE = """\
+        if self._behind or cursors or write_plan.left_out:
+            self._read_back(cursors, write_plan.left_out)
             self._cursors.update(cursors)
             self._behind = False
 """
@@ -63,8 +63,8 @@ BY_HAND = (
     ByHand(
         what="the collector stores its cursor before the log has confirmed",
         path="src/mastostream/collector/collect.py",
-        before=_LOG + _REMEMBER,
-        after=_REMEMBER + _LOG,
+        before=_APPEND_TO_LOG + _STORE_STATE,
+        after=_STORE_STATE + _APPEND_TO_LOG,
     ),
     ByHand(
         what="a window is (start, end] where it should be [start, end)",
@@ -80,8 +80,8 @@ BY_HAND = (
     ),
     ByHand(
         what="the Elasticsearch index forgets the tombstone of a post that is deleted",
-        path="src/mastostream/sinks/elasticsearch/writer.py",
-        before="        self._ready = False\n        self._bury()\n",
+        path="src/mastostream/sinks/elasticsearch/index_writer.py",
+        before="        self._ready = False\n        self._record_deletions()\n",
         after="        self._ready = False\n",
     ),
     ByHand(
@@ -124,5 +124,9 @@ BY_HAND = (
 
 
 def by_hand(root: Path) -> list[Break]:
-    """Return the ten breaks. Errors as :meth:`ByHand.made`."""
-    return [each.made(root) for each in BY_HAND]
+    """Return the ten breaks.
+
+    Raises:
+        ValueError: a file does not have the text to replace exactly once.
+    """
+    return [replacement.made(root) for replacement in BY_HAND]

@@ -1,4 +1,4 @@
-"""A random draw that a seed gives again."""
+"""A reproducible random draw."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -13,10 +13,11 @@ _T = TypeVar("_T")
 def draw(
     population: Sequence[_T], count: int, seed: int, fits: Callable[[_T], bool] = lambda _: True
 ) -> list[_T]:
-    """Return so many of those that fit, each as likely as any other, none twice.
+    """Return ``count`` elements that fit, drawn uniformly and without repetition.
 
-    ``fits`` is asked only of those that come up, since it may be costly: leaving out what does not
-    fit and going on gives the same chances as leaving it out of the population.
+    The same seed gives the same elements. ``fits`` may be slow, so it is called only for elements
+    that are drawn; skipping those that do not fit gives the same probabilities as removing them
+    from the population first.
     """
     order = random.Random(seed).sample(population, len(population))
     return list(islice(filter(fits, order), count))

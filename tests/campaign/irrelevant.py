@@ -1,8 +1,8 @@
-"""The places of a module where no change can matter, whatever the tests are.
+"""The parts of a module where a mutation cannot matter, whatever the tests are.
 
-Left out are docstrings, ``__all__``, annotations, what only type checkers run
-(``if TYPE_CHECKING``), and calls of a logger. Of annotations, also of those that attrs and msgspec
-read: what can be changed there is the ``|`` of a union, and no other operator makes a type of two.
+These are docstrings, ``__all__``, annotations, code for type checkers only (``if TYPE_CHECKING``),
+and calls of a logger. Annotations that attrs and msgspec read are included: a mutation can only
+replace the ``|`` of a union there, and no other operator combines two types.
 """
 
 import ast
@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 __all__ = ["Place", "Span", "inside", "irrelevant_spans"]
 
 Place = tuple[int, int]
-"""Line, from 1, and column, from 0, in characters."""
+"""Line, from 1, and column in characters, from 0."""
 
 Span = tuple[Place, Place]
-"""Where something begins, and where it ends."""
+"""Begin and end, the end not included."""
 
 
 def irrelevant_spans(source: str) -> list[Span]:
-    """Return the places of a module where no change can matter."""
+    """Return the spans of a module where a mutation cannot matter."""
     lines = source.splitlines(keepends=True)
 
     def place(line: int, offset_bytes: int) -> Place:
@@ -32,7 +32,7 @@ def irrelevant_spans(source: str) -> list[Span]:
 
 
 def inside(span: Span, spans: Sequence[Span]) -> bool:
-    """Return whether a span lies in one of these."""
+    """Return whether a span lies within one of these spans."""
     return any(start <= span[0] and span[1] <= end for start, end in spans)
 
 

@@ -34,7 +34,7 @@ _printing = threading.Lock()
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the campaign; return 0 where enough was caught."""
+    """Run the campaign; return 0 where enough breaks were caught."""
     options = _options(arguments)
     results = Results(options.results)
     source = _digest(_ROOT / "src/mastostream")
@@ -54,8 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _refuse(str(error))
     chosen = {number: breaks[number] for number in _numbers(options.only) or breaks}
     if options.list:
-        for number, each in chosen.items():
-            _say(f"{number:3} {each.path}:{each.line}: {each.what}")
+        for number, chosen_break in chosen.items():
+            _say(f"{number:3} {chosen_break.path}:{chosen_break.line}: {chosen_break.what}")
         return 0
     results.begin({"seed": seed, "count": options.count, "source": source})
     for result in done.values():
@@ -65,13 +65,13 @@ def main(arguments: list[str] | None = None) -> int:
         campaign = _Campaign(Path(folder), results, options)
         if not campaign.prepare():
             return 2
-        left = {number: each for number, each in chosen.items() if number not in done}
+        left = {number: chosen[number] for number in chosen if number not in done}
         with ThreadPoolExecutor(options.jobs) as pool:
             new = pool.map(lambda pair: campaign.run(*pair), left.items())
             done |= {result.number: result for result in new}
-    found = [done[number] for number in chosen]
-    _say(f"\nseed {seed}\n\n{table(found)}")
-    return 0 if is_enough(found) else 1
+    chosen_results = [done[number] for number in chosen]
+    _say(f"\nseed {seed}\n\n{table(chosen_results)}")
+    return 0 if is_enough(chosen_results) else 1
 
 
 class _Campaign:
@@ -82,9 +82,9 @@ class _Campaign:
         self._options = options
 
     def prepare(self) -> bool:
-        """Copy the project as it is; return whether its own tests pass, as far as wanted.
+        """Copy the project without any break; return whether the tests chosen by --first pass.
 
-        What is red without any break would catch all of them.
+        A test that is red without a break would seem to catch every break.
         """
         copy_project(_ROOT, self._prepared)
         tiers = self._tiers(Path("src/mastostream/__init__.py"))
@@ -96,20 +96,20 @@ class _Campaign:
             _refuse(f"red without any break: {outcome.tier}: {outcome.test}")
         return outcome.tier is None
 
-    def run(self, number: int, each: Break) -> Result:
-        """Try one break."""
+    def run(self, number: int, tried: Break) -> Result:
+        """Apply one break to a copy, run the tiers, and write down the result."""
         began_s = time.monotonic()
         copy = self._folder / f"{number:02}"
         copy_prepared(self._prepared, copy)
         try:
-            (copy / each.path).write_text(each.text, "utf-8")
-            outcome = run_tiers(copy, self._tiers(each.path))
+            (copy / tried.path).write_text(tried.text, "utf-8")
+            outcome = run_tiers(copy, self._tiers(tried.path))
         finally:
             shutil.rmtree(copy, ignore_errors=True)
         result = Result(
             number=number,
-            where=f"{each.path.relative_to('src/mastostream')}:{each.line}",
-            what=each.what,
+            where=f"{tried.path.relative_to('src/mastostream')}:{tried.line}",
+            what=tried.what,
             tier=outcome.tier,
             test=outcome.test,
             unsteady=outcome.unsteady,

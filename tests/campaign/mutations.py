@@ -1,12 +1,12 @@
 """All mutations of the package's Python modules, by cosmic-ray.
 
-Cosmic-ray because it is a library: it lists every mutation of a module with its place, and makes
-one of them as text. (mutmut has no such list: it changes functions only, and runs them from copies
-of its own making that it switches inside one process.)
+Cosmic-ray is used because it is a library: it lists every mutation of a module with its place, and
+returns the text of the mutated module. (mutmut has no such list. It mutates functions only, and
+switches between its own copies of them inside one process.)
 
-Of cosmic-ray's operators, those that need arguments are left out, and so is the one that puts a
-name which exists nowhere in the place of an exception: any linter finds that, so it would only
-flatter.
+Two kinds of cosmic-ray's operators are left out: those that need arguments, and the one that
+replaces an exception by a name that does not exist. Any linter finds the latter, so it would make
+the tests look better than they are.
 """
 
 import difflib
@@ -33,13 +33,13 @@ _PUNCTUATION = set("()[]{},:.=;@") | {"->", ":="}
 
 @attrs.frozen
 class Mutation:
-    """One change.
+    """One mutation.
 
     Attributes:
-        path: of the module, from the root.
-        operator: cosmic-ray's name of the change.
-        occurrence: cosmic-ray's number of the place, counted once an operator and module.
-        span: the place.
+        path: path of the module, relative to the project's root.
+        operator: cosmic-ray's name of the mutation operator.
+        occurrence: cosmic-ray's number of the place, counted from 0 for each operator and module.
+        span: the place in the module.
     """
 
     path: Path
@@ -49,7 +49,7 @@ class Mutation:
 
 
 def all_mutations(root: Path) -> list[Mutation]:
-    """Return every mutation of ``src/mastostream`` that could matter, in a fixed order."""
+    """Return every mutation of ``src/mastostream`` that can matter, in a fixed order."""
     return [
         mutation
         for module in sorted((root / "src/mastostream").rglob("*.py"))
@@ -58,7 +58,7 @@ def all_mutations(root: Path) -> list[Mutation]:
 
 
 def drawn(root: Path, count: int, seed: int) -> list[Break]:
-    """Return so many mutations as breaks: uniformly over all that can be compiled."""
+    """Return ``count`` mutations as breaks, drawn uniformly from all that can be compiled."""
     chosen = draw(all_mutations(root), count, seed, partial(_is_program, root))
     return [_as_break(root, mutation) for mutation in chosen]
 
@@ -70,18 +70,18 @@ def _mutations(path: Path, source: str) -> list[Mutation]:
         for node in ast_nodes(get_ast(source))
         if node.type not in _NEVER_CHANGED and getattr(node, "value", None) not in _PUNCTUATION
     ]
-    found = []
+    mutations = []
     for name in sorted(set(operator_names()) - _LEFT_OUT):
         operator = get_operator(name)
         if operator.arguments():
             continue
         positions = [span for node in nodes for span in operator().mutation_positions(node)]
-        found += [
+        mutations += [
             Mutation(path, name, occurrence, span)
             for occurrence, span in enumerate(positions)
             if not inside(span, spans)
         ]
-    return found
+    return mutations
 
 
 def _mutated(source: str, mutation: Mutation) -> str | None:
@@ -90,7 +90,7 @@ def _mutated(source: str, mutation: Mutation) -> str | None:
 
 
 def _is_program(root: Path, mutation: Mutation) -> bool:
-    """Whether the change gives another program: some, of ``*`` in a signature, give none."""
+    """Whether the mutation gives another valid program; a changed ``*`` in a signature does not."""
     source = (root / mutation.path).read_text("utf-8")
     text = _mutated(source, mutation)
     if text is None or text == source:
@@ -115,7 +115,9 @@ def _as_break(root: Path, mutation: Mutation) -> Break:
 
 
 def _difference(before: Sequence[str], after: Sequence[str]) -> tuple[str, str]:
-    """Return the lines that differ, without what surrounds them."""
+    """Return the lines that differ, before and after, each joined to one line."""
     changes = [line for line in difflib.ndiff(before, after) if line[0] in "+-"]
-    gone, new = (" ".join(line[2:].strip() for line in changes if line[0] == sign) for sign in "-+")
-    return gone, new or "(nothing)"
+    removed, added = (
+        " ".join(line[2:].strip() for line in changes if line[0] == sign) for sign in "-+"
+    )
+    return removed, added or "(nothing)"

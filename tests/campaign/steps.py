@@ -1,8 +1,8 @@
-"""The tiers of tests that a break goes through until one of them goes red.
+"""The tiers of tests that run on a break, one after the other, until one goes red.
 
-A test that goes red is run once more alone. When it passes then, it was not steady: the tier runs
-again without it, and the test is noted. After three runs that were red in this way, the tier counts
-as green: what only seems to be caught is not counted.
+A test that goes red runs once more alone. If it passes then, it is not steady: it is noted, and the
+tier runs again without it. After three such runs the tier counts as green, so that a break does not
+count as caught by chance.
 """
 
 import contextlib
@@ -26,26 +26,31 @@ DEFAULT_INTEGRATION = (
     'pytest -x -m "not campaign" tests/integration -n 3 --dist=loadfile --no-loadscope-reorder'
 )
 
-# What tells a defect. Rules of style would find how a change is written, not what it does.
+# Only rules that find defects: rules of style would find how a mutation is written.
 _RUFF = ("ruff", "check", "--no-cache", "--quiet", "--output-format=concise")
 _RUFF_RULES = ("--select=E9,F,PLE", "src")
 _NO_TESTS = 5
-_MOST_UNSTEADY = 3
-_FAREWELL_S = 60.0
-_AGAIN_S = 240
-"""How long a test may take when it runs once more alone: what loops for ever ends here."""
+"""Exit code of pytest where it finds no tests."""
+
+_MAX_UNSTEADY_RUNS = 3
+_END_TIMEOUT_S = 60.0
+"""How long processes may take to end after they were asked to."""
+
+_RERUN_TIMEOUT_S = 240
+"""How long a test may take when it runs once more alone, in seconds."""
 
 _MARK = "MASTOSTREAM_CAMPAIGN_COPY"
+"""Environment variable by which the processes of a copy are found."""
 
 
 @attrs.frozen
 class Tier:
-    """Commands that are run one after the other.
+    """A group of commands that run one after the other.
 
     Attributes:
-        name: for the table.
-        commands: each a program of the environment with its arguments.
-        bound_s: how long one command may take.
+        name: name of the tier in the table.
+        commands: programs of the environment, with their arguments.
+        bound_s: time limit of one command, in seconds.
     """
 
     name: str
@@ -55,12 +60,12 @@ class Tier:
 
 @attrs.frozen
 class Outcome:
-    """What became of a break.
+    """The outcome of a break.
 
     Attributes:
-        tier: the one that went red; ``None`` where none did.
-        test: the test that did, or what a tool said.
-        unsteady: tests that were red once and green when run again.
+        tier: name of the tier that went red; ``None`` where none did.
+        test: name of the test that went red, or the message of a tool.
+        unsteady: tests that were red once and green when they ran again.
     """
 
     tier: str | None
@@ -69,11 +74,11 @@ class Outcome:
 
 
 def mirror_tests(root: Path, path: Path) -> list[str]:
-    """Return the unit tests nearest to a source file, from the root; empty where none are near.
+    """Return the unit tests nearest to a source file, relative to the root; empty where none are.
 
-    ``tests/unit`` mirrors the package: for ``log/kafka/windows.py`` that is
-    ``log/test_kafka_windows.py``, in its absence all of ``log/test_kafka_*.py`` and ``log/kafka/``,
-    and else ``log/``.
+    ``tests/unit`` mirrors the package. The tests of ``log/kafka/topics.py`` are in
+    ``log/test_kafka_topics.py``; without that file they are all of ``log/test_kafka_*.py`` and
+    ``log/kafka/``, and without any of these, all of ``log/``.
     """
     *folders, name = path.relative_to("src/mastostream").with_suffix("").parts
     names = [*folders, name] if name != "__init__" else folders
@@ -82,13 +87,13 @@ def mirror_tests(root: Path, path: Path) -> list[str]:
         for folders_kept in range(depth - 1, -1, -1):
             folder = unit.joinpath(*names[:folders_kept])
             stem = "_".join(names[folders_kept:depth])
-            found = (
+            tests = (
                 *folder.glob(f"test_{stem}.py"),
                 *sorted(folder.glob(f"test_{stem}_*.py")),
                 *sorted(folder.joinpath(stem).rglob("test_*.py")),
             )
-            if found:
-                return [str(each.relative_to(root)) for each in found]
+            if tests:
+                return [str(test.relative_to(root)) for test in tests]
     return []
 
 
@@ -96,10 +101,10 @@ def tiers_for(root: Path, path: Path, *, integration: str, scale: float = 1.0) -
     """Return the tiers for a break in this file, cheapest first.
 
     Args:
-        root: of the project.
-        path: of the file, from the root.
-        integration: the command of the integration tests; empty leaves them out.
-        scale: of the time bounds.
+        root: root folder of the project.
+        path: path of the file, relative to the root.
+        integration: command of the integration tests; an empty text leaves them out.
+        scale: factor of all time limits.
     """
     pytest = ("pytest", "-q", "-x")
     mirror = mirror_tests(root, path)
@@ -114,7 +119,7 @@ def tiers_for(root: Path, path: Path, *, integration: str, scale: float = 1.0) -
 
 
 def run_tiers(project: Path, tiers: Sequence[Tier]) -> Outcome:
-    """Run tiers in a copy of the project until one goes red."""
+    """Run tiers in a copy of the project until one goes red; return the outcome."""
     unsteady: list[str] = []
     for tier in tiers:
         for command in tier.commands:
@@ -125,8 +130,8 @@ def run_tiers(project: Path, tiers: Sequence[Tier]) -> Outcome:
 
 
 def _red(project: Path, command: Sequence[str], bound_s: float, unsteady: list[str]) -> str | None:
-    """Return which test of a command goes red, ``None`` where none does."""
-    for _ in range(_MOST_UNSTEADY):
+    """Return the test of a command that goes red, or a message; ``None`` where none does."""
+    for _ in range(_MAX_UNSTEADY_RUNS):
         log = project / "tmp" / "campaign.log"
         failed = project / ".pytest_cache/v/cache/lastfailed"
         failed.unlink(missing_ok=True)
@@ -138,8 +143,8 @@ def _red(project: Path, command: Sequence[str], bound_s: float, unsteady: list[s
         tests = list(json.loads(failed.read_bytes())) if failed.exists() else []
         if not tests:
             return _last_line(log)
-        again = ("pytest", "-q", f"--timeout={_AGAIN_S}", *tests)
-        if _run(project, again, bound_s, log, ()) != 0:
+        rerun = ("pytest", "-q", f"--timeout={_RERUN_TIMEOUT_S}", *tests)
+        if _run(project, rerun, bound_s, log, ()) != 0:
             return str(tests[0])
         unsteady += tests
     return None
@@ -148,7 +153,7 @@ def _red(project: Path, command: Sequence[str], bound_s: float, unsteady: list[s
 def _run(
     project: Path, command: Sequence[str], bound_s: float, log: Path, without: Sequence[str]
 ) -> int | None:
-    """Run a command; return its exit code, ``None`` where it did not end in time."""
+    """Run a command; return its exit code, or ``None`` where it did not end in time."""
     options = " ".join(f"--deselect={shlex.quote(test)}" for test in without)
     environment = _environment(project) | {"PYTEST_ADDOPTS": options}
     with log.open("wb") as output:
@@ -166,7 +171,7 @@ def _run(
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)  # pytest then ends the servers that it has started
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_FAREWELL_S)
+            process.wait(_END_TIMEOUT_S)
         return None
     finally:
         for left in _processes_of(project, hosts=False):
@@ -192,20 +197,22 @@ def _environment(project: Path) -> dict[str, str]:
 
 
 def _await_hosts(project: Path) -> None:
-    """Wait until the hosts of servers have ended these: their folder is removed after that."""
-    deadline_s = time.monotonic() + _FAREWELL_S
+    """Wait until the hosts of servers have ended; then their folder can be removed."""
+    deadline_s = time.monotonic() + _END_TIMEOUT_S
     while any(True for _ in _processes_of(project, hosts=True)):
         if time.monotonic() > deadline_s:
-            print(f"servers of {project} did not end within {_FAREWELL_S:.0f} s", file=sys.stderr)
+            print(
+                f"servers of {project} did not end within {_END_TIMEOUT_S:.0f} s", file=sys.stderr
+            )
             return
         time.sleep(0.1)
 
 
 def _processes_of(project: Path, *, hosts: bool) -> Iterator[int]:
-    """Find the processes that a command of this copy has started and left.
+    """Yield the ids of processes that a command of this copy has started and left behind.
 
-    Hosts of servers are told apart: each ends its server, and then itself, when the run of tests is
-    over.
+    ``hosts`` chooses between host processes of servers and all others. A host ends its server, and
+    then itself, when the test run is over.
     """
     mark = f"{_MARK}={project}".encode()
     for entry in Path("/proc").glob("[0-9]*"):
@@ -217,7 +224,7 @@ def _processes_of(project: Path, *, hosts: bool) -> Iterator[int]:
 
 
 def _last_line(log: Path) -> str:
-    """Return what a tool said: the first line that names an error, else the last."""
+    """Return a tool's message: the first line of its output that names an error, else the last."""
     lines = log.read_text("utf-8", "replace").strip().splitlines() or ["(no output)"]
     errors = [line for line in lines if "error" in line.lower() or line.startswith("src/")]
     return (errors or lines[-1:])[0][:200]

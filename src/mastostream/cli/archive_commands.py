@@ -1,4 +1,4 @@
-"""The archive: writing it, checking it, tidying it, and sending it into a log again."""
+"""``archive``, ``archive verify``, ``archive compact``, and ``replay``: files into a log."""
 
 import functools
 import threading
@@ -59,8 +59,8 @@ folder_option = click.option(
 )
 
 
-def _alone(command: Callable[..., _T]) -> Callable[..., _T | None]:
-    """Run the group's own command only where none of its commands was named."""
+def _unless_subcommand(command: Callable[..., _T]) -> Callable[..., _T | None]:
+    """Run the group's own command only if no subcommand was named."""
 
     @functools.wraps(command)
     def wrapped(**options: Any) -> _T | None:
@@ -84,7 +84,7 @@ def _alone(command: Callable[..., _T]) -> Callable[..., _T | None]:
 
 
 @click.group(invoke_without_command=True)
-@_alone
+@_unless_subcommand
 @common
 @topic_option("What to archive.")
 @folder_option
@@ -141,30 +141,33 @@ def verify_command(settings: MakeSettings, output: Output, topic: str, folder: s
     chosen = settings(archive__folder=folder)
     place, name = data_paths(chosen).archive, topic_name(chosen, topic)
     with _bar(output, "verify") as (bar, task):
-        found = verify(chosen, topic, lambda size_bytes: bar.advance(task, size_bytes))
+        result = verify(chosen, topic, lambda size_bytes: bar.advance(task, size_bytes))
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     for column in ("partition", "files", "records", "bytes", "first", "last"):
         table.add_column(column, justify="right")
-    for facts in found.partitions:
+    for facts in result.partitions:
         output.emit("partition", topic=name, **attrs.asdict(facts))
         cells = (facts.partition, facts.files, facts.records, facts.size_bytes)
         table.add_row(*map(str, (*cells, facts.first, facts.last)))
     if not output.json:
         output.console.print(
-            table if found.partitions else f"There is no archive of {name} in {safe(place)}."
+            table if result.partitions else f"There is no archive of {name} in {safe(place)}."
         )
-    for problem in found.problems:
+    for problem in result.problems:
         output.emit("problem", problem=problem)
         if not output.json:
             tell(output, f"problem: {safe(problem)}")
     output.emit(
-        "done", problems=len(found.problems), replaced=found.replaced, unfinished=found.unfinished
+        "done",
+        problems=len(result.problems),
+        replaced=result.replaced,
+        unfinished=result.unfinished,
     )
     if not output.json:
-        left = f"{found.replaced} merged files not removed yet, {found.unfinished} being written"
-        tell(output, f"{len(found.problems)} problems; {left}")
-    if found.problems:
-        raise FatalError(f"the archive in {place} has {len(found.problems)} problems: see above")
+        left = f"{result.replaced} merged files not removed yet, {result.unfinished} being written"
+        tell(output, f"{len(result.problems)} problems; {left}")
+    if result.problems:
+        raise FatalError(f"the archive in {place} has {len(result.problems)} problems: see above")
 
 
 @archive.command("compact")
@@ -208,13 +211,13 @@ def compact_command(
             done = compact(chosen, topic, system_clock(), target_mb * 2**20, on_progress)
     if single is not None:
         output.emit("done", records=records, output=single)
-        told = f"{records} records are in {single}"
+        message = f"{records} records are in {single}"
     else:
         output.emit("done", **attrs.asdict(done))
-        told = f"{done.merged} files became {done.made}, {done.removed} leftovers removed; "
-        told += f"{done.files} files in {data_paths(chosen).archive}"
+        message = f"{done.merged} files became {done.made}, {done.removed} leftovers removed; "
+        message += f"{done.files} files in {data_paths(chosen).archive}"
     if not output.json:
-        tell(output, told)
+        tell(output, message)
 
 
 @click.command()
@@ -248,7 +251,7 @@ def replay(
                 stop=stop,
                 speed=speed,
                 on_progress=lambda records, done: bar.update(
-                    task, completed=done, told=f"{records} records"
+                    task, completed=done, label=f"{records} records"
                 ),
             )
     finally:
@@ -264,12 +267,12 @@ def replay(
 
 @contextmanager
 def _bar(output: Output, name: str, total: int | None = None) -> Iterator[tuple[Progress, TaskID]]:
-    """Show how far something is, in bytes."""
+    """Show a progress bar that counts bytes; yield it and its task."""
     columns = (
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[label]}"),
         BarColumn(),
         DownloadColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=output.console, disable=output.json) as bar:
-        yield bar, bar.add_task(name, total=total, told=name)
+        yield bar, bar.add_task(name, total=total, label=name)

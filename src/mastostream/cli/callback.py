@@ -1,4 +1,4 @@
-"""Where a browser brings the code of a login: one address on this machine, open for one answer."""
+"""The web server on this machine to which a browser brings the code of a login (OAuth)."""
 
 import secrets
 import threading
@@ -12,6 +12,8 @@ from mastostream.exceptions import FatalError, RetriableError
 __all__ = ["Callback"]
 
 PATIENCE_S: Final = 300.0
+"""How long a login waits for the browser."""
+
 _PAGE: Final = """\
 <!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>mastostream</title></head>
@@ -20,18 +22,22 @@ _PAGE: Final = """\
 
 
 class Callback:
-    """Listens on the loopback while the ``with`` block lasts (RFC 8252, section 7.3)."""
+    """Listens on the loopback while the ``with`` block lasts (RFC 8252, section 7.3).
+
+    Attributes:
+        url: the redirect URI, to which the browser is sent after the login.
+    """
 
     def __init__(self, state: str) -> None:
-        """Take a port.
+        """Open a free port; requests are served inside the ``with`` block only.
 
         Args:
-            state: the random text of this login; an answer without it is no answer to us.
+            state: the random text of this login; a request without it is refused.
         """
         self._state = state
         self._answered = threading.Event()
         self._code: str | None = None
-        # One thread a connection: a browser may open some that it never uses.
+        # One thread per connection: a browser may open connections that it never uses.
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
         self._thread = threading.Thread(
@@ -53,11 +59,11 @@ class Callback:
         self._thread.join(timeout=5)
 
     def wait(self, patience_s: float = PATIENCE_S) -> str:
-        """Return the code.
+        """Wait for the browser, and return the code that it brings.
 
         Raises:
-            RetriableError: no browser came.
-            FatalError: the user did not allow it.
+            RetriableError: no browser came within ``patience_s`` seconds.
+            FatalError: the user did not allow the login.
         """
         if not self._answered.wait(patience_s):
             raise RetriableError(
@@ -69,7 +75,7 @@ class Callback:
         return self._code
 
     def _take(self, query: str) -> bool:
-        """Take the answer in an address, if it is one to this login; only the first counts."""
+        """Take the code from a query if it belongs to this login; only the first one counts."""
         values = {name: texts[0] for name, texts in parse_qs(query).items()}
         ours = secrets.compare_digest(values.get("state", "").encode(), self._state.encode())
         if not ours or not {"code", "error"} & values.keys():

@@ -1,4 +1,4 @@
-"""``simulate --check``: the collector put to the test."""
+"""``simulate --check``: run a chaos experiment on the collector, and report the result."""
 
 import tempfile
 from pathlib import Path
@@ -13,12 +13,12 @@ from mastostream.testing.chaos import ChaosExperiment, run_experiment
 __all__ = ["check_collector"]
 
 
-def check_collector(trial: ChaosExperiment, data: str | None, output: Output) -> None:
-    """Run a trial, with a progress bar, and say what came of it.
+def check_collector(experiment: ChaosExperiment, data: str | None, output: Output) -> None:
+    """Run a chaos experiment with a progress bar, and print its result.
 
     Raises:
         ConfigurationError: the folder is not empty.
-        FatalError: something was lost, repeated or wrong, or a limit exceeded.
+        FatalError: posts were lost, repeated or wrong, or a rate limit was exceeded.
     """
     folder = Path(data or tempfile.mkdtemp(prefix="mastostream-check-")).absolute()
     if folder.is_dir() and any(folder.iterdir()):
@@ -31,9 +31,9 @@ def check_collector(trial: ChaosExperiment, data: str | None, output: Output) ->
     with Progress(*columns, console=output.console, disable=output.json) as bar:
         task = bar.add_task("starting", total=1.0)
         result = run_experiment(
-            trial,
+            experiment,
             folder,
-            on_progress=lambda share, told: bar.update(task, completed=share, description=told),
+            on_progress=lambda share, text: bar.update(task, completed=share, description=text),
         )
     output.emit(
         "check",

@@ -1,4 +1,4 @@
-"""What failed: list it, look at it, send it again."""
+"""``dead-letters``: list dead letters, show one, and send their records again."""
 
 import base64
 import sys
@@ -63,8 +63,8 @@ def list_letters(settings: MakeSettings, output: Output) -> None:
 @click.option("--raw", is_flag=True, help="Write the original bytes, nothing else.")
 def show(settings: MakeSettings, output: Output, number: int, raw: bool) -> None:
     """Show one dead letter, with its original bytes made harmless."""
-    for found, letter in _letters(settings()):
-        if found != number:
+    for letter_number, letter in _letters(settings()):
+        if letter_number != number:
             continue
         if raw:
             sys.stdout.buffer.write(letter.raw)
@@ -90,7 +90,7 @@ def replay_letters(settings: MakeSettings, output: Output) -> None:
     chosen = settings()
     reader = dead_letter_reader(chosen, "dead-letters-replay")
     writer = log_writer(chosen)
-    # What fails again while this runs is a dead letter anew: it waits for the next time.
+    # A record that fails again becomes a new dead letter behind these ends, for the next replay.
     ends = log_ends(chosen, DEAD_LETTERS)
     try:
         sent, skipped = send_again(reader, writer, ends)
@@ -99,17 +99,20 @@ def replay_letters(settings: MakeSettings, output: Output) -> None:
         writer.close()
     output.emit("done", replayed=sent, skipped=skipped)
     if not output.json:
-        told = f", {skipped} left out: they belong to no record" if skipped else ""
-        tell(output, f"{sent} records sent again{told}")
+        note = f", {skipped} left out: they belong to no record" if skipped else ""
+        tell(output, f"{sent} records sent again{note}")
 
 
 def send_again(reader: LogReader, writer: LogWriter, ends: Positions) -> tuple[int, int]:
-    """Send the records of dead letters again; return how many, and how many belong to none.
+    """Send the records of dead letters to their topics again, each record once.
 
     Args:
-        reader: of dead letters; what was sent is committed.
+        reader: of the dead letters; the positions of letters that were read are committed.
         writer: to the same log.
-        ends: of the dead letters' partitions: nothing that comes after them is sent.
+        ends: of the dead letters' partitions: later letters are not sent.
+
+    Returns:
+        The number of records sent, and of letters left out because they belong to no record.
     """
     sent: set[str] = set()
     skipped = 0
@@ -137,6 +140,7 @@ def _letters(settings: Settings) -> Iterator[tuple[int, DeadLetter]]:
     try:
         while records := reader.read(_BATCH, 0.0):
             for record in records:
+                # Unique across partitions, and the same at every reading.
                 number = record.offset * partitions + record.partition
                 yield number, dead_letter_of(record.value, record.headers)
     finally:

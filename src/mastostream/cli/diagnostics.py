@@ -1,4 +1,4 @@
-"""What the doctor finds."""
+"""A diagnostic of ``doctor``, and how a check that yields diagnostics is run."""
 
 from collections.abc import Callable, Iterator
 from typing import Literal
@@ -12,11 +12,13 @@ __all__ = ["Check", "Diagnostic", "run_check"]
 
 @attrs.frozen(kw_only=True)
 class Diagnostic:
-    """One thing that was looked at.
+    """The result of checking one thing.
 
     Attributes:
-        detail: for a person; where something is wrong, with what to do.
-        server: the Mastodon server that it is about, if it is.
+        what: was checked, such as ``disk``.
+        state: ``wrong`` makes the command fail, ``warning`` does not.
+        detail: for a person; says what to do where something is wrong.
+        server: the Mastodon server that was checked; empty for anything else.
     """
 
     what: str
@@ -26,12 +28,13 @@ class Diagnostic:
 
 
 Check = Callable[[], Iterator[Diagnostic]]
+"""Yields diagnostics; may raise a ``MastostreamError``."""
 
 
 def run_check(what: str, server: str, check: Check) -> Iterator[Diagnostic]:
-    """Run a check; an error of it is a finding, too."""
+    """Run a check; an error that it raises becomes a diagnostic with state ``wrong``."""
     try:
-        for finding in check():
-            yield attrs.evolve(finding, server=server)
+        for diagnostic in check():
+            yield attrs.evolve(diagnostic, server=server)
     except MastostreamError as error:
         yield Diagnostic(what=what, state="wrong", detail=str(error), server=server)

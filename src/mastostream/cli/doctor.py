@@ -1,4 +1,4 @@
-"""Finding out why something does not work."""
+"""``doctor``: check what a pipeline needs, and say what to do."""
 
 import os
 import shutil
@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mastostream.cli.diagnostics import Diagnostic, run_check
-from mastostream.cli.doctor_mastodon import mastodon_findings
+from mastostream.cli.doctor_mastodon import mastodon_diagnostics
 from mastostream.cli.doctor_servers import check_servers
-from mastostream.cli.options import Output, common, named
+from mastostream.cli.options import Output, common, servers_setting
 from mastostream.cli.pipeline import MakeSettings
 from mastostream.config import ServerSettings, Settings, load_credentials
 from mastostream.dashboards.text import safe
@@ -29,6 +29,7 @@ from mastostream.wiring import data_paths, topics
 __all__ = ["doctor"]
 
 _LITTLE_SPACE: Final = 2**30
+"""Bytes of free disk space below which the doctor warns."""
 
 
 @click.command()
@@ -45,28 +46,28 @@ def doctor(settings: MakeSettings, output: Output, servers: Sequence[str], offli
 
     Where something is wrong, it says what to do.
     """
-    chosen = settings(servers=named(servers))
-    findings = [
+    chosen = settings(servers=servers_setting(servers))
+    diagnostics = [
         *run_check("python", "", _check_python),
         *run_check("data", "", partial(_check_data, chosen)),
     ]
-    findings += () if offline else check_servers(chosen)
+    diagnostics += () if offline else check_servers(chosen)
     followed = chosen.servers or (ServerSettings(server=chosen.server),)
-    for each in () if offline else followed:
-        findings += run_check("server", each.server, partial(_check_server, chosen, each))
-    _show(findings, output, with_servers=len(followed) > 1)
-    if any(finding.state == "wrong" for finding in findings):
+    for server in () if offline else followed:
+        diagnostics += run_check("server", server.server, partial(_check_server, chosen, server))
+    _show(diagnostics, output, with_servers=len(followed) > 1)
+    if any(diagnostic.state == "wrong" for diagnostic in diagnostics):
         raise FatalError("something is wrong: see above")
 
 
-def _show(findings: Sequence[Diagnostic], output: Output, *, with_servers: bool) -> None:
+def _show(diagnostics: Sequence[Diagnostic], output: Output, *, with_servers: bool) -> None:
     styles = {"ok": "green", "warning": "yellow", "wrong": "bold red"}
     table = Table(*(["server"] if with_servers else []), "what", "state", "detail")
-    for finding in findings:
-        output.emit("check", **attrs.asdict(finding))
-        state = Text(finding.state, style=styles[finding.state])
-        where = [finding.server] if with_servers else []
-        table.add_row(*where, finding.what, state, Text(safe(finding.detail)))
+    for diagnostic in diagnostics:
+        output.emit("check", **attrs.asdict(diagnostic))
+        state = Text(diagnostic.state, style=styles[diagnostic.state])
+        where = [diagnostic.server] if with_servers else []
+        table.add_row(*where, diagnostic.what, state, Text(safe(diagnostic.detail)))
     if not output.json:
         output.console.print(table)
 
@@ -77,9 +78,9 @@ def _check_python() -> Iterator[Diagnostic]:
 
 
 def _check_data(settings: Settings) -> Iterator[Diagnostic]:
-    where = data_paths(settings)
+    paths = data_paths(settings)
     existing = next(
-        path for path in (where.folder, *where.folder.absolute().parents) if path.exists()
+        path for path in (paths.folder, *paths.folder.absolute().parents) if path.exists()
     )
     if not os.access(existing, os.W_OK):
         yield Diagnostic(what="data", state="wrong", detail=f"{existing} cannot be written")
@@ -88,27 +89,27 @@ def _check_data(settings: Settings) -> Iterator[Diagnostic]:
     yield Diagnostic(
         what="disk",
         state="ok" if free > _LITTLE_SPACE else "warning",
-        detail=f"{free / 2**30:.1f} GiB free for {where.folder}",
+        detail=f"{free / 2**30:.1f} GiB free for {paths.folder}",
     )
-    if settings.log == "kafka" or not where.log.exists():
+    if settings.log == "kafka" or not paths.log.exists():
         nothing = "nothing collected yet" if settings.log == "sqlite" else "the log is in Kafka"
-        yield Diagnostic(what="data", state="ok", detail=f"{where.folder}: {nothing}")
+        yield Diagnostic(what="data", state="ok", detail=f"{paths.folder}: {nothing}")
         return
     records = sum(fact.next_offset - fact.first_offset for fact in topics(settings))
-    yield Diagnostic(what="data", state="ok", detail=f"{where.folder}: {records} records")
+    yield Diagnostic(what="data", state="ok", detail=f"{paths.folder}: {records} records")
 
 
-def _check_server(settings: Settings, each: ServerSettings) -> Iterator[Diagnostic]:
-    url = server_url(each.server)
+def _check_server(settings: Settings, server: ServerSettings) -> Iterator[Diagnostic]:
+    url = server_url(server.server)
     only = len(settings.servers) < 2
     credentials = load_credentials(host=urlsplit(url).netloc, only=only)
-    tag = next(iter(each.tags or settings.tags), "news").strip().removeprefix("#") or "news"
+    tag = next(iter(server.tags or settings.tags), "news").strip().removeprefix("#") or "news"
     facts = probe_server(
-        each.server,
+        server.server,
         token=credentials.access_token,
         contact=settings.contact,
         tag=tag,
         timeout_s=settings.collect.request_timeout_s,
     )
-    must_stream = (each.mode or settings.collect.mode) == "stream"
-    return mastodon_findings(facts, server=each.server, tag=tag, must_stream=must_stream)
+    must_stream = (server.mode or settings.collect.mode) == "stream"
+    return mastodon_diagnostics(facts, server=server.server, tag=tag, must_stream=must_stream)

@@ -1,4 +1,4 @@
-"""What a Mastodon server's facts mean for who wants to collect from it, and what to do."""
+"""Diagnostics of a Mastodon server: what its probe means for collecting, and what to do."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal
@@ -6,14 +6,14 @@ from typing import Final, Literal
 from mastostream.cli.diagnostics import Diagnostic
 from mastostream.sources.mastodon.probe import Opening, ServerFacts
 
-__all__ = ["mastodon_findings"]
+__all__ = ["mastodon_diagnostics"]
 
 _CLOCK_TOLERANCE_S: Final = 30.0
 _FEW_LEFT: Final = 0.1
-"""Part of the limit; the collector stops there."""
+"""Share of the rate limit; the collector stops when only this much is left."""
 
 _READING: Final = frozenset({"read", "read:statuses"})
-"""Either scope opens a hashtag's stream (Mastodon 4.5)."""
+"""Either of these scopes opens a hashtag's stream (Mastodon 4.5)."""
 
 _MORE_THAN_READING: Final = ("write", "follow", "push", "admin", "crypto")
 _FAMILIES: Final = {
@@ -25,16 +25,16 @@ _FAMILIES: Final = {
 }
 
 
-def mastodon_findings(
+def mastodon_diagnostics(
     facts: ServerFacts, *, server: str, tag: str, must_stream: bool
 ) -> Iterator[Diagnostic]:
-    """Judge what was found.
+    """Yield the diagnostics of one Mastodon server.
 
     Args:
-        facts: what the server says and does.
-        server: as the settings name it.
-        tag: the hashtag that was tried.
-        must_stream: whether the settings allow nothing but streams.
+        facts: the result of probing the server.
+        server: its name in the settings.
+        tag: the hashtag that was probed.
+        must_stream: whether the settings allow streams only, and no polling.
     """
     login = f"mastostream login --server {server}"
     yield _about(facts)
@@ -64,10 +64,10 @@ def _about(facts: ServerFacts) -> Diagnostic:
 
 def _hashtags(facts: ServerFacts, tag: str, login: str) -> Diagnostic:
     status, access = facts.timeline_status, facts.about.hashtags_open
-    said = f" ({_access(facts.hashtag_feeds)})" if facts.hashtag_feeds else ""
-    needs_token = f"shown only with a token{said}: {login}"
+    access_note = f" ({_access(facts.hashtag_feeds)})" if facts.hashtag_feeds else ""
+    needs_token = f"shown only with a token{access_note}: {login}"
     if status in (401, 403, 422) or access is False:
-        detail = f"closed to this token{said}" if facts.token else needs_token
+        detail = f"closed to this token{access_note}" if facts.token else needs_token
         return Diagnostic(what="hashtags", state="wrong", detail=detail)
     if status == 404 and facts.about.family == "gotosocial":
         return Diagnostic(what="hashtags", state="ok", detail=f"open; it never heard of #{tag} yet")
@@ -80,7 +80,7 @@ def _hashtags(facts: ServerFacts, tag: str, login: str) -> Diagnostic:
         detail = f"only in part: {_access(facts.hashtag_feeds)}"
         advice = "" if facts.token else f"; with a token it may show more: {login}"
         return Diagnostic(what="hashtags", state="warning", detail=detail + advice)
-    return Diagnostic(what="hashtags", state="ok", detail=f"open{said}")
+    return Diagnostic(what="hashtags", state="ok", detail=f"open{access_note}")
 
 
 def _access(feeds: Mapping[str, str]) -> str:
@@ -104,33 +104,34 @@ def _token(facts: ServerFacts, login: str) -> Diagnostic:
 def _scopes(scopes: Sequence[str] | None) -> tuple[Literal["ok", "warning"], str]:
     if scopes is None:
         return "ok", "accepted; the server does not say for what"
-    told = f"accepted for: {' '.join(scopes)}"
+    accepted = f"accepted for: {' '.join(scopes)}"
     if not _READING & set(scopes):
-        return "warning", f"{told}; streams need read:statuses: "
+        return "warning", f"{accepted}; streams need read:statuses: "
     if any(scope.partition(":")[0] in _MORE_THAN_READING for scope in scopes):
-        return "warning", f"{told}; reading is enough, who finds it could do more: "
-    return "ok", told
+        return "warning", f"{accepted}; reading is enough, who finds it could do more: "
+    return "ok", accepted
 
 
 def _streaming(facts: ServerFacts, must: bool, login: str) -> Diagnostic:
     where = facts.streaming_url
     announced = "" if facts.about.streaming_url else " (not announced)"
-    ill = " its streaming server says that it is not well;" if facts.stream_health is False else ""
-    asking = "its timelines are read instead"
+    unwell = facts.stream_health is False
+    health = " its streaming server says that it is not well;" if unwell else ""
+    fallback = "its timelines are read instead"
     if facts.websocket is None or facts.sse is None:
-        detail = f"{where}{announced}:{ill} not tried, as streams need a token: {login}"
+        detail = f"{where}{announced}:{health} not tried, as streams need a token: {login}"
         state: Literal["ok", "wrong"] = "wrong" if must else "ok"
-        return Diagnostic(what="streaming", state=state, detail=f"{detail}; {asking} until then")
+        return Diagnostic(what="streaming", state=state, detail=f"{detail}; {fallback} until then")
     tried: dict[str, Opening] = {"WebSocket": facts.websocket, "server-sent events": facts.sse}
-    told = ", ".join(f"{name} {opening}" for name, opening in tried.items())
+    openings = ", ".join(f"{name} {opening}" for name, opening in tried.items())
     if "open" not in tried.values():
-        advice = "set collect.mode to 'poll' or 'auto'" if must else asking
-        detail = f"{where}{announced}:{ill} {told}: {advice}"
+        advice = "set collect.mode to 'poll' or 'auto'" if must else fallback
+        detail = f"{where}{announced}:{health} {openings}: {advice}"
         return Diagnostic(what="streaming", state="wrong" if must else "warning", detail=detail)
     if facts.about.family == "gotosocial":
-        told += f"; GoToSocial opens a hashtag's stream and sends nothing by it: {asking}"
-    detail = f"{where}{announced}:{ill} {told}"
-    return Diagnostic(what="streaming", state="warning" if ill else "ok", detail=detail)
+        openings += f"; GoToSocial opens a hashtag's stream and sends nothing by it: {fallback}"
+    detail = f"{where}{announced}:{health} {openings}"
+    return Diagnostic(what="streaming", state="warning" if health else "ok", detail=detail)
 
 
 def _statuses(facts: ServerFacts) -> Diagnostic:

@@ -1,4 +1,4 @@
-"""Whether the servers answer on which the settings put log, index and archive."""
+"""Diagnostics of the servers that hold log, index and archive: Kafka, Elasticsearch, HDFS."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -17,13 +17,13 @@ from mastostream.wiring import TOPICS, data_paths, kafka_client_config
 if TYPE_CHECKING:
     from mastostream.log.kafka import TopicCheck
 
-__all__ = ["archive_findings", "check_servers", "kafka_findings"]
+__all__ = ["archive_diagnostics", "check_servers", "kafka_diagnostics"]
 
 _MADE: Final = "makes what is missing, as does the first process that needs it"
 
 
 def check_servers(settings: Settings) -> Iterator[Diagnostic]:
-    """Ask each of them once; nothing is changed, but a file is written to HDFS and removed."""
+    """Ask each server once. Nothing is changed; only in HDFS a file is written and removed."""
     if settings.log == "kafka":
         yield from run_check("kafka", "", partial(_check_kafka, settings))
     if settings.index == "elasticsearch":
@@ -33,23 +33,24 @@ def check_servers(settings: Settings) -> Iterator[Diagnostic]:
 
 
 def _check_kafka(settings: Settings) -> Iterator[Diagnostic]:
-    place = kafka_client_config(settings)
-    from mastostream.log.kafka import check_topics  # noqa: PLC0415 - an extra
+    config = kafka_client_config(settings)
+    from mastostream.log.kafka import check_topics  # noqa: PLC0415 - needs an extra
 
-    topics = f"topics {place.topic_prefix}*" if place.topic_prefix else "topics"
-    yield from kafka_findings(place.servers, topics, *check_topics(place, TOPICS, create=False))
+    topics = f"topics {config.topic_prefix}*" if config.topic_prefix else "topics"
+    checks, missing = check_topics(config, TOPICS, create=False)
+    yield from kafka_diagnostics(config.servers, topics, checks, missing)
 
 
-def kafka_findings(
+def kafka_diagnostics(
     servers: str, topics: str, checks: Sequence["TopicCheck"], missing: Sequence[str]
 ) -> Iterator[Diagnostic]:
-    """Judge the topics that are there, and those that are not."""
+    """Yield diagnostics of the topics: missing, different from the settings, or as set."""
     if missing:
         names = topics if not checks else ", ".join(missing)
         detail = f"{servers} answers, but has no {names} yet: 'mastostream topics' {_MADE}"
         yield Diagnostic(what="kafka", state="warning", detail=detail)
     different = [
-        f"{each.topic}: {', '.join(each.differences)}" for each in checks if each.differences
+        f"{check.topic}: {', '.join(check.differences)}" for check in checks if check.differences
     ]
     if different:
         advice = "change the topics with Kafka's own tools, or the settings"
@@ -62,11 +63,11 @@ def kafka_findings(
 
 def _check_elasticsearch(settings: Settings) -> Iterator[Diagnostic]:
     from mastostream.sinks import elasticsearch as sink  # noqa: PLC0415 - needs an extra
-    from mastostream.sinks.elasticsearch.connection import (  # noqa: PLC0415 - as above
+    from mastostream.sinks.elasticsearch.connection import (  # noqa: PLC0415 - needs an extra
         check_version,
         connect,
     )
-    from mastostream.sinks.elasticsearch.errors import translated  # noqa: PLC0415 - as above
+    from mastostream.sinks.elasticsearch.errors import translated  # noqa: PLC0415 - needs an extra
 
     where = sink.address(settings.elasticsearch)
     client = connect(settings.elasticsearch, load_secrets(sink.SECRETS))
@@ -90,11 +91,11 @@ def _check_elasticsearch(settings: Settings) -> Iterator[Diagnostic]:
 
 def _check_archive(settings: Settings) -> Iterator[Diagnostic]:
     place = data_paths(settings).archive
-    return archive_findings(place, *open_place(place, settings.hdfs))
+    return archive_diagnostics(place, *open_place(place, settings.hdfs))
 
 
-def archive_findings(place: str, filesystem: FileSystem, folder: str) -> Iterator[Diagnostic]:
-    """Look into a folder, and write a file there."""
+def archive_diagnostics(place: str, filesystem: FileSystem, folder: str) -> Iterator[Diagnostic]:
+    """Yield the diagnostic of an archive's folder, after listing it and writing a file there."""
     filesystem.list(folder)
     filesystem.make_folder(folder)
     _write(filesystem, f"{folder.rstrip('/')}/_mastostream-doctor-{uuid4().hex}")
@@ -102,7 +103,7 @@ def archive_findings(place: str, filesystem: FileSystem, folder: str) -> Iterato
 
 
 def _write(filesystem: FileSystem, path: str) -> None:
-    """Write a file and remove it: only then the servers that hold the bytes have been asked."""
+    """Write a file and remove it: only this asks the servers that hold the files' bytes."""
     try:
         file = filesystem.create(path)
         try:

@@ -1,4 +1,4 @@
-"""Jobs on a Flink cluster: what they do, their end, their savepoints."""
+"""``flink``: show jobs on a cluster, cancel them, write savepoints, and pack the code for them."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,8 +27,8 @@ _POLL_S: Final = 0.3
 _PATIENCE_S: Final = 600.0
 _DEFAULT_TARGET: Final = "localhost:8081"
 _SAVEPOINTS: Final = "execution.checkpointing.savepoint-dir"
-_OVER: Final = ENDED - {"FAILED"}
-"""What they once failed of concerns nobody any more."""
+_ENDED_WELL: Final = ENDED - {"FAILED"}
+"""States of jobs that ended, but did not fail: an earlier failure is not shown any more."""
 
 _STYLES: Final = {"RUNNING": "green", "FAILED": "bold red", "FINISHED": "dim", "CANCELED": "dim"}
 
@@ -73,7 +73,7 @@ def status(settings: MakeSettings, output: Output, target: str | None) -> None:
             if job.dropped:
                 left_out = f"{job.dropped} values that are no JSON"
                 tell(output, f"{safe(job.name)} has left out {left_out}, since it last began")
-            if job.failure and job.state not in _OVER:
+            if job.failure and job.state not in _ENDED_WELL:
                 tell(output, f"last failure of {safe(job.name)}: {safe(job.failure)}")
 
 
@@ -185,7 +185,7 @@ def _utc(at_ms: int) -> datetime:
 
 
 def _moment(at_ms: int) -> str:
-    """Return a time of today, or a date, by the clock on the wall."""
+    """Format a time in the local time zone: time alone if it is today, else date and time."""
     moment = _utc(at_ms).astimezone()
     today = datetime.now(UTC).astimezone().date()
     return moment.strftime("%H:%M:%S" if moment.date() == today else "%Y-%m-%d %H:%M")
@@ -193,10 +193,10 @@ def _moment(at_ms: int) -> str:
 
 @contextmanager
 def _waiting(output: Output, text: str) -> Iterator[Callable[[], None]]:
-    """Show that something goes on; what is yielded waits a moment, and not for ever.
+    """Show that an operation is in progress; yield a function that waits until the next poll.
 
     Raises:
-        RetriableError: it takes too long; it goes on.
+        RetriableError: the operation takes longer than ``_PATIENCE_S``; it goes on in the cluster.
     """
     began_s = time.monotonic()
 

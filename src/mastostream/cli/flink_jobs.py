@@ -1,4 +1,4 @@
-"""Analyses as a Flink job: watched from here, or left on a cluster."""
+"""Runs analyses as a Flink job: watched by this process, or detached on a cluster."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,16 +17,16 @@ __all__ = ["FlinkRun", "refuse", "refuse_without_cluster", "run_detached", "run_
 
 @attrs.frozen(kw_only=True)
 class FlinkRun:
-    """What is to run, and for how long.
+    """The analyses that a job runs, and for how long.
 
     Attributes:
         mode: of the analyses.
-        names: of them.
-        shows: whether results are shown, and not written.
-        savepoint: whose state the job begins with; empty for none.
-        once: whether it ends with what is there.
-        seconds: after how many it is stopped.
-        metrics_port: of this process.
+        names: of the analyses, built in or ``module:NAME``.
+        shows: whether results are shown instead of written.
+        savepoint: path of the savepoint whose state the job begins with; empty for none.
+        once: whether the job ends after the records that exist when it begins.
+        seconds: after which the job is stopped; ``None`` for never.
+        metrics_port: where this process serves metrics; ``None`` for nowhere.
     """
 
     mode: Mode
@@ -39,10 +39,14 @@ class FlinkRun:
 
 
 def refuse(flags: Mapping[str, object], why: str) -> None:
-    """Refuse the first flag that was given.
+    """Refuse flags that do not fit the others.
+
+    Args:
+        flags: the values by the flags' names; ``None`` and ``False`` were not given.
+        why: the rest of the message, after the flag's name.
 
     Raises:
-        click.UsageError: one was.
+        click.UsageError: a flag was given; the message names the first one.
     """
     for name, value in flags.items():
         if value is not None and value is not False:
@@ -50,20 +54,20 @@ def refuse(flags: Mapping[str, object], why: str) -> None:
 
 
 def refuse_without_cluster(settings: Settings, flags: Mapping[str, object]) -> None:
-    """Refuse flags that need a cluster, where the job would run within this process.
+    """Refuse flags that need a cluster if the job would run within this process.
 
     Raises:
-        click.UsageError: one was given.
+        click.UsageError: such a flag was given.
     """
     if settings.flink.target == LOCAL:
         refuse(flags, "needs a cluster: add --target HOST:PORT")
 
 
 def run_detached(settings: Settings, run: FlinkRun, output: Output) -> None:
-    """Start a job on a cluster, and say how it is watched and stopped.
+    """Start a job on a cluster, and print the commands that watch and stop it.
 
     Raises:
-        click.UsageError: it needs somebody who stays.
+        click.UsageError: a flag needs a process that stays with the job.
     """
     attached = {
         "--once": run.once,
@@ -84,7 +88,7 @@ def run_detached(settings: Settings, run: FlinkRun, output: Output) -> None:
 
 
 def run_on_flink(settings: Settings, run: FlinkRun, output: Output) -> None:
-    """Start a job and stay until it ends, or until somebody stops it, which cancels it."""
+    """Start a job and wait until it ends. Stopping this process cancels the job."""
     results = Results(output) if run.shows else None
     engine = _engine(settings, run, output, results)
     if not run.once:
@@ -111,15 +115,15 @@ def run_on_flink(settings: Settings, run: FlinkRun, output: Output) -> None:
 def _engine(
     settings: Settings, run: FlinkRun, output: Output, results: Results | None
 ) -> FlinkEngine:
-    def told(what: str, done: float | None) -> None:
+    def on_progress(text: str, done: float | None) -> None:
         if not done:
-            tell(output, what)
+            tell(output, text)
 
     return flink_engine(
         settings,
         run.mode,
         run.names,
-        told,
+        on_progress,
         once=run.once,
         savepoint=run.savepoint,
         on_results=results,

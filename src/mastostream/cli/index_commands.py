@@ -1,4 +1,4 @@
-"""The index: making it, and filling it."""
+"""``index``: create the index, and fill it with results."""
 
 import attrs
 import click

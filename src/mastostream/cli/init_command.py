@@ -1,4 +1,4 @@
-"""Beginning."""
+"""``init``: write a commented configuration file; ``completion``: print a completion script."""
 
 import os
 from typing import Final
@@ -179,7 +179,7 @@ def completion(shell: str) -> None:
     """
     from mastostream.cli.main import cli  # noqa: PLC0415 - that module imports this one
 
-    found = get_completion_class(shell)
-    if found is None:
+    completion_class = get_completion_class(shell)
+    if completion_class is None:
         raise ConfigurationError(f"there is no completion for {shell}")
-    click.echo(found(cli, {}, "mastostream", "_MASTOSTREAM_COMPLETE").source())
+    click.echo(completion_class(cli, {}, "mastostream", "_MASTOSTREAM_COMPLETE").source())

@@ -1,4 +1,4 @@
-"""The dashboard in Kibana: as a file, into Kibana, and in a browser."""
+"""``kibana``: export the dashboard to a file, import it into Kibana, open it in a browser."""
 
 import webbrowser
 from pathlib import Path
@@ -107,7 +107,7 @@ def open_(
     output.emit("open", url=address)
     if not output.json:
         tell(output, address)
-    if not no_browser and not _opened(address):
+    if not no_browser and not _open_in_browser(address):
         click.echo("there is no browser here: open the address anywhere", err=True)
 
 
@@ -125,7 +125,7 @@ def _server(settings: Settings) -> Kibana:
     )
 
 
-def _opened(address: str) -> bool:
+def _open_in_browser(address: str) -> bool:
     try:
         return webbrowser.get().open(address)
     except webbrowser.Error:

@@ -1,4 +1,4 @@
-"""Getting a token, and keeping it."""
+"""``login``: get a token from a server, and keep it in ``.env``."""
 
 import os
 import secrets
@@ -57,7 +57,7 @@ def login(
     path = Path(_ENV_FILE).resolve()
     if not os.access(path.parent, os.W_OK):
         raise FatalError(f"cannot write {path}: choose a folder where you can")
-    _read(path)  # rather now than after the login
+    _read(path)  # a file that cannot be read fails before the login, not after it
     done = (_without_browser if no_browser else _with_browser)(server, chosen, output)
     text = _read(path)
     names = _names_for(server, chosen, text, suffix=suffix)
@@ -71,10 +71,10 @@ def _host(server: str) -> str:
 
 
 def _names_for(server: str, settings: Settings, text: str, *, suffix: bool) -> Sequence[str]:
-    """Return under which names a server's credentials are kept.
+    """Return the names under which a server's credentials are kept.
 
-    Under the plain ones only where nobody could take them for another server's, and where no others
-    would come first.
+    The plain names are used only if this is the only server in the settings, and if ``.env`` has no
+    values under the server's own names, which would be used first.
     """
     own = [credential_name(name, _host(server)) for name in CREDENTIAL_NAMES]
     only = len(settings.servers) < 2 and _host(server) == _host(_only_server(settings))
@@ -143,6 +143,7 @@ def _read(path: Path) -> str:
 
 
 def _names(text: str) -> set[str]:
+    """Return the names that have a value in the text of ``.env``."""
     from dotenv.parser import parse_stream  # noqa: PLC0415 - only this command needs it
 
     return {
@@ -152,7 +153,7 @@ def _names(text: str) -> set[str]:
 
 def _with_values(text: str, values: Mapping[str, str]) -> str:
     """Return the lines of ``.env`` with these values; all other lines stay as they are."""
-    from dotenv.parser import parse_stream  # noqa: PLC0415 - as above
+    from dotenv.parser import parse_stream  # noqa: PLC0415 - only this command needs it
 
     left = dict(values)
     lines = []
@@ -167,7 +168,7 @@ def _with_values(text: str, values: Mapping[str, str]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace the file at once by one that nobody else may read at any moment."""
+    """Replace the file atomically by one that other users cannot read at any moment."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,4 +1,4 @@
-"""The group of commands, and what an error becomes.
+"""The command ``mastostream``: finds its subcommands, and turns errors into exit codes.
 
 Exit codes: 0 done; 1 a defect of this program; 2 the command or the configuration is wrong; 3 not
 now, try again later; 4 something cannot go on; 5 a record cannot be processed.
@@ -31,38 +31,38 @@ EXIT_CODES: Final[dict[type[MastostreamError], int]] = {
 }
 
 GARBAGE: Final = 50_000
-"""Objects before garbage is looked for. Records come by thousands and go by themselves: looked for
-after 700, as Python does, it takes a tenth of the engine's time."""
+"""New objects before Python's garbage collector runs. Records come by thousands and are freed
+without it; at Python's own threshold of 700 the collector takes a tenth of the engine's time."""
 
 _COMMANDS: Final = {
     "analyze": "pipeline",
-    "archive": "archiving",
+    "archive": "archive_commands",
     "collect": "pipeline",
-    "completion": "setup",
+    "completion": "init_command",
     "dead-letters": "data",
     "demo": "pipeline",
     "doctor": "doctor",
-    "flink": "flink",
-    "index": "indexing",
-    "init": "setup",
+    "flink": "flink_commands",
+    "index": "index_commands",
+    "init": "init_command",
     "kibana": "kibana",
-    "login": "login",
-    "replay": "archiving",
+    "login": "login_command",
+    "replay": "archive_commands",
     "run": "pipeline",
     "services": "services",
     "simulate": "simulate",
-    "topics": "topics",
+    "topics": "topics_command",
 }
 """The module of each command."""
 
 
 class _LazyGroup(click.Group):
-    """Imports only the command that runs: all of them together take a second."""
+    """Imports only the module of the command that runs: importing all takes a second."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - Click's
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - Click's signature
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - Click's signature
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(f"mastostream.cli.{_COMMANDS[cmd_name]}")
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     gc.set_threshold(GARBAGE)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a terminal that can't show a letter shows its code
+        if isinstance(stream, TextIOWrapper):  # escape letters that a terminal cannot show
             stream.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(arguments, standalone_mode=False)

@@ -1,4 +1,4 @@
-"""Options that commands share, and what they become."""
+"""Options that several commands have, and the output that commands write to."""
 
 import functools
 import json
@@ -16,40 +16,40 @@ from rich.console import Console
 from mastostream.config import Settings, load_settings
 from mastostream.core.topic_names import STREAM
 
-__all__ = ["Output", "common", "named", "server_options", "tell", "topic_option"]
+__all__ = ["Output", "common", "server_options", "servers_setting", "tell", "topic_option"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _TOPIC_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _UNSEEN: Final = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
-"""What JSON may hold as it is, but ends a line for some (U+0085, U+2028), steers a terminal
-(U+009B) or turns text around (U+202E)."""
+"""Invisible characters that JSON allows as they are. Some end a line for some programs (U+0085,
+U+2028), control a terminal (U+009B) or reverse the direction of text (U+202E)."""
 
 _LEVELS: Final = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 
 
 @attrs.frozen(kw_only=True)
 class Output:
-    """How a command speaks.
+    """The output of a command: its form and its destination.
 
     Attributes:
-        json: one JSON object a line on standard output, for programs.
-        console: for people: standard error while ``json`` holds, else standard output.
+        json: whether to print for programs: one JSON object per line on standard output.
+        console: for text for people: standard error if ``json``, else standard output.
     """
 
     json: bool
     console: Console
 
     def emit(self, kind: str, **members: Any) -> None:
-        """Print one JSON object; nothing where a person reads."""
+        """Print one JSON object; print nothing unless ``json``."""
         if self.json:
             ascii_only = not sys.stdout.encoding.lower().startswith("utf")
             line = json.dumps({"kind": kind} | members, ensure_ascii=ascii_only, default=str)
-            click.echo(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", line))
+            click.echo(_UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", line))
 
     @property
     def live(self) -> bool:
-        """Whether somebody looks at a terminal that can be redrawn."""
+        """Whether the output is for a person at a terminal that can be redrawn."""
         return not self.json and self.console.is_terminal
 
 
@@ -59,9 +59,10 @@ def tell(output: Output, text: str) -> None:
 
 
 def common(command: Callable[..., _T]) -> Callable[..., _T]:
-    """Give a command ``--config``, ``--data``, ``--log``, ``--json`` and ``-v``.
+    """Add ``--config``, ``--data``, ``--log``, ``--json`` and ``-v`` to a command.
 
-    It is called with ``settings`` (a function of further flags) and ``output``.
+    The command is called with ``output``, and with ``settings``: a function that takes the values
+    of further flags and returns the settings.
     """
 
     @click.option(
@@ -89,8 +90,8 @@ def common(command: Callable[..., _T]) -> Callable[..., _T]:
         )
 
         def settings(**flags: Any) -> Settings:
-            named = {name.replace("__", "."): value for name, value in flags.items()}
-            return load_settings(config, {"data": data, "log": log} | named)
+            further = {name.replace("__", "."): value for name, value in flags.items()}
+            return load_settings(config, {"data": data, "log": log} | further)
 
         output = Output(json=as_json, console=Console(stderr=as_json))
         return command(settings=settings, output=output, **rest)
@@ -99,7 +100,7 @@ def common(command: Callable[..., _T]) -> Callable[..., _T]:
 
 
 def server_options(command: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Give a command what says whom to follow."""
+    """Add ``--server``, ``--tag``, ``--mode`` and ``--interval`` to a command."""
     for option in (
         click.option("--interval", type=float, help="Seconds between two looks at a hashtag."),
         click.option(
@@ -119,13 +120,13 @@ def server_options(command: Callable[_P, _T]) -> Callable[_P, _T]:
     return command
 
 
-def named(servers: Sequence[str]) -> list[dict[str, str]] | None:
-    """Return the setting that stands for these servers, if there are any."""
+def servers_setting(servers: Sequence[str]) -> list[dict[str, str]] | None:
+    """Return the setting ``servers`` for these names; ``None`` keeps the configured servers."""
     return [{"server": server} for server in servers] or None
 
 
 def topic_option(text: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
-    """Give a command ``--topic``: a name that every log, and a file, can have."""
+    """Return an option ``--topic``, whose value is valid in every log and as a file's name."""
 
     def check(_: click.Context, __: click.Parameter, value: str) -> str:
         if not _TOPIC_NAME.fullmatch(value):

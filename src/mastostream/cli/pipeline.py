@@ -1,4 +1,4 @@
-"""The stages of the pipeline, alone and together."""
+"""Runs the stages together (``run``, ``demo``) or alone (``collect``, ``analyze``)."""
 
 import sys
 import tempfile
@@ -17,7 +17,7 @@ from mastostream.cli.flink_jobs import (
     run_detached,
     run_on_flink,
 )
-from mastostream.cli.options import Output, common, named, server_options, tell
+from mastostream.cli.options import Output, common, server_options, servers_setting, tell
 from mastostream.cli.run_view import Results, Watch, drive
 from mastostream.config import Credentials, ServerSettings, Settings, load_credentials
 from mastostream.core.analyses import SQL_ANALYSES, STREAM_ANALYSES
@@ -56,6 +56,7 @@ _PIPELINE: Final = ("full",)
 _PIPELINE_WINDOWS: Final = ("count", "dashboard")
 
 MakeSettings = Callable[..., Settings]
+"""Takes flags by the names of settings, ``__`` in place of a dot, and returns the settings."""
 
 seconds_option = click.option("--seconds", type=float, help="Stop by itself after so many seconds.")
 metrics_option = click.option(
@@ -89,7 +90,9 @@ def run(
 
     Example: mastostream run --tag news --server mastodon.social
     """
-    chosen = settings(servers=named(servers), tags=tags, collect__mode=mode, interval_s=interval)
+    chosen = settings(
+        servers=servers_setting(servers), tags=tags, collect__mode=mode, interval_s=interval
+    )
     _run_all(
         chosen, _credentials_for, output, _title(chosen), seconds, metrics_port, not no_archive
     )
@@ -123,7 +126,7 @@ def demo(
     if chosen.data == Settings().data:
         folder = tempfile.mkdtemp(prefix="mastostream-demo-")
         chosen = attrs.evolve(chosen, data=folder)
-    from mastostream.testing.simulator import (  # noqa: PLC0415 - brings a server
+    from mastostream.testing.simulator import (  # noqa: PLC0415 - imports a web server
         SimulatedServer,
     )
 
@@ -152,8 +155,8 @@ def _credentials_for(host: str, only: bool) -> Credentials:
 
 def _title(settings: Settings) -> str:
     servers = followed_servers(settings)
-    tags = dict.fromkeys(f"#{tag}" for each in servers for tag in each.tags)
-    return f"{', '.join(each.server for each in servers)}: {' '.join(tags)}"
+    tags = dict.fromkeys(f"#{tag}" for server in servers for tag in server.tags)
+    return f"{', '.join(server.server for server in servers)}: {' '.join(tags)}"
 
 
 def _run_all(
@@ -199,7 +202,9 @@ def collect(
     metrics_port: int | None,
 ) -> None:
     """Collect posts of hashtags into the log."""
-    chosen = settings(servers=named(servers), tags=tags, collect__mode=mode, interval_s=interval)
+    chosen = settings(
+        servers=servers_setting(servers), tags=tags, collect__mode=mode, interval_s=interval
+    )
     with stage_lock(chosen, ["collect"]):
         stage = collector(chosen, _credentials_for, system_clock())
         stages = [stage, *retention_stages(chosen, system_clock())]
@@ -365,7 +370,7 @@ def run_stage(
     seconds: float | None,
     metrics_port: int | None,
 ) -> None:
-    """Run one stage until it is told to stop, or ``once`` until it finds no more work."""
+    """Run one stage until it is stopped, or with ``once`` until it has no more work."""
     if not once:
         watch = Watch(title=f"running: {stage.name}", seconds=seconds, metrics_port=metrics_port)
         drive([stage], settings, output, watch)

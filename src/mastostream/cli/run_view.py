@@ -1,4 +1,4 @@
-"""Runs stages while somebody watches: a live view in a terminal, lines elsewhere, or JSON."""
+"""Runs stages and shows their progress: a live view in a terminal, lines elsewhere, or JSON."""
 
 import signal
 import threading
@@ -27,17 +27,23 @@ from mastostream.wiring import counters, data_place, details, index_reader, syst
 __all__ = ["Results", "Watch", "drive", "stopping"]
 
 SPAN: Final = timedelta(minutes=15)
+"""How far back the live view's summary of the index goes."""
+
 INTERVAL_S: Final = 10
+"""Length of the intervals whose counts the live view draws."""
+
 _LINE_EVERY_S: Final = 5.0
-_TIMES_AT_REST: Final = 9
+_PAUSE_FACTOR: Final = 9
+"""A query of the index is followed by a pause of so many times its duration."""
+
 _SHOWN_WINDOWS: Final = 12
 
-
 Health = Callable[[], Sequence[StageHealth]]
+"""Returns the health of all stages that run."""
 
 
 class Results:
-    """The latest results of each analysis, for tables or as JSON lines."""
+    """Keeps the latest results of each analysis for tables, and prints all as JSON if asked to."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
@@ -45,7 +51,7 @@ class Results:
         self._latest: dict[str, deque[object]] = {}
 
     def __call__(self, analysis: Analysis, results: Sequence[object]) -> None:
-        """Take results; called by the engine's thread."""
+        """Take the newest results of an analysis; called by the engine's thread."""
         with self._lock:
             latest = self._latest.setdefault(analysis.name, deque(maxlen=_SHOWN_WINDOWS))
             latest.extend(results)
@@ -53,22 +59,22 @@ class Results:
             self._output.emit("result", analysis=analysis.name, record=msgspec.to_builtins(result))
 
     def tables(self) -> RenderableType:
-        """Return one table an analysis."""
+        """Return one table for each analysis."""
         with self._lock:
-            found = [window_table(name, list(latest)) for name, latest in self._latest.items()]
-        return Group(*found) if found else "waiting for the first window to close ..."
+            tables = [window_table(name, list(latest)) for name, latest in self._latest.items()]
+        return Group(*tables) if tables else "waiting for the first window to close ..."
 
 
 @attrs.frozen(kw_only=True)
 class Watch:
-    """What is shown while stages run.
+    """Options of a run: how long the stages run, and what is shown meanwhile.
 
     Attributes:
-        title: what is followed.
-        seconds: when to stop by itself; ``None`` for never.
-        metrics_port: where metrics are served, if they are.
-        index: whether the view shows the index.
-        results: windowed results to show instead.
+        title: says what runs, such as the servers and hashtags.
+        seconds: after which the stages are stopped; ``None`` for never.
+        metrics_port: the port that serves metrics; ``None`` for none.
+        index: whether the live view shows a summary of the index.
+        results: window results to show in place of the live view; ``None`` for none.
     """
 
     title: str
@@ -79,7 +85,7 @@ class Watch:
 
 
 def drive(stages: Sequence[Stage], settings: Settings, output: Output, watch: Watch) -> None:
-    """Run the stages until they are told to stop, then say what was done and where the data is.
+    """Run the stages until they are stopped, then print what was done and where the data is.
 
     Raises:
         MastostreamError: a stage failed.
@@ -87,9 +93,9 @@ def drive(stages: Sequence[Stage], settings: Settings, output: Output, watch: Wa
     runner = Runner(stages, clock=system_clock())
 
     def health() -> tuple[StageHealth, ...]:
-        told = details(stages)
+        texts = details(stages)
         return tuple(
-            attrs.evolve(stage, detail=told.get(stage.name, "")) for stage in runner.health()
+            attrs.evolve(stage, detail=texts.get(stage.name, "")) for stage in runner.health()
         )
 
     began_s = time.monotonic()
@@ -108,14 +114,14 @@ def drive(stages: Sequence[Stage], settings: Settings, output: Output, watch: Wa
             stack.callback(summary.close)
         stack.enter_context(runner)
 
-        def going(seconds: float) -> bool:
+        def keep_running(seconds: float) -> bool:
             late = watch.seconds is not None and time.monotonic() - began_s >= watch.seconds
             return not late and runner.wait(seconds)
 
         if output.live:
-            _draw(health, output, watch, summary, hint, going, began_s)
+            _draw(health, output, watch, summary, hint, keep_running, began_s)
         else:
-            _print(health, output, watch, going)
+            _print(health, output, watch, keep_running)
     for stage in health():
         output.emit("stage", **attrs.asdict(stage))
     if not output.json:
@@ -128,7 +134,7 @@ def drive(stages: Sequence[Stage], settings: Settings, output: Output, watch: Wa
 
 
 class _Summaries:
-    """Looks into the index now and then, and takes a tenth of one core at most for it."""
+    """Queries the index for the live view, with at most a tenth of the time spent in queries."""
 
     def __init__(self, settings: Settings) -> None:
         self._reader = index_reader(settings)
@@ -136,7 +142,10 @@ class _Summaries:
         self._next_s = 0.0
 
     def now(self) -> Summary | None:
-        """Return the summary, or an older one where it was asked for a moment ago."""
+        """Return the latest summary; ``None`` if the last query did not reach the index.
+
+        No query is sent during the pause after the last one.
+        """
         began_s = time.monotonic()
         if began_s < self._next_s:
             return self._latest
@@ -146,7 +155,7 @@ class _Summaries:
         except RetriableError:
             self._latest = None
         now_s = time.monotonic()
-        self._next_s = now_s + _TIMES_AT_REST * (now_s - began_s)
+        self._next_s = now_s + _PAUSE_FACTOR * (now_s - began_s)
         return self._latest
 
     def close(self) -> None:
@@ -159,7 +168,7 @@ def _draw(
     watch: Watch,
     summary: _Summaries | None,
     hint: str,
-    going: Callable[[float], bool],
+    keep_running: Callable[[float], bool],
     began_s: float,
 ) -> None:
     def picture() -> RenderableType:
@@ -177,16 +186,18 @@ def _draw(
         return render(state, output.console.width, output.console.height)
 
     with Live(picture(), console=output.console, screen=True, auto_refresh=False) as live:
-        while going(0.5):
+        while keep_running(0.5):
             live.update(picture(), refresh=True)
     if watch.results is not None:
         output.console.print(watch.results.tables())
 
 
-def _print(health: Health, output: Output, watch: Watch, going: Callable[[float], bool]) -> None:
+def _print(
+    health: Health, output: Output, watch: Watch, keep_running: Callable[[float], bool]
+) -> None:
     tell(output, watch.title)
     next_s = time.monotonic() + _LINE_EVERY_S
-    while going(0.1):
+    while keep_running(0.1):
         if time.monotonic() >= next_s:
             next_s += _LINE_EVERY_S
             for stage in health():
@@ -198,14 +209,14 @@ def _print(health: Health, output: Output, watch: Watch, going: Callable[[float]
 
 
 def _line(stage: StageHealth) -> str:
-    told = stage.error or stage.detail
-    note = f" [{told}]" if told else ""
+    remark = stage.error or stage.detail
+    note = f" [{remark}]" if remark else ""
     return f"{stage.name}: {stage.state} {stage.processed}{note}"
 
 
 @contextmanager
 def stopping(stop: threading.Event) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the stages cleanly."""
+    """Let Ctrl-C and SIGTERM set ``stop``, so that stages end cleanly."""
 
     def handle(*_: Any) -> None:
         stop.set()

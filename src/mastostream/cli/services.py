@@ -1,4 +1,4 @@
-"""Starting, watching and ending the real servers of this machine."""
+"""``services``: start, watch and end Kafka, HDFS, Elasticsearch and Flink on this machine."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -46,13 +46,13 @@ def _names_argument(command: Callable[..., _T]) -> Callable[..., _T]:
 
 
 def _ports(_: click.Context, __: click.Parameter, values: Sequence[str]) -> dict[str, int]:
-    found = {}
+    ports = {}
     for value in values:
         name, port = (*value.split("=", 1), "")[:2]
         if name not in PORTS or not port.isdecimal() or not 0 < int(port) < 65_536:
             raise click.BadParameter(f"expected NAME=PORT with a name of {', '.join(PORTS)}")
-        found[name] = int(port)
-    return found
+        ports[name] = int(port)
+    return ports
 
 
 @click.group()
@@ -94,8 +94,8 @@ def up(
     downloaded from Maven Central.
     """
     opened = _opened(settings, folder, names or _USUAL, ports, taskmanagers)
-    with _progress(output, opened) as told:
-        started, failed = _start_all(opened, told)
+    with _progress(output, opened) as progress_of:
+        started, failed = _start_all(opened, progress_of)
     for service in opened:
         if service.name in failed:
             error = str(failed[service.name])
@@ -104,8 +104,8 @@ def up(
             _introduce(service, output, started[service.name])
     if failed:
         *others, last = failed.values()
-        for each in others:
-            tell(output, str(each))
+        for other in others:
+            tell(output, str(other))
         raise last
     if not output.json:
         end = "mastostream services down" + (f" --folder {folder}" if folder else "")
@@ -192,24 +192,25 @@ def down(settings: MakeSettings, output: Output, folder: str | None, names: Sequ
 
 
 def _start_all(
-    opened: Sequence[Service], told: Callable[[Service], OnProgress]
+    opened: Sequence[Service], progress_of: Callable[[Service], OnProgress]
 ) -> tuple[dict[str, bool], dict[str, MastostreamError]]:
-    """Start all, then wait for all: they get ready side by side.
+    """Start all services, then wait for all: they get ready at the same time.
 
     Returns:
-        Of each that is ready whether it was started now; and what went wrong with the others.
+        For each service that is ready, whether it was started now; the errors of the others. Both
+        by the services' names.
     """
     started: dict[str, bool] = {}
     failed: dict[str, MastostreamError] = {}
     for service in opened:
         try:
-            started[service.name] = service.launch(told(service))
+            started[service.name] = service.launch(progress_of(service))
         except MastostreamError as error:
             failed[service.name] = error
     for service in opened:
         try:
             if service.name in started:
-                service.wait(told(service))
+                service.wait(progress_of(service))
         except MastostreamError as error:
             failed[service.name] = error
     return started, failed
@@ -218,7 +219,7 @@ def _start_all(
 def _servers_called(
     name: str, opened: Sequence[Service]
 ) -> tuple[Service, Sequence[ServerProcess]]:
-    """Return all servers of a service, or the one of this name, with their service."""
+    """Return the service with this name and all its servers, or a server with this name alone."""
     for service in opened:
         if service.name == name:
             return service, service.servers
@@ -246,15 +247,15 @@ def _opened(
 def _progress(
     output: Output, opened: Sequence[Service]
 ) -> Iterator[Callable[[Service], OnProgress]]:
-    """Show a bar for each service in a terminal, and lines elsewhere."""
+    """Show a progress bar for each service in a terminal, and lines elsewhere."""
     if not output.live:
         yield lambda _: _Lines(output)
         return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=output.console, transient=True) as bar:
-        tasks = {each.name: bar.add_task(each.name, total=None) for each in opened}
+        tasks = {service.name: bar.add_task(service.name, total=None) for service in opened}
 
-        def told(service: Service) -> OnProgress:
+        def progress_of(service: Service) -> OnProgress:
             def show(text: str, share: float | None) -> None:
                 total = None if share is None else 1.0
                 task = tasks[service.name]
@@ -262,11 +263,11 @@ def _progress(
 
             return show
 
-        yield told
+        yield progress_of
 
 
 class _Lines:
-    """Tells each thing once."""
+    """Prints progress as lines, without repeating the last one."""
 
     def __init__(self, output: Output) -> None:
         self._output = output

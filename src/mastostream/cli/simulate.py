@@ -1,4 +1,4 @@
-"""Simulated Mastodon servers to try things on."""
+"""``simulate``: run simulated Mastodon servers."""
 
 import os
 import threading
@@ -168,11 +168,11 @@ def simulate(
     Example: mastostream simulate --servers 3 --family mixed --faults all
     """
     if check:
-        trial = ChaosExperiment(hours=hours, kills=kills, seed=seed)
+        experiment = ChaosExperiment(hours=hours, kills=kills, seed=seed)
         if context.get_parameter_source("speed") is ParameterSource.COMMANDLINE:
-            trial = attrs.evolve(trial, speed=speed)
+            experiment = attrs.evolve(experiment, speed=speed)
         data = settings().data
-        check_collector(trial, None if data == Settings().data else data, output)
+        check_collector(experiment, None if data == Settings().data else data, output)
         return
     now_ms = SystemClock().now_ms()
     clock = SystemClock() if speed == 1 else ScaledClock(now_ms, now_ms, speed)
@@ -205,9 +205,9 @@ def simulate(
             stop.wait(seconds)
     except (OSError, OverflowError) as error:
         number = error.errno if isinstance(error, OSError) else None
-        told = os.strerror(number) if number else error
+        reason = os.strerror(number) if number else error
         raise ConfigurationError(
-            f"port {port} cannot be used ({told}): choose another one with --port"
+            f"port {port} cannot be used ({reason}): choose another one with --port"
         ) from error
 
 

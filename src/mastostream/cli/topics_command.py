@@ -1,4 +1,4 @@
-"""The topics of the log."""
+"""``topics``: create the topics of the log that are missing, and show them."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -39,26 +39,26 @@ def topics(settings: MakeSettings, output: Output, check: bool) -> None:
 
 
 def show_kafka_topics(
-    place: "KafkaClientConfig", where: str, output: Output, *, create: bool
+    config: "KafkaClientConfig", where: str, output: Output, *, create: bool
 ) -> None:
-    """Show the topics that come with the package, as Kafka calls them, and their partitions.
+    """Show the topics of the built-in stages, by their names in Kafka, and their partitions.
 
     Args:
-        place: which Kafka, and what the topics should be like.
-        where: that is, for a person.
-        output: shows them.
-        create: whether to make those that are missing.
+        config: says where Kafka is, and how the topics should be configured.
+        where: the address of the log, for a person.
+        output: to print to.
+        create: whether to create topics that are missing.
 
     Raises:
         Exit: topics are missing.
-        RetriableError, ConfigurationError, FatalError: from Kafka.
+        RetriableError, ConfigurationError, FatalError: Kafka cannot be reached or used.
     """
-    from mastostream.log.kafka import check_topics, kafka_topic_facts  # noqa: PLC0415 - an extra
+    from mastostream.log.kafka import check_topics, kafka_topic_facts  # noqa: PLC0415 - needs an extra
 
-    checks, missing = check_topics(place, TOPICS, create=create)
+    checks, missing = check_topics(config, TOPICS, create=create)
     _show_checks(checks, missing, output)
-    facts = kafka_topic_facts(place, TOPICS)
-    _show_partitions(facts, place.full_name, where, output)
+    facts = kafka_topic_facts(config, TOPICS)
+    _show_partitions(facts, config.full_name, where, output)
     if missing:
         raise Exit(2)
 
@@ -90,29 +90,29 @@ def _show_checks(checks: Iterable["TopicCheck"], missing: Iterable[str], output:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     for name in ("topic", "partitions", "copies", "kept", "state"):
         table.add_column(name, overflow="fold")
-    for each in checks:
-        state = "made" if each.created else "; ".join(each.differences) or "as set"
-        kept = "for ever" if each.retention_ms < 0 else f"{each.retention_ms / _DAY_MS:g} days"
-        if each.retention_bytes >= 0:
-            kept += f", {each.retention_bytes} bytes a partition"
+    for check in checks:
+        state = "made" if check.created else "; ".join(check.differences) or "as set"
+        kept = "for ever" if check.retention_ms < 0 else f"{check.retention_ms / _DAY_MS:g} days"
+        if check.retention_bytes >= 0:
+            kept += f", {check.retention_bytes} bytes a partition"
         output.emit(
             "topic",
-            topic=each.topic,
-            created=each.created,
-            partitions=each.partitions,
-            replication=each.replication,
-            retention_ms=each.retention_ms,
-            retention_bytes=each.retention_bytes,
-            differences=each.differences,
+            topic=check.topic,
+            created=check.created,
+            partitions=check.partitions,
+            replication=check.replication,
+            retention_ms=check.retention_ms,
+            retention_bytes=check.retention_bytes,
+            differences=check.differences,
         )
-        row = (each.topic, str(each.partitions), str(each.replication), kept, state)
+        row = (check.topic, str(check.partitions), str(check.replication), kept, state)
         table.add_row(*map(Text, row))
     for topic in missing:
         output.emit("missing", topic=topic)
         table.add_row(Text(topic), "", "", "", "missing")
     if not output.json:
         output.console.print(table)
-        if any(each.differences for each in checks):
+        if any(check.differences for check in checks):
             tell(
                 output,
                 "What differs stays as it is: change it with Kafka's own kafka-topics and "

@@ -1,4 +1,4 @@
-"""From servers to the log, each post once."""
+"""The collector: reads posts from Mastodon servers and appends each one once to the log."""
 
 from mastostream.collector.collect import Collector, CollectorStats
 from mastostream.collector.observation import KeyBy

@@ -1,4 +1,4 @@
-"""How long to wait after a failure."""
+"""Backoff: how long to wait after failed requests."""
 
 from typing import Final
 
@@ -11,12 +11,12 @@ _wait = wait_random_exponential(multiplier=1.0, max=LONGEST_BACKOFF_S)
 
 
 class _Attempt:
-    """What tenacity's wait strategies look at."""
+    """The one part of tenacity's ``RetryCallState`` that its wait strategies read."""
 
     def __init__(self, attempt_number: int) -> None:
         self.attempt_number = attempt_number
 
 
 def backoff_s(failures: int) -> float:
-    """Return seconds: exponential in the failures in a row, with full jitter, at most 60."""
-    return float(_wait(_Attempt(failures)))  # type: ignore[arg-type]  # all that it reads
+    """Return seconds to wait: exponential in the failures in a row, full jitter, at most 60 s."""
+    return float(_wait(_Attempt(failures)))  # type: ignore[arg-type]  # it reads only the attempt's number

@@ -1,9 +1,9 @@
-"""How many requests a server is sent: one budget for all that one token, or address, asks.
+"""Rate limit: one request budget for each server, shared by all requests of one token or address.
 
-Mastodon allows 300 requests in 5 minutes, and 300 in 15 minutes of those that page (``min_id``,
-``max_id``, ``since_id``), counted in periods aligned to the epoch
-(``config/initializers/rack_attack.rb`` of its source). The second limit is told in no header. Here
-both are kept in every stretch of that length, wherever it begins, with some headroom.
+Mastodon allows 300 requests in 5 minutes. Of these, at most 300 in 15 minutes may page (``min_id``,
+``max_id``, ``since_id``). It counts in periods aligned to the epoch
+(``config/initializers/rack_attack.rb`` of its source), and no header names the second limit. The
+budget keeps both limits in every sliding window of that length, with some headroom.
 """
 
 from collections import deque
@@ -19,13 +19,17 @@ PLAIN_PERIOD_MS: Final = 300_000
 PAGING_LIMIT: Final = 300
 PAGING_PERIOD_MS: Final = 900_000
 HEADROOM: Final = 0.9
-"""Part of a limit that is used: others may use the same address or token."""
+"""Share of a limit that is used. Other programs may use the same address or token."""
 
 _LOWEST_LIMIT: Final = 10
+"""A server that announces a lower limit than this is not believed. Requests in 5 minutes."""
 
 
-class _Window:
-    """At most so many in any stretch of that length; evenly, once half of them are used."""
+class _SlidingWindow:
+    """Allows at most ``most`` requests in any ``period_ms``.
+
+    The first half of them may go at once, the rest only at even distances.
+    """
 
     def __init__(self, limit: int, period_ms: int) -> None:
         self.most = max(1, int(limit * HEADROOM))
@@ -39,10 +43,10 @@ class _Window:
             self.times[-1] = now_ms
             if len(self.times) < 2 or self.times[-2] <= now_ms:
                 break
-            self.times = deque(min(each, now_ms) for each in self.times)
+            self.times = deque(min(time_ms, now_ms) for time_ms in self.times)
 
     def free_ms(self, now_ms: int) -> int:
-        """When the next one may go."""
+        """Return when the next request may go, milliseconds since the epoch."""
         self.forget(now_ms)
         used = len(self.times)
         if used >= self.most:
@@ -63,22 +67,22 @@ class Budget:
         plain_limit: int = PLAIN_LIMIT,
         paging_limit: int = PAGING_LIMIT,
     ) -> None:
-        """Begin with what was asked before.
+        """Start with the requests that were sent before a restart.
 
         Args:
-            plain_ms: when requests went, oldest first; also those that page.
-            paging_ms: when those went that page.
-            plain_limit: requests in 5 minutes.
-            paging_limit: of these that page, in 15 minutes.
+            plain_ms: when all earlier requests went, oldest first, including those that page.
+            paging_ms: when the earlier requests that page went, oldest first.
+            plain_limit: all requests that are allowed in 5 minutes.
+            paging_limit: requests that page that are allowed in 15 minutes.
         """
-        self._plain = _Window(plain_limit, PLAIN_PERIOD_MS)
-        self._paging = _Window(paging_limit, PAGING_PERIOD_MS)
+        self._plain = _SlidingWindow(plain_limit, PLAIN_PERIOD_MS)
+        self._paging = _SlidingWindow(paging_limit, PAGING_PERIOD_MS)
         self._plain.times.extend(plain_ms)
         self._paging.times.extend(paging_ms)
         self._blocked_until_ms = 0
 
     def wait_ms(self, now_ms: int, *, paging: bool) -> int:
-        """Return how long to wait before the next request may go."""
+        """Return how many milliseconds to wait before the next request may go."""
         # A clock that was set back does not make the wait longer.
         self._blocked_until_ms = min(self._blocked_until_ms, now_ms + PAGING_PERIOD_MS)
         free_ms = max(self._blocked_until_ms, self._plain.free_ms(now_ms))
@@ -87,13 +91,13 @@ class Budget:
         return max(0, free_ms - now_ms)
 
     def spend(self, now_ms: int, *, paging: bool) -> None:
-        """A request goes."""
+        """Count a request that goes now."""
         self._plain.times.append(now_ms)
         if paging:
             self._paging.times.append(now_ms)
 
     def learn(self, limits: RateLimits, now_ms: int) -> None:
-        """Take in what an answer said: another limit, or that somebody else has used it too."""
+        """Adopt the limit that a response announced, and wait if others have used up its rest."""
         allowed = max(_LOWEST_LIMIT, limits.limit)
         self._plain.most = max(1, int(allowed * HEADROOM))
         reserve = allowed - self._plain.most
@@ -101,10 +105,10 @@ class Budget:
             self.block(now_ms, limits.reset_s)
 
     def block(self, now_ms: int, seconds: float) -> None:
-        """Send nothing for so long: the server said so."""
+        """Allow no request for so many seconds, because the server asked for it."""
         until_ms = now_ms + int(seconds * 1000)
         self._blocked_until_ms = max(self._blocked_until_ms, until_ms)
 
     def interval_s(self, timelines: int) -> float:
-        """Return how often each of so many timelines can be asked for, at most, in the long run."""
+        """Return the shortest interval at which so many timelines can be polled in the long run."""
         return timelines * self._plain.period_ms / self._plain.most / 1000

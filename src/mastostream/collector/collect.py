@@ -1,8 +1,8 @@
-"""The loop: ask servers and listen to them, log what is new, then remember it.
+"""The collector's loop: poll servers, read streams, append new posts to the log, store the state.
 
-Delivery: each post once, each edit once. A cursor is stored after the log has confirmed; a crash in
-between leaves posts in the log that are not remembered, and these are read back from the log before
-anything else.
+Delivery: each post and each edit is logged once. A cursor is stored after the log has confirmed the
+posts that it stands for. A crash between the two leaves posts in the log that the state store
+does not know; the next start reads them back from the log before it does anything else.
 """
 
 import queue
@@ -34,27 +34,37 @@ from mastostream.ports.stream import Opened, StreamEvent, StreamItem, Streams
 __all__ = ["Collector", "CollectorStats"]
 
 _READ_BACK: Final = 1_000
+"""Records that are read back from the log in one step."""
+
 _BATCH: Final = 1_000
+"""Items of the inbox that are processed in one step, at most."""
+
 _PAUSE_ABOVE: Final = 20_000
 _RESUME_BELOW: Final = 5_000
-_SETTLED_S: Final = 900.0
-"""Nothing is forgotten before: after a long absence, a server still shows what it showed then."""
+"""Streams are paused above the first number of waiting items, and go on below the second."""
+
+_PRUNE_AFTER_S: Final = 900.0
+"""Seconds after the start in which the state store forgets nothing.
+
+After a long absence, a quiet timeline still shows the posts that it showed before: they have to be
+observed again before they can be forgotten by their age.
+"""
 
 _STATUSES: Final = ("update", "status.update", "message")
-"""Events that bring a status. The last is what could not be read: it becomes a dead letter."""
-
+"""Stream events that carry a status. ``message`` is unreadable data; it becomes a dead letter."""
 
 MakeStreams = Callable[[Callable[[StreamItem], None]], Streams]
+"""Makes the stream client. Its argument is the function that takes the items of the streams."""
 
 
 @attrs.define
 class CollectorStats:
-    """How the collector fares. Read by other threads.
+    """Counters of the collector. Read by other threads.
 
     Attributes:
-        servers: one by one.
-        dedup: what became of what was seen.
-        ignored_events: what streams brought that is no post, such as announcements.
+        servers: one entry for each server.
+        dedup: how many observations were new, known, stale, or left out.
+        ignored_events: stream events that carry no post, such as announcements.
     """
 
     servers: list[ServerStats]
@@ -63,17 +73,17 @@ class CollectorStats:
 
     @property
     def sources(self) -> list[SourceStats]:
-        """All timelines."""
+        """The timelines of all servers."""
         return [source for server in self.servers for source in server.sources]
 
     @property
     def appended(self) -> int:
-        """Posts logged since the start."""
+        """Posts that were appended to the log since the start."""
         return self.dedup.new
 
 
 class Collector:
-    """Follows servers. A :class:`ports.stage.Stage`."""
+    """The :class:`ports.stage.Stage` that collects posts from servers into the log."""
 
     def __init__(  # noqa: PLR0913 - each is a choice of the user's, by name
         self,
@@ -92,45 +102,44 @@ class Collector:
         pause_above: int = _PAUSE_ABOVE,
         resume_below: int = _RESUME_BELOW,
     ) -> None:
-        """Go on where the memory says; everything given is closed with the collector.
+        """Resume from the state store. Whatever is passed in is closed with the collector.
 
         Args:
-            targets: whom to follow.
-            writer: where posts go.
+            targets: the servers to collect from.
+            writer: appends posts to the log.
             reader: reads the same topic back.
-            state_store: what has been logged.
-            clock: time and waiting.
-            schedule: how often servers are asked.
-            key_by: what posts are called.
-            make_streams: makes what listens to streams, given what takes their items; ``None``:
-                servers are only asked.
+            state_store: which posts are in the log, and the cursors of the timelines.
+            clock: tells the time and waits.
+            schedule: how often timelines are polled.
+            key_by: which member of a post is its key.
+            make_streams: makes the stream client; ``None`` to poll only.
             policy: whose posts are left out.
-            pseudonym_key: the secret that makes pseudonyms; ``None`` keeps names.
-            topic: where posts go.
-            pause_above: streams are paused while more than so many items wait to be logged,
-            resume_below: and go on once there are fewer than this.
+            pseudonym_key: the secret that pseudonyms are made with; ``None`` keeps names.
+            topic: the topic that posts are appended to.
+            pause_above: streams are paused once more than so many items wait to be logged.
+            resume_below: paused streams go on once fewer than so many items wait.
         """
         self._inbox: queue.SimpleQueue[Response | StreamItem] = queue.SimpleQueue()
         self._streams = None if make_streams is None else make_streams(self._inbox.put)
         self._dedup = Deduplicator(
             state_store, policy=policy, pseudonym_key=pseudonym_key, topic=topic
         )
-        self._followed = [
+        self._schedulers = [
             RequestScheduler(
                 target,
                 state_store=state_store,
                 clock=clock,
                 schedule=schedule or PollSchedule(),
                 key_by=key_by,
-                named=self._dedup.named,
+                log_key=self._dedup.log_key,
                 put=self._inbox.put,
                 streams=self._streams,
             )
             for target in targets
         ]
-        self._by_host = {followed.host: followed for followed in self._followed}
+        self._by_host = {scheduler.host: scheduler for scheduler in self._schedulers}
         self.stats = CollectorStats(
-            [followed.stats for followed in self._followed], self._dedup.stats
+            [scheduler.stats for scheduler in self._schedulers], self._dedup.stats
         )
         self._writer = writer
         self._reader = reader
@@ -140,13 +149,13 @@ class Collector:
         self._behind = True
         self._pending: tuple[WritePlan, list[PollResult]] | None = None
         self._items: deque[Response | StreamItem] = deque()
-        self._news: list[PollResult] = []
-        self._records: Sequence[Record] | None = None  # read back, and not remembered yet
-        self._settled_s = clock.monotonic_s() + _SETTLED_S
+        self._results: list[PollResult] = []
+        self._records: Sequence[Record] | None = None  # read back, not yet in the state store
+        self._prune_from_s = clock.monotonic_s() + _PRUNE_AFTER_S
         self._pause_above = pause_above
         self._resume_below = resume_below
         self._paused = False
-        self._cursors: dict[str, str] = {}  # as stored; most looks leave them as they are
+        self._cursors: dict[str, str] = {}  # as stored: most polls change none
         reader.seek(state_store.positions())
 
     @property
@@ -155,56 +164,58 @@ class Collector:
         return "collect"
 
     def step(self, timeout_s: float) -> int:
-        """Take what has come, waiting up to ``timeout_s`` for it; return how much was logged.
+        """Process the items that have arrived, waiting up to ``timeout_s`` for the first.
+
+        Returns how many records were logged.
 
         Raises:
-            RetriableError: the log or the memory cannot write now; nothing was lost.
-            FatalError: no source is left.
+            RetriableError: the log or the state store cannot write now; nothing was lost.
+            FatalError: every source was given up.
         """
-        self._hold_streams_back()
+        self._apply_backpressure()
         if self._behind:
             self._read_back({})
             self._behind = False
-        if self._pending is None and not self._items and not self._news:
-            wait_s = min((followed.send_next() for followed in self._followed), default=60.0)
+        if self._pending is None and not self._items and not self._results:
+            wait_s = min((scheduler.send_next() for scheduler in self._schedulers), default=60.0)
             self._wait(min(timeout_s, self._clock.real_s(wait_s)))
         done = self._process()
         self._end_if_nobody_is_left()
         return done
 
     def finish(self) -> None:
-        """Log what has come already."""
-        for followed in self._followed:
-            followed.stream_supervisor.close()
+        """Log all items that have arrived already."""
+        for scheduler in self._schedulers:
+            scheduler.stream_supervisor.close()
         if self._streams is not None:
             self._streams.close()
         self._process()
         while self._wait(0.0):
             self._process()
-        for followed in self._followed:
-            self._news.extend(map(self._read, followed.stream_supervisor.let_go()))
+        for scheduler in self._schedulers:
+            self._results.extend(map(self._read_event, scheduler.stream_supervisor.release_all()))
         self._process()
 
     def close(self) -> None:
         """Close everything."""
         if self._streams is not None:
             self._streams.close()
-        for followed in self._followed:
-            followed.close()
+        for scheduler in self._schedulers:
+            scheduler.close()
         self._reader.close()
         self._writer.close()
         self._state_store.close()
 
     def _wait(self, timeout_s: float) -> bool:
-        """Wait for something to come; return whether it did."""
+        """Wait for an item; return whether there is one."""
         with suppress(queue.Empty):
             self._items.append(self._inbox.get(timeout=max(timeout_s, 0.0001)))
             while len(self._items) < _BATCH:
                 self._items.append(self._inbox.get_nowait())
         return bool(self._items)
 
-    def _hold_streams_back(self) -> None:
-        """Let what cannot be logged fast enough wait at the servers."""
+    def _apply_backpressure(self) -> None:
+        """Pause the streams while events arrive faster than they can be logged."""
         waiting = self._inbox.qsize()
         if self._streams is not None and waiting > self._pause_above and not self._paused:
             self._paused = True
@@ -214,41 +225,43 @@ class Collector:
             self._streams.pause(paused=False)
 
     def _process(self) -> int:
-        """Log and remember what has come; return how much was logged.
+        """Log all items that have arrived and store the state; return how many records were logged.
 
-        Each thing that came is held until what it brought is logged: after a RetriableError, from
-        wherever, the next call goes on.
+        An item is kept until its posts are logged. After a RetriableError, wherever it came from,
+        the next call continues with the same items.
         """
-        done = 0 if self._pending is None else self._keep()
+        done = 0 if self._pending is None else self._commit()
         while self._items:
             self._take(self._items[0])
             self._items.popleft()
-        for followed in self._followed:
-            followed.stream_supervisor.try_again()
-            self._news.extend(map(self._read, followed.stream_supervisor.release()))
-        if not self._news:
+        for scheduler in self._schedulers:
+            scheduler.stream_supervisor.retry_streaming()
+            self._results.extend(map(self._read_event, scheduler.stream_supervisor.release()))
+        if not self._results:
             return done
-        seen = [each for one in self._news for each in one.seen]
-        self._pending = (self._dedup.plan(seen), self._news)
-        self._news = []
-        return done + self._keep()
+        observations = [
+            observation for result in self._results for observation in result.observations
+        ]
+        self._pending = (self._dedup.plan(observations), self._results)
+        self._results = []
+        return done + self._commit()
 
     def _take(self, item: Response | StreamItem) -> None:
         if isinstance(item, StreamEvent):
             stream_supervisor = self._by_host[item.feed].stream_supervisor
-            self._news.extend(map(self._read, stream_supervisor.take(item)))
+            self._results.extend(map(self._read_event, stream_supervisor.take(item)))
             return
-        followed = self._by_host[item.server if isinstance(item, Response) else item.feed]
+        scheduler = self._by_host[item.server if isinstance(item, Response) else item.feed]
         if isinstance(item, Response):
-            self._news.append(followed.take(item))
+            self._results.append(scheduler.take(item))
         elif isinstance(item, Opened):
-            followed.stream_supervisor.opened(item)
+            scheduler.stream_supervisor.opened(item)
         else:
-            followed.stream_supervisor.cut(item)
-        followed.look_again()
+            scheduler.stream_supervisor.cut(item)
+        scheduler.wake()
 
-    def _read(self, event: StreamEvent) -> PollResult:
-        """Read an event."""
+    def _read_event(self, event: StreamEvent) -> PollResult:
+        """Turn a stream event into observations."""
         if event.event == "delete":
             post_id = event.data.decode("utf-8", "replace").strip()
             return PollResult([DeleteObserved(event.feed, post_id, event.received_ms)])
@@ -262,21 +275,24 @@ class Collector:
             event="edit" if event.event == "status.update" else "new",
             observed_ms=event.received_ms,
         )
-        self._by_host[event.feed].stream_supervisor.brought(observation.key, event.tag)
+        self._by_host[event.feed].stream_supervisor.note_event(observation.key, event.tag)
         return PollResult([observation])
 
-    def _keep(self) -> int:
-        """Log, then remember. After a RetriableError it is called again, with the same."""
-        assert self._pending is not None  # noqa: S101 - its callers have looked
-        write_plan, news = self._pending
+    def _commit(self) -> int:
+        """Append the pending records to the log, then store the state.
+
+        After a RetriableError the next call continues with the same pending records.
+        """
+        assert self._pending is not None  # noqa: S101 - its callers check it
+        write_plan, results = self._pending
         cursors = {
             name: cursor
-            for one in news
-            for name, cursor in one.cursors.items()
+            for result in results
+            for name, cursor in result.cursors.items()
             if self._cursors.get(name) != cursor
         }
         if write_plan.records and not write_plan.written:
-            self._behind = True  # until the log has confirmed and the memory knows
+            self._behind = True  # until the log has confirmed and the state store knows
             self._writer.append(write_plan.records)
             write_plan.written = True
         if self._behind or cursors or write_plan.left_out:
@@ -284,43 +300,46 @@ class Collector:
             self._cursors.update(cursors)
             self._behind = False
         now_ms = self._clock.now_ms()
-        if write_plan.again:
-            self._state_store.seen_again(write_plan.again, now_ms)
+        if write_plan.reobserved:
+            self._state_store.seen_again(write_plan.reobserved, now_ms)
         if write_plan.expedite:
             self._state_store.expedite(write_plan.expedite, now_ms)
-        answered = [key for one in news for key in one.answered]
-        if answered:
-            self._state_store.answered(answered, now_ms)
-        for one in news:
-            if one.timeline is not None:
-                followed = self._by_host[one.timeline.host]
-                followed.kept(one, write_plan.fresh)
-                followed.look_again()
+        refreshed = [key for result in results for key in result.refreshed]
+        if refreshed:
+            self._state_store.mark_refreshed(refreshed, now_ms)
+        for result in results:
+            if result.timeline is not None:
+                scheduler = self._by_host[result.timeline.host]
+                scheduler.committed(result, write_plan.fresh)
+                scheduler.wake()
         self._pending = None
         return len(write_plan.records)
 
     def _read_back(self, cursors: dict[str, str], left_out: Sequence[SeenEntry] = ()) -> None:
-        """Remember all that the log holds, then the cursors that it makes true."""
+        """Store what the log holds beyond the stored position, then the cursors.
+
+        The cursors go last, since they claim that the log holds all posts before them.
+        """
         while True:
             if self._records is None:
                 self._records = self._reader.read(_READ_BACK, 0.0)
             records = self._records
             last = len(records) < _READ_BACK
-            traces = [trace for record in records if (trace := seen_entry_of(record)) is not None]
+            entries = [entry for record in records if (entry := seen_entry_of(record)) is not None]
             self._state_store.remember(
-                [*traces, *(left_out if last else ())],
+                [*entries, *(left_out if last else ())],
                 {record.partition: record.offset + 1 for record in records},
                 cursors if last else {},
                 self._clock.now_ms(),
-                prune=self._clock.monotonic_s() > self._settled_s,
+                prune=self._clock.monotonic_s() > self._prune_from_s,
             )
             self._records = None
             if last:
                 return
 
     def _end_if_nobody_is_left(self) -> None:
-        for followed in self._followed:
-            if followed.about is None or followed.alive():
+        for scheduler in self._schedulers:
+            if scheduler.about is None or scheduler.alive():
                 return
         errors = Counter(str(source.error) for source in self.stats.sources)
         raise FatalError(f"no source is left: {'; '.join(errors)}")

@@ -1,8 +1,9 @@
-"""From what was seen to what is logged: each post once, each edit once, nothing after a delete.
+"""Deduplication: logs each post once, each edit once, and nothing after a delete.
 
-Order is not trusted: a server's streams swap events, several servers are not equally up to date,
-and a page may be older than the event that came before it. So an edit counts by the time of the
-edit, not of its arrival, and a version is higher than the one before it, whatever the clock does.
+It does not trust the order of arrival. A server's streams swap events, several servers are not
+equally up to date, and a page may be older than an event that arrived before it. So edits are
+ordered by the time of the edit, not of the arrival. Each logged version of a post is higher than
+the one before, even if the clock is set back.
 """
 
 import re
@@ -26,18 +27,18 @@ from mastostream.ports.log import NewRecord
 __all__ = ["DedupStats", "Deduplicator", "DeleteObserved", "WritePlan"]
 
 _ADDRESS: Final = re.compile("[:/]")
-_AGAIN_MS: Final = 86_400_000
-"""How often it is noted that a server still shows a post that is known."""
+_REOBSERVE_MS: Final = 86_400_000
+"""A known post that servers still show is noted in the state store at most this often."""
 
 
 class DeleteObserved(NamedTuple):
-    """A server says that a post is no more.
+    """A server's word that a post was deleted.
 
     Attributes:
         instance: the server.
-        post_id: the post's id there.
-        observed_ms: when it said so.
-        key: the post's key where it is known already.
+        post_id: the post's id on that server.
+        observed_ms: when the server said so, milliseconds since the epoch.
+        key: the post's key, if it is known already.
     """
 
     instance: str
@@ -48,17 +49,17 @@ class DeleteObserved(NamedTuple):
 
 @attrs.define
 class DedupStats:
-    """What became of what was seen. Read by other threads.
+    """Counters of the deduplicator. Read by other threads.
 
     Attributes:
-        new: posts logged.
-        edits: edits logged.
-        refreshes: counts logged that were read again.
-        deletes: deletes logged.
-        known: sights that brought nothing new.
-        stale: versions that were older than what is known.
-        after_delete: sights of posts that are deleted.
-        left_out: posts left out, by reason.
+        new: posts that were logged.
+        edits: edits that were logged.
+        refreshes: refreshed counts that were logged.
+        deletes: deletes that were logged.
+        known: observations of known posts without anything new.
+        stale: observations of a version that is older than the known one.
+        after_delete: observations of deleted posts.
+        left_out: posts that were left out, by reason.
     """
 
     new: int = 0
@@ -71,7 +72,7 @@ class DedupStats:
     left_out: Counter[str] = attrs.field(factory=Counter)
 
     def add(self, counts: Mapping[str, int]) -> None:
-        """Add up."""
+        """Add these counts, named as the attributes or as the reasons to leave a post out."""
         for name, count in counts.items():
             if name in REASONS:
                 self.left_out[name] += count
@@ -81,23 +82,23 @@ class DedupStats:
 
 @attrs.define
 class WritePlan:
-    """What is to be done with what was seen.
+    """The writes that a batch of observations leads to.
 
     Attributes:
-        records: to be logged.
-        left_out: to be remembered without a record.
-        again: known posts: key, server, id there, and whether it is the first sight on the server
-            where the author lives.
-        expedite: posts whose counts are to be read again now: another server than theirs brought an
-            edit.
-        fresh: keys, as the server gives them, of posts that were seen for the first time.
-        written: whether the log has confirmed the records.
-        counts: what became of what was seen, by the names of the counters.
+        records: records to append to the log.
+        left_out: entries for the state store that have no record in the log.
+        reobserved: known posts that were observed again: key, server, id on that server, and
+            whether this is the first observation on the author's own server.
+        expedite: keys of posts whose counts are to be refreshed now, because an edit came from
+            another server than the one that is asked for their counts.
+        fresh: keys, as the server gives them, of posts that were observed for the first time.
+        written: whether the log has confirmed ``records``.
+        counts: how many observations went to each counter of :class:`DedupStats`.
     """
 
     records: list[NewRecord] = attrs.field(factory=list)
     left_out: list[SeenEntry] = attrs.field(factory=list)
-    again: list[tuple[str, str, str, bool]] = attrs.field(factory=list)
+    reobserved: list[tuple[str, str, str, bool]] = attrs.field(factory=list)
     expedite: list[str] = attrs.field(factory=list)
     fresh: set[str] = attrs.field(factory=set)
     written: bool = False
@@ -105,7 +106,7 @@ class WritePlan:
 
 
 class Deduplicator:
-    """Sifts what sources have seen by what is remembered."""
+    """Decides by the state store what is to be logged of the observations."""
 
     def __init__(
         self,
@@ -115,147 +116,158 @@ class Deduplicator:
         pseudonym_key: bytes | None = None,
         topic: str = STREAM,
     ) -> None:
-        """Begin.
+        """Start with empty counters.
 
         Args:
-            state_store: what has been logged; not closed here.
+            state_store: which posts are in the log; not closed here.
             policy: whose posts are left out.
-            pseudonym_key: the secret that makes pseudonyms; ``None`` keeps names.
-            topic: where records go.
+            pseudonym_key: the secret that pseudonyms are made with; ``None`` keeps names.
+            topic: the topic of the records.
         """
         self.stats = DedupStats()
         self._state_store = state_store
         self._policy = policy
         self._pseudonym_key = pseudonym_key
         self._topic = topic
-        # What the batch at hand brings, before the memory has it.
-        self._ahead: dict[str, Known] = {}
-        self._names: dict[tuple[str, str], str] = {}
+        # The posts of the batch at hand, which are not in the state store yet.
+        self._batch_known: dict[str, Known] = {}
+        self._batch_keys: dict[tuple[str, str], str] = {}
 
-    def plan(self, seen: Sequence[Observation | DeleteObserved]) -> WritePlan:
-        """Decide, in the order of arrival; what is decided is to be logged and remembered next."""
+    def plan(self, observations: Sequence[Observation | DeleteObserved]) -> WritePlan:
+        """Decide in the order of arrival. The plan has to be carried out before the next call."""
         write_plan = WritePlan()
-        self._ahead.clear()
-        self._names.clear()
-        for each in seen:
-            if isinstance(each, DeleteObserved):
-                self._plan_delete(each, write_plan)
+        self._batch_known.clear()
+        self._batch_keys.clear()
+        for observation in observations:
+            if isinstance(observation, DeleteObserved):
+                self._plan_delete(observation, write_plan)
             else:
-                self._plan_observation(each, write_plan)
+                self._plan_observation(observation, write_plan)
         self.stats.add(write_plan.counts)
         return write_plan
 
-    def _plan_observation(self, seen: Observation, write_plan: WritePlan) -> None:
-        key = self.named(seen.key)
-        known = self._ahead.get(key) or self._state_store.known(key)
+    def _plan_observation(self, observation: Observation, write_plan: WritePlan) -> None:
+        key = self.log_key(observation.key)
+        known = self._batch_known.get(key) or self._state_store.known(key)
         if known is None:
-            self._first_sight(seen, key, write_plan)
+            self._plan_first_observation(observation, key, write_plan)
             return
         if known.state is PostState.DELETED:
             write_plan.counts["after_delete"] += 1
             return
-        self._note_again(seen, key, known, write_plan)
+        self._plan_reobservation(observation, key, known, write_plan)
         if known.state is PostState.LEFT_OUT:
             write_plan.counts["known"] += 1
-        elif seen.edited_ms < known.edited_ms:
+        elif observation.edited_ms < known.edited_ms:
             write_plan.counts["stale"] += 1
-        elif seen.edited_ms > known.edited_ms:
+        elif observation.edited_ms > known.edited_ms:
             write_plan.counts["edits"] += 1
-            self._log(seen._replace(event="edit"), key, known, write_plan)
-            if self._state_store.refreshes.server_of(key) not in (None, seen.instance):
+            self._add_record(observation._replace(event="edit"), key, known, write_plan)
+            if self._state_store.refreshes.server_of(key) not in (None, observation.instance):
                 write_plan.expedite.append(key)
-        elif seen.event == "refresh":
+        elif observation.event == "refresh":
             write_plan.counts["refreshes"] += 1
-            self._log(seen, key, known, write_plan)
+            self._add_record(observation, key, known, write_plan)
         else:
             write_plan.counts["known"] += 1
 
-    def _first_sight(self, seen: Observation, key: str, write_plan: WritePlan) -> None:
-        if self._state_store.deleted_unseen(seen.instance, seen.post_id):
+    def _plan_first_observation(
+        self, observation: Observation, key: str, write_plan: WritePlan
+    ) -> None:
+        if self._state_store.has_tombstone(observation.instance, observation.post_id):
             write_plan.counts["after_delete"] += 1
             return
-        reason = self._reason(seen)
+        reason = self._reason_to_leave_out(observation)
         if reason is not None:
             write_plan.counts[reason] += 1
-            self._ahead[key] = Known(seen.observed_ms, seen.edited_ms, PostState.LEFT_OUT)
+            self._batch_known[key] = Known(
+                observation.observed_ms, observation.edited_ms, PostState.LEFT_OUT
+            )
             write_plan.left_out.append(
                 SeenEntry(
                     key,
                     "new",
-                    seen.instance,
-                    seen.post_id,
-                    seen.observed_ms,
-                    seen.edited_ms,
+                    observation.instance,
+                    observation.post_id,
+                    observation.observed_ms,
+                    observation.edited_ms,
                     left_out=True,
                 )
             )
             return
         write_plan.counts["new"] += 1
-        write_plan.fresh.add(seen.key)
-        self._names[seen.instance, seen.post_id] = key
-        self._log(seen._replace(event="new"), key, None, write_plan)
+        write_plan.fresh.add(observation.key)
+        self._batch_keys[observation.instance, observation.post_id] = key
+        self._add_record(observation._replace(event="new"), key, None, write_plan)
 
-    def _plan_delete(self, gone: DeleteObserved, write_plan: WritePlan) -> None:
-        name = (gone.instance, gone.post_id)
-        key = gone.key or self._names.get(name) or self._state_store.key_of(*name)
+    def _plan_delete(self, delete: DeleteObserved, write_plan: WritePlan) -> None:
+        name = (delete.instance, delete.post_id)
+        key = delete.key or self._batch_keys.get(name) or self._state_store.key_of(*name)
         if key is None:
-            self._state_store.record_tombstone(gone.instance, gone.post_id, gone.observed_ms)
+            self._state_store.record_tombstone(delete.instance, delete.post_id, delete.observed_ms)
             return
-        known = self._ahead.get(key) or self._state_store.known(key)
+        known = self._batch_known.get(key) or self._state_store.known(key)
         if known is None or known.state is PostState.DELETED:
             return
         if known.state is PostState.LEFT_OUT:
-            self._ahead[key] = known._replace(state=PostState.DELETED)
+            self._batch_known[key] = known._replace(state=PostState.DELETED)
             write_plan.left_out.append(
-                SeenEntry(key, "delete", gone.instance, gone.post_id, gone.observed_ms)
+                SeenEntry(key, "delete", delete.instance, delete.post_id, delete.observed_ms)
             )
             return
         write_plan.counts["deletes"] += 1
-        observed_ms = _version(gone.observed_ms, known)
-        self._ahead[key] = Known(observed_ms, known.edited_ms, PostState.DELETED)
+        observed_ms = _rising_version(delete.observed_ms, known)
+        self._batch_known[key] = Known(observed_ms, known.edited_ms, PostState.DELETED)
         stamp = Stamp(
-            key=key, event="delete", instance=gone.instance, observed_at=_time(observed_ms)
+            key=key, event="delete", instance=delete.instance, observed_at=_time(observed_ms)
         )
         deletion = Deletion(
-            id=gone.post_id, uri=key if key != gone.post_id else None, mastostream=stamp
+            id=delete.post_id, uri=key if key != delete.post_id else None, mastostream=stamp
         )
         write_plan.records.append(NewRecord(self._topic, key, encode(deletion)))
 
-    def _log(self, seen: Observation, key: str, known: Known | None, write_plan: WritePlan) -> None:
-        observed_ms = _version(seen.observed_ms, known)
-        self._ahead[key] = Known(observed_ms, seen.edited_ms, PostState.LOGGED)
+    def _add_record(
+        self, observation: Observation, key: str, known: Known | None, write_plan: WritePlan
+    ) -> None:
+        observed_ms = _rising_version(observation.observed_ms, known)
+        self._batch_known[key] = Known(observed_ms, observation.edited_ms, PostState.LOGGED)
         stamp = Stamp(
-            key=key, event=seen.event, instance=seen.instance, observed_at=_time(observed_ms)
+            key=key,
+            event=observation.event,
+            instance=observation.instance,
+            observed_at=_time(observed_ms),
         )
-        raw = seen.raw
+        raw = observation.raw
         if self._pseudonym_key is not None:
-            raw = pseudonymize(raw, self._pseudonym_key, host=seen.instance)
+            raw = pseudonymize(raw, self._pseudonym_key, host=observation.instance)
         write_plan.records.append(NewRecord(self._topic, key, stamp_raw(raw, stamp)))
 
-    def _note_again(self, seen: Observation, key: str, known: Known, write_plan: WritePlan) -> None:
-        """Note what a further sight teaches: it is still there, and who else shows it."""
-        name = (seen.instance, seen.post_id)
-        is_new = name not in self._names and self._state_store.is_new_name(*name)
-        if is_new or known.seen_ms < seen.observed_ms - _AGAIN_MS:
-            self._names[name] = key
-            at_home = is_new and seen.is_local and known.state is PostState.LOGGED
-            write_plan.again.append((key, *name, at_home))
+    def _plan_reobservation(
+        self, observation: Observation, key: str, known: Known, write_plan: WritePlan
+    ) -> None:
+        """Note that a known post is still there, and its id if this server shows it first."""
+        name = (observation.instance, observation.post_id)
+        is_new = name not in self._batch_keys and self._state_store.is_new_name(*name)
+        if is_new or known.seen_ms < observation.observed_ms - _REOBSERVE_MS:
+            self._batch_keys[name] = key
+            at_home = is_new and observation.is_local and known.state is PostState.LOGGED
+            write_plan.reobserved.append((key, *name, at_home))
 
-    def _reason(self, seen: Observation) -> str | None:
+    def _reason_to_leave_out(self, observation: Observation) -> str | None:
         if self._policy is None:
             return None
-        post = decode(seen.raw)
+        post = decode(observation.raw)
         return reason_to_leave_out(post, self._policy) if isinstance(post, Post) else None
 
-    def named(self, key: str) -> str:
-        """Return what a post of this key is called in the log."""
+    def log_key(self, key: str) -> str:
+        """Return the key that a post has in the log: a pseudonym if its key is an address."""
         if self._pseudonym_key is None or not _ADDRESS.search(key):
             return key
         return SCHEME + pseudonym_of(key, self._pseudonym_key)
 
 
-def _version(observed_ms: int, known: Known | None) -> int:
-    """Higher than the one before it: two of the same could not be told apart."""
+def _rising_version(observed_ms: int, known: Known | None) -> int:
+    """Return a version that is higher than the known one: two of the same could not be ordered."""
     return observed_ms if known is None else max(observed_ms, known.seen_ms + 1)
 
 

@@ -1,4 +1,4 @@
-"""What the collector reads of a status: as a server shows it, and as the log holds it."""
+"""The members of a status that the collector needs, as a server sends it or as the log holds it."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -22,26 +22,30 @@ __all__ = [
 ]
 
 UNREADABLE: Final = "unreadable:"
-"""What the keys of bytes begin with that are no status."""
+"""Prefix of the keys of bytes that are no status."""
 
 KeyBy = Literal["id", "uri"]
-"""``id`` where one server is followed, ``uri`` where several are: each has ids of its own."""
+"""The member of a status that is its key.
+
+``id`` serves if all posts come from one server. If there are several servers it has to be ``uri``,
+because every server gives a post an id of its own.
+"""
 
 
 class Observation(NamedTuple):
-    """A status that a server has shown.
+    """A status as one server has shown it. All times are milliseconds since the epoch.
 
     Attributes:
         raw: the status exactly as it was sent: one JSON object.
-        id: its id in the timeline; of a boost, the wrapper's.
-        post_id: the post's id on that server; of a boost, the boosted post's.
+        id: its id in the timeline; for a boost, the id of the boost.
+        post_id: the post's id on that server; for a boost, the id of the boosted post.
         key: the post's key.
-        event: what it is taken for; ``new`` is no news of a known post.
+        event: the event to log it as; ``new`` is logged only if the post is not known yet.
         instance: the server.
-        observed_ms: when it was read.
-        created_ms: when it was written, where that can be read.
+        observed_ms: when it was received.
+        created_ms: when it was written; ``None`` if that cannot be read.
         edited_ms: when it was last edited; 0 for never.
-        is_local: whether its author lives on that server, which then knows its counts best.
+        is_local: whether the author's account is on that server, which then knows its counts best.
     """
 
     raw: bytes
@@ -57,7 +61,7 @@ class Observation(NamedTuple):
 
 
 class PostState(IntEnum):
-    """What became of a post. The highest stays."""
+    """How the collector has dealt with a post. A state is only ever replaced by a higher one."""
 
     LOGGED = 0
     LEFT_OUT = 1
@@ -65,16 +69,16 @@ class PostState(IntEnum):
 
 
 class SeenEntry(NamedTuple):
-    """What is to be remembered of a record.
+    """What the state store keeps about a record. Times are milliseconds since the epoch.
 
     Attributes:
         key: the post's key.
-        event: what the record says of it.
-        server: who showed it.
-        id: its id there.
-        seen_ms: its version.
-        edited_ms: 0 for never.
-        left_out: that it was not logged.
+        event: the record's event.
+        server: the server that showed the post.
+        id: the post's id on that server.
+        seen_ms: when it was observed; this is the version of the record.
+        edited_ms: when the post was last edited; 0 for never.
+        left_out: whether the post was left out of the log.
     """
 
     key: str
@@ -87,7 +91,7 @@ class SeenEntry(NamedTuple):
 
     @property
     def state(self) -> PostState:
-        """What becomes of the post."""
+        """The state that the post has after this record."""
         if self.event == "delete":
             return PostState.DELETED
         return PostState.LEFT_OUT if self.left_out else PostState.LOGGED
@@ -117,10 +121,10 @@ _decode_stamp: Final = msgspec.json.Decoder(_Stamped).decode
 def identify(
     raw: bytes, *, instance: str, key_by: KeyBy, event: Event, observed_ms: int
 ) -> Observation:
-    """Read of a status what has to be known of it. Never raises.
+    """Read the id, key and times of a status. Never raises.
 
-    Bytes that are no status get a key of their own: they go into the log as they are, and become
-    a dead letter there.
+    Bytes that are no status get a key made of their hash: they go into the log as they are, and the
+    engine turns them into a dead letter.
     """
     try:
         identity = _decode(raw)
@@ -145,9 +149,9 @@ def identify(
 
 
 def seen_entry_of(record: Record) -> SeenEntry | None:
-    """Return what is to be remembered; ``None`` for a record without a key.
+    """Return the state store's entry for a record; ``None`` for a record without a key.
 
-    One that another producer wrote is taken as a post that was seen when the log took it.
+    A record of another producer counts as a new post, observed at the record's timestamp.
     """
     try:
         stamp = _decode_stamp(record.value).mastostream
@@ -159,8 +163,10 @@ def seen_entry_of(record: Record) -> SeenEntry | None:
     seen_ms = record.timestamp_ms if stamp is None else to_ms(stamp.observed_at)
     instance = "" if stamp is None else stamp.instance
     event = "new" if stamp is None else stamp.event
-    seen = identify(record.value, instance=instance, key_by="id", event=event, observed_ms=seen_ms)
-    return SeenEntry(key, event, instance, seen.post_id, seen_ms, seen.edited_ms)
+    observation = identify(
+        record.value, instance=instance, key_by="id", event=event, observed_ms=seen_ms
+    )
+    return SeenEntry(key, event, instance, observation.post_id, seen_ms, observation.edited_ms)
 
 
 def _ms(text: str | None) -> int | None:

@@ -1,9 +1,11 @@
-"""How a timeline is read: which page to ask for next, and what the pages that came mean.
+"""Pagination of a timeline: which page to request next, and which posts of a page are new.
 
-Pure: it asks for nothing itself. Ids are opaque: they are compared for equality, and the order is
-the server's. A cursor is the ids of a page, newest first, that stands for "all up to here is read".
-One id is enough to go on after; the others are there for when it is deleted. That a post is known
-would not do: it may have come by another hashtag, ahead of posts that did not.
+It is pure: it sends no request itself. Ids are opaque: they are compared for equality only, and the
+order is the server's.
+
+A cursor is the ids of a page, newest first. It means that everything up to this page has been read.
+Reading can go on after any one of these ids; the others serve when that post is deleted. It is not
+enough that a post is known: it may have arrived by another hashtag, before older posts of this one.
 """
 
 import re
@@ -16,31 +18,33 @@ __all__ = ["CATCH_UP_PAGES_DOWN", "GapFill", "Lookback", "PageReader", "PageRequ
 
 _SPACE: Final = re.compile(r"\s")
 CATCH_UP_PAGES_DOWN: Final = 25
-"""Pages read downwards, where the server does not page up: 1,000 posts."""
+"""Most pages that are read downwards, where the server cannot page upwards: 1,000 posts."""
 
 Page = Sequence[Observation]
-AllBrought = Callable[[Page], bool]
+AllStreamed = Callable[[Page], bool]
+"""Says whether a stream has already brought all posts of a page."""
 
 
 class PageRequest(NamedTuple):
-    """The page to ask for: the newest, the one just above ``min_id``, or just below ``max_id``."""
+    """A page to request: the newest, the one just above ``min_id``, or just below ``max_id``."""
 
     min_id: str | None = None
     max_id: str | None = None
 
     @property
     def pages(self) -> bool:
-        """Whether it counts for the limit on paging."""
+        """Whether it counts towards the rate limit on requests that page."""
         return self.min_id is not None or self.max_id is not None
 
 
 class PageResult(NamedTuple):
-    """What a page brought.
+    """The posts of a page, and the cursor after it.
 
     Attributes:
-        observations: to be logged, oldest first.
-        cursor: to be stored once they are in the log; ``None`` leaves the one that is there.
-        complete: ``False`` when posts may be missing before these.
+        observations: posts to log, oldest first.
+        cursor: the cursor to store once these posts are in the log; ``None`` to leave the stored
+            one as it is.
+        complete: ``False`` if posts may be missing before these.
     """
 
     observations: Sequence[Observation] = ()
@@ -49,49 +53,50 @@ class PageResult(NamedTuple):
 
 
 class PageReader(Protocol):
-    """One reading, of one page or several."""
+    """Reads one page of a timeline, or several one after the other."""
 
     @property
-    def ask(self) -> PageRequest | None:
-        """The page to ask for next; ``None``: this reading is done."""
+    def next_page(self) -> PageRequest | None:
+        """The page to request next; ``None`` once this reader is done."""
 
     def take(self, page: Page) -> PageResult:
-        """Take the page that was asked for, newest first."""
+        """Take the page that ``next_page`` asked for, newest post first."""
 
 
 class GapFill:
-    """Reads what is new: the newest page, and if that has a gap below it, what is in the gap.
+    """Reads the newest page, then fills the gap between the cursor and that page, if there is one.
 
-    The gap is read upwards from the cursor, page by page, each with a cursor of its own, so that a
-    restart goes on there; or downwards, where the server does not know the cursor any more or does
-    not heed ``min_id``.
+    It fills the gap upwards from the cursor. Each page has a cursor of its own, so that a restart
+    continues there. Where the server does not know the cursor any more, or ignores ``min_id``, it
+    reads the gap downwards from the newest page.
     """
 
-    def __init__(self, cursors: Sequence[str], all_brought: AllBrought | None = None) -> None:
-        """Begin.
+    def __init__(self, cursors: Sequence[str], all_streamed: AllStreamed | None = None) -> None:
+        """Start with the newest page.
 
         Args:
-            cursors: where reading stands; several where the timeline joins some that were read
-                apart; none for "from now on".
-            all_brought: whether a stream has brought all of a page already: then there is no gap,
-                however much lies between.
+            cursors: the stored cursors. There are several if this timeline joins hashtags that were
+                read apart before. Without any, reading starts with the newest page.
+            all_streamed: says whether a stream has brought all posts of a page already. Then there
+                is no gap, however many posts lie between.
         """
-        self.ask: PageRequest | None = PageRequest()
+        self.next_page: PageRequest | None = PageRequest()
         self._cursors = [cursor.split() for cursor in dict.fromkeys(cursors) if cursor]
-        self._all_brought = all_brought
+        self._all_streamed = all_streamed
+        # "top" reads the newest page, "climb" reads upwards from a cursor, "descend" downwards.
         self._state: Literal["top", "climb", "descend"] = "top"
-        self._left: list[list[str]] = []
-        self._lost: list[list[str]] = []
-        self._unsure: list[list[str]] = []
+        self._cursors_left: list[list[str]] = []
+        self._cursors_unknown: list[list[str]] = []
+        self._cursors_unsure: list[list[str]] = []
         self._heeds_min_id = False
         self._top: list[Observation] = []
-        self._found: list[Observation] = []
+        self._observations: list[Observation] = []
         self._pages = 0
 
     @property
     def is_behind(self) -> bool:
-        """Whether it reads what is in a gap."""
-        return self.ask is not None and self.ask.pages
+        """Whether it is filling a gap."""
+        return self.next_page is not None and self.next_page.pages
 
     def take(self, page: Page) -> PageResult:
         if self._state == "top":
@@ -104,97 +109,100 @@ class GapFill:
         ids = _ids(page)
         if not page or all(ids & set(cursor) for cursor in self._cursors):
             return self._done(page)
-        if self._all_brought is not None and self._all_brought(page):
+        if self._all_streamed is not None and self._all_streamed(page):
             return self._done(page)
-        self._top = self._found = list(page)
-        self._left = list(self._cursors)
+        self._top = self._observations = list(page)
+        self._cursors_left = list(self._cursors)
         return self._climb_on()
 
     def _climb_on(self) -> PageResult:
-        """Climb from the next cursor; in the end go down to those where that failed."""
-        if self._left:
-            self._state, self.ask = "climb", PageRequest(min_id=self._left[0][0])
+        """Read up from the next cursor; after the last, read down to those where that failed."""
+        if self._cursors_left:
+            self._state, self.next_page = "climb", PageRequest(min_id=self._cursors_left[0][0])
             return PageResult()
-        self._cursors = self._lost + ([] if self._heeds_min_id else self._unsure)
+        self._cursors = self._cursors_unknown + ([] if self._heeds_min_id else self._cursors_unsure)
         if self._cursors:
-            self._state, self.ask = "descend", PageRequest(max_id=self._top[-1].id)
+            self._state, self.next_page = "descend", PageRequest(max_id=self._top[-1].id)
             return PageResult()
         return self._done(self._top)
 
     def _take_above(self, page: Page) -> PageResult:
         top = _ids(self._top)
-        found: list[Observation] = []
-        if not page or self.ask == PageRequest(min_id=page[0].id):
-            self._lost.append(self._left.pop(0))  # it does not know the cursor any more
+        below: list[Observation] = []
+        if not page or self.next_page == PageRequest(min_id=page[0].id):
+            # The server does not know the cursor any more.
+            self._cursors_unknown.append(self._cursors_left.pop(0))
         elif page[-1].id in top and not self._heeds_min_id:
-            self._unsure.append(self._left.pop(0))  # nothing lies between, or it ignores min_id
+            # Either nothing lies between, or the server ignores min_id.
+            self._cursors_unsure.append(self._cursors_left.pop(0))
         elif _ids(page) & top:
             self._heeds_min_id = True
-            self._left.pop(0)
-            found = list(reversed(page))
+            self._cursors_left.pop(0)
+            below = list(reversed(page))
         else:
             self._heeds_min_id = True
             cursor = _cursor(page)
-            self._left[0], self.ask = (
-                cursor.split() or self._left[0],
+            self._cursors_left[0], self.next_page = (
+                cursor.split() or self._cursors_left[0],
                 PageRequest(min_id=page[0].id),
             )
-            # With several, no cursor stands for all yet.
+            # With several cursors, this one does not stand for all of them yet.
             return PageResult(
                 list(reversed(page)), cursor or None if len(self._cursors) == 1 else None
             )
-        taken = self._climb_on()
-        seen = _ids(found)
-        newer = [each for each in taken.observations if each.id not in seen]
-        return taken._replace(observations=[*found, *newer])
+        result = self._climb_on()
+        below_ids = _ids(below)
+        newer = [post for post in result.observations if post.id not in below_ids]
+        return result._replace(observations=[*below, *newer])
 
     def _take_below(self, page: Page) -> PageResult:
-        repeated = bool(page) and page[-1].id == self._found[-1].id
+        repeated = bool(page) and page[-1].id == self._observations[-1].id
         if not repeated:
-            self._found.extend(page)
-            seen = _ids(self._found)
-            if not page or all(seen & set(cursor) for cursor in self._cursors):
-                return self._done(self._found)
+            self._observations.extend(page)
+            read_ids = _ids(self._observations)
+            if not page or all(read_ids & set(cursor) for cursor in self._cursors):
+                return self._done(self._observations)
             self._pages += 1
-            self.ask = PageRequest(max_id=page[-1].id)
+            self.next_page = PageRequest(max_id=page[-1].id)
         if repeated or self._pages >= CATCH_UP_PAGES_DOWN:
-            return self._done(self._found)._replace(complete=False)
+            return self._done(self._observations)._replace(complete=False)
         return PageResult()
 
     def _done(self, page: Page) -> PageResult:
-        self.ask = None
+        self.next_page = None
         return PageResult(list(reversed(page)), _cursor(self._top or page) or None)
 
 
 class Lookback:
-    """Reads again what has been read: a post that federates late lies below newer ones.
+    """Reads a timeline again, to find posts that federated late: they lie below newer posts.
 
-    From the newest page downwards as far as ``until_ms`` by creation, or a number of pages.
+    It reads from the newest page downwards, until a page holds only posts that were created before
+    ``until_ms`` (milliseconds since the epoch), and at most ``most_pages`` pages.
     """
 
     def __init__(self, until_ms: int, most_pages: int) -> None:
-        self.ask: PageRequest | None = PageRequest()
+        self.next_page: PageRequest | None = PageRequest()
         self._until_ms = until_ms
         self._pages_left = most_pages
 
     def take(self, page: Page) -> PageResult:
         self._pages_left -= 1
-        # All of the page, as one that was written long ago may have arrived just now.
-        written_ms = [each.created_ms for each in page if each.created_ms is not None]
+        # All posts of the page have to be older: a single old post may have arrived just now.
+        written_ms = [post.created_ms for post in page if post.created_ms is not None]
         reached = not page or (bool(written_ms) and max(written_ms) < self._until_ms)
-        stuck = bool(page) and self.ask == PageRequest(max_id=page[-1].id)
+        stuck = bool(page) and self.next_page == PageRequest(max_id=page[-1].id)
         if reached or stuck or self._pages_left <= 0:
-            self.ask = None
+            self.next_page = None
         else:
-            self.ask = PageRequest(max_id=page[-1].id)
+            self.next_page = PageRequest(max_id=page[-1].id)
         return PageResult(list(reversed(page)))
 
 
 def _ids(page: Page) -> set[str]:
-    return {each.id for each in page}
+    return {post.id for post in page}
 
 
 def _cursor(page: Page) -> str:
-    """Leave out what is no id that a server would know."""
-    ids = (each.id for each in page)
+    """Return the cursor of a page. It leaves out ids that no server would know."""
+    ids = (post.id for post in page)
     return " ".join(id_ for id_ in ids if not id_.startswith(UNREADABLE) and not _SPACE.search(id_))

@@ -1,4 +1,4 @@
-"""Which posts' counts are to be read again, when, and from whom. Durable."""
+"""The durable queue of posts whose counts are to be refreshed: when, and from which server."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -12,8 +12,8 @@ __all__ = ["SCHEMA", "Due", "RefreshQueue"]
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS refreshes (
     key TEXT PRIMARY KEY,
-    server TEXT NOT NULL,           -- whom to ask
-    id TEXT NOT NULL,               -- the post's id there
+    server TEXT NOT NULL,           -- the server to ask
+    id TEXT NOT NULL,               -- the post's id on that server
     first_ms INTEGER NOT NULL,      -- when the post was first seen
     due_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
@@ -22,24 +22,24 @@ CREATE INDEX IF NOT EXISTS refreshes_by_due ON refreshes (server, due_ms);
 
 
 class Due(NamedTuple):
-    """A post whose counts are to be read again."""
+    """A post whose counts are due to be refreshed: its key, and its id on the server to ask."""
 
     key: str
     id: str
 
 
 class RefreshQueue:
-    """A table in the collector's memory."""
+    """The table ``refreshes`` in the collector's state store."""
 
     def __init__(
         self, path: Path, connection: sqlite3.Connection, after_s: Sequence[float]
     ) -> None:
-        """Use a connection that is open.
+        """Use an open connection; it is not closed here.
 
         Args:
-            path: the file, for messages.
-            connection: of the collector's memory.
-            after_s: when counts are read again, after a post's first sight.
+            path: the database's file, for messages.
+            connection: the connection of the collector's state store.
+            after_s: seconds after a post's first observation at which its counts are refreshed.
         """
         self._path = path
         self._connection = connection
@@ -48,7 +48,7 @@ class RefreshQueue:
         self._servers = {server for (server,) in rows}
 
     def begin(self, key: str, server: str, post_id: str, first_ms: int) -> None:
-        """A post was seen for the first time. Within a transaction."""
+        """Schedule a post that was observed for the first time. Call it within a transaction."""
         if self._after_ms:
             self._servers.add(server)
             self._connection.execute(
@@ -57,25 +57,28 @@ class RefreshQueue:
             )
 
     def advance(self, key: str, done_ms: int) -> None:
-        """Its counts were read: what was due before is done with. Within a transaction."""
+        """Schedule the first refresh after ``done_ms``, if any. Call it within a transaction."""
         row = self._connection.execute(
             "SELECT first_ms FROM refreshes WHERE key = ?", (key,)
         ).fetchone()
         if row is None:
             return
-        due = (row[0] + after_ms for after_ms in self._after_ms)
-        due_ms = next((each for each in due if each > done_ms), None)
+        times_ms = (row[0] + after_ms for after_ms in self._after_ms)
+        due_ms = next((time_ms for time_ms in times_ms if time_ms > done_ms), None)
         if due_ms is None:
             self.end(key)
         else:
             self._connection.execute("UPDATE refreshes SET due_ms = ? WHERE key = ?", (due_ms, key))
 
     def end(self, key: str) -> None:
-        """It is gone. Within a transaction."""
+        """Refresh this post no more. Call it within a transaction."""
         self._connection.execute("DELETE FROM refreshes WHERE key = ?", (key,))
 
     def prune(self, before_ms: int, most: int) -> None:
-        """Forget what has been due since then: nobody asks that server any more."""
+        """Forget up to ``most`` posts of each server that have been due since before ``before_ms``.
+
+        Such a server is not collected from any more.
+        """
         for server in self._servers:
             self._connection.execute(
                 "DELETE FROM refreshes WHERE key IN (SELECT key FROM refreshes "
@@ -84,7 +87,7 @@ class RefreshQueue:
             )
 
     def due(self, server: str, now_ms: int, most: int) -> list[Due]:
-        """Return posts that are to be read again from this server now, longest due first."""
+        """Return up to ``most`` due posts of this server, those that are due longest first."""
         with translated(self._path):
             rows = self._connection.execute(
                 "SELECT key, id FROM refreshes WHERE server = ? AND due_ms <= ? "
@@ -94,7 +97,7 @@ class RefreshQueue:
             return [Due(*row) for row in rows]
 
     def postpone(self, keys: Iterable[str], until_ms: int) -> None:
-        """Read these again no earlier than that."""
+        """Refresh these posts no earlier than ``until_ms``."""
         with translated(self._path), transaction(self._connection):
             self._connection.executemany(
                 "UPDATE refreshes SET due_ms = max(due_ms, ?) WHERE key = ?",
@@ -102,7 +105,7 @@ class RefreshQueue:
             )
 
     def server_of(self, key: str) -> str | None:
-        """Return who is asked for this post's counts; ``None`` once that is over."""
+        """Return the server to ask for a post's counts; ``None`` if no refresh is left."""
         with translated(self._path):
             row = self._connection.execute(
                 "SELECT server FROM refreshes WHERE key = ?", (key,)
@@ -110,7 +113,10 @@ class RefreshQueue:
         return None if row is None else str(row[0])
 
     def prefer(self, key: str, server: str, post_id: str, now_ms: int) -> None:
-        """Ask this server from now on, and once more where all is done. Within a transaction."""
+        """Ask this server for the post's counts from now on. Call it within a transaction.
+
+        A post whose refreshes are all done is refreshed once more, now.
+        """
         if self._after_ms:
             self._servers.add(server)
             self._connection.execute(
@@ -120,7 +126,7 @@ class RefreshQueue:
             )
 
     def expedite(self, key: str, due_ms: int) -> None:
-        """Read it again at that moment at the latest. Within a transaction."""
+        """Refresh a post at ``due_ms`` at the latest. Call it within a transaction."""
         self._connection.execute(
             "UPDATE refreshes SET due_ms = min(due_ms, ?) WHERE key = ?", (due_ms, key)
         )

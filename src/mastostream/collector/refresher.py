@@ -1,4 +1,4 @@
-"""Counts are read again: which posts are asked for next, and what the answer means."""
+"""Refresh of counts: which posts to request next, and how to understand the response."""
 
 import logging
 from collections.abc import Sequence
@@ -17,23 +17,25 @@ from mastostream.ports.source import MastodonServer
 __all__ = ["RefreshRequest", "Refresher"]
 
 _PATIENCE_MS: Final = 30_000
-"""How long posts wait for others to share a request with."""
+"""How long a due post waits for others to share a request with."""
 
 _LATE_MS: Final = 300_000
-_ASK_AGAIN_MS: Final = 120_000
-"""After so long, posts that were asked for are due again, if no answer was logged."""
+"""Refreshes are late once a post has been due for longer than this."""
+
+_REQUEST_AGAIN_MS: Final = 120_000
+"""A requested post is due again after this long, unless a response was logged before."""
 
 _logger = logging.getLogger(__name__)
 
 
 class RefreshRequest(NamedTuple):
-    """The purpose of a request: these posts' counts."""
+    """The purpose of a request that refreshes the counts of these posts."""
 
     due: Sequence[Due]
 
 
 class Refresher:
-    """For one server. Used by the collector's thread alone."""
+    """Refreshes the counts of one server's posts. Used only by the collector's thread."""
 
     def __init__(
         self,
@@ -44,20 +46,20 @@ class Refresher:
         key_by: KeyBy,
     ) -> None:
         self.error: str | None = None
-        self.settled: list[str] = []  # whom the last answer answered for
+        self.refreshed: list[str] = []  # keys that the last response settled
         self._server = server
         self._state_store = state_store
         self._clock = clock
         self._key_by: KeyBy = key_by
         self._failures = 0
         self._resume_s = 0.0
-        self._singly: list[Due] = []
+        self._one_by_one: list[Due] = []
 
     def due_s(self, now_s: float, now_ms: int) -> float | None:
-        """Return when the next request may go; ``None``: nothing waits."""
+        """Return when the next request is due, by the monotonic clock; ``None`` if no post is."""
         if self.error is not None:
             return None
-        if self._singly or self._resume_s > now_s:
+        if self._one_by_one or self._resume_s > now_s:
             return self._resume_s
         refreshes, most = self._state_store.refreshes, self._server.most_ids
         oldest = refreshes.due(self._server.host, now_ms - _PATIENCE_MS, 1)
@@ -66,52 +68,53 @@ class Refresher:
         return None
 
     def is_late(self, now_ms: int) -> bool:
-        """Whether requests for it have fallen behind."""
+        """Whether refreshes have fallen behind."""
         return bool(self._state_store.refreshes.due(self._server.host, now_ms - _LATE_MS, 1))
 
-    def job(self, _: float, now_ms: int) -> Request:
+    def make_request(self, _: float, now_ms: int) -> Request:
         """Make the next request."""
-        if self._singly:
-            single = self._singly.pop()
+        if self._one_by_one:
+            single = self._one_by_one.pop()
             return Request(RefreshRequest([single]), lambda server: server.statuses([single.id]))
         due = self._state_store.refreshes.due(self._server.host, now_ms, self._server.most_ids)
-        self._state_store.refreshes.postpone((each.key for each in due), now_ms + _ASK_AGAIN_MS)
-        ids = [each.id for each in due]
+        self._state_store.refreshes.postpone((post.key for post in due), now_ms + _REQUEST_AGAIN_MS)
+        ids = [post.id for post in due]
         return Request(RefreshRequest(due), lambda server: server.statuses(ids))
 
-    def take(self, due: Sequence[Due], answer: Response) -> list[Observation | DeleteObserved]:
-        """Return what an answer says of these posts: what is missing in it is gone."""
-        self.settled = []
-        if answer.error is not None:
-            self._failed(answer)
+    def take(self, due: Sequence[Due], response: Response) -> list[Observation | DeleteObserved]:
+        """Return the observations in a response. Posts that it lacks count as deleted."""
+        self.refreshed = []
+        if response.error is not None:
+            self._failed(response)
             return []
         self._failures = 0
-        if answer.value is None:  # the server takes fewer at once than that
-            self._state_store.expedite([each.key for each in due], answer.received_ms)
+        if response.value is None:  # the server takes fewer ids in one request
+            self._state_store.expedite([post.key for post in due], response.received_ms)
             return []
-        seen: list[Observation | DeleteObserved] = [
+        observations: list[Observation | DeleteObserved] = [
             identify(
                 raw,
                 instance=self._server.host,
                 key_by=self._key_by,
                 event="refresh",
-                observed_ms=answer.received_ms,
+                observed_ms=response.received_ms,
             )
-            for raw in answer.value
+            for raw in response.value
         ]
-        there = {each.post_id for each in seen if isinstance(each, Observation)}
-        missing = [each for each in due if each.id not in there]
+        shown_ids = {post.post_id for post in observations if isinstance(post, Observation)}
+        missing = [post for post in due if post.id not in shown_ids]
         if len(missing) == len(due) > 1:
-            self._singly = list(missing)  # all of them at once: rather a fault. Ask for each alone
+            # All posts deleted at once is more likely a fault: request them one by one.
+            self._one_by_one = list(missing)
             return []
-        self.settled = [each.key for each in due]
-        host, now_ms = self._server.host, answer.received_ms
-        return seen + [DeleteObserved(host, each.id, now_ms, each.key) for each in missing]
+        self.refreshed = [post.key for post in due]
+        host, now_ms = self._server.host, response.received_ms
+        return observations + [DeleteObserved(host, post.id, now_ms, post.key) for post in missing]
 
-    def _failed(self, answer: Response) -> None:
-        if isinstance(answer.error, RetriableError):
+    def _failed(self, response: Response) -> None:
+        if isinstance(response.error, RetriableError):
             self._failures += 1
             self._resume_s = self._clock.monotonic_s() + backoff_s(self._failures)
             return
-        self.error = str(answer.error)
-        _logger.error("%s; counts are not read again from here on", answer.error)
+        self.error = str(response.error)
+        _logger.error("%s; counts are not read again from here on", response.error)

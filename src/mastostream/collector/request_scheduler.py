@@ -1,4 +1,4 @@
-"""One server that is followed: which request goes next, and what its answer means."""
+"""Request scheduling for one server: which request goes next, and what its response means."""
 
 import logging
 import math
@@ -18,7 +18,7 @@ from mastostream.collector.pagination import GapFill, Lookback, PageReader, Page
 from mastostream.collector.refresher import Refresher, RefreshRequest
 from mastostream.collector.state_store import CollectorStateStore
 from mastostream.collector.stream_supervisor import MakeFeed, StreamSupervisor
-from mastostream.collector.timeline import PollSchedule, SourceStats, Timeline, overlap_reach_s
+from mastostream.collector.timeline import PollSchedule, SourceStats, Timeline, lookback_reach_s
 from mastostream.collector.worker import Request, Response, Worker
 from mastostream.exceptions import FatalError, MastostreamError, RetriableError
 from mastostream.ports.clock import Clock
@@ -32,26 +32,40 @@ Mode = Literal["auto", "poll", "stream"]
 GROUP: Final = 4
 """Hashtags in one request: the tag and three of ``any[]`` (``TagFeed::LIMIT_PER_MODE``)."""
 
-OVERLAP_PAGES: Final = 50
-"""Pages of one overlap at most: 2,000 posts."""
+LOOKBACK_PAGES: Final = 50
+"""Most pages of one lookback: 2,000 posts."""
 
-_ON_ITS_WAY_MS: Final = 10_000
-_EMPTY_LOOKS: Final = 3
+_IN_FLIGHT_MS: Final = 10_000
+"""A stream may bring a post this long after its creation: until then it is not missed."""
+
+_EMPTY_POLLS: Final = 3
+"""After this many empty pages in a row, a timeline that had posts may have been closed."""
+
 _LONGEST_IDLE_S: Final = 5.0
+"""The scheduler looks for a due request at least this often."""
+
 _TURNS: Final = (0, 1, 0, 2, 0, 1, 0, 2)
 _TURNS_WHEN_LATE: Final = (0, 1, 0, 1, 2, 1, 2, 1)
+"""Which kind of request goes first in each of eight turns, usually and while refreshes are late.
+
+0 is a poll for new posts, 1 a refresh of counts, 2 a lookback for late posts. So of eight requests,
+four are polls, two refreshes and two lookbacks; while refreshes are late, two are polls and four
+refreshes. If no request of the kind may go, the other kinds follow, in the order 0, 1, 2.
+"""
+
 _logger = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
 class Target:
-    """A server to follow.
+    """A server to collect from.
 
     Attributes:
-        server: closed with the collector.
+        server: the server's API; closed with the collector.
         tags: hashtags, without ``#``.
-        mode: how.
-        make_feed: makes what its streams are listened to by; ``None`` where it is only polled.
+        mode: ``poll`` reads pages only, ``stream`` gives up where there is no stream, and ``auto``
+            uses streams where they work and polls otherwise.
+        make_feed: makes the feed of its streams; ``None`` if it is only polled.
     """
 
     server: MastodonServer
@@ -62,13 +76,15 @@ class Target:
 
 @attrs.define
 class ServerStats:
-    """How a server fares. Read by other threads.
+    """Counters and state of one server. Read by other threads.
 
     Attributes:
-        requests: sent in all.
-        way: how its posts come now: ``asking``, ``polling``, ``websocket``, ``sse``.
-        sources: its timelines.
-        refresh_error: why counts are not read again, where they are not.
+        name: the server's host.
+        requests: requests that were sent since the start.
+        way: how its posts arrive now: ``polling``, ``websocket`` or ``sse``; ``asking`` until the
+            server has said what it can do.
+        sources: one entry for each of its timelines.
+        refresh_error: why counts are not refreshed any more; ``None`` while they are.
     """
 
     name: str
@@ -79,19 +95,19 @@ class ServerStats:
 
 
 class PollResult(NamedTuple):
-    """What an answer brought.
+    """The posts of a response or of a stream event.
 
     Attributes:
-        seen: to be sifted and logged.
-        cursors: to be stored once that is done.
-        timeline: where it came from, if from one.
-        answered: posts whose counts were asked for, and the server has answered.
+        observations: posts and deletes, to be deduplicated and logged.
+        cursors: cursors by timeline, to be stored once the observations are logged.
+        timeline: the timeline whose page this is; ``None`` for anything else.
+        refreshed: keys of posts whose counts were requested and which the server has answered for.
     """
 
-    seen: Sequence[Observation | DeleteObserved] = ()
+    observations: Sequence[Observation | DeleteObserved] = ()
     cursors: dict[str, str] = {}  # noqa: RUF012 - nobody changes it
     timeline: Timeline | None = None
-    answered: Sequence[str] = ()
+    refreshed: Sequence[str] = ()
 
 
 class _ReadAbout(NamedTuple):
@@ -100,16 +116,19 @@ class _ReadAbout(NamedTuple):
 
 class _ReadPage(NamedTuple):
     timeline: Timeline
-    reading: PageReader
+    reader: PageReader
 
 
 MakeRequest = Callable[[float, int], Request]
 _Candidate = tuple[float, bool, MakeRequest]
-"""When it is due, whether it pages, and what makes the job (now, by both clocks)."""
+"""A request that may go: when it is due, whether it pages, and the function that makes it.
+
+The function takes the time by the monotonic clock in seconds, and since the epoch in milliseconds.
+"""
 
 
 class RequestScheduler:
-    """Used by the collector's thread alone; its requests are sent by a worker."""
+    """Chooses the requests to one server; a worker sends them. Used by the collector's thread."""
 
     def __init__(  # noqa: PLR0913 - each is a choice of the collector's, by name
         self,
@@ -119,7 +138,7 @@ class RequestScheduler:
         clock: Clock,
         schedule: PollSchedule,
         key_by: KeyBy,
-        named: Callable[[str], str],
+        log_key: Callable[[str], str],
         put: Callable[[Response], None],
         streams: Streams | None,
     ) -> None:
@@ -132,14 +151,14 @@ class RequestScheduler:
             self.host,
             streams=None if target.mode == "poll" else streams,
             make_feed=target.make_feed,
-            only=target.mode == "stream",
+            stream_only=target.mode == "stream",
             clock=clock,
         )
         self._state_store = state_store
         self._clock = clock
         self._schedule = schedule
         self._key_by = key_by
-        self._named = named
+        self._log_key = log_key
         self._busy = False
         self._turn = 0
         self._about_due_s = clock.monotonic_s()
@@ -159,82 +178,84 @@ class RequestScheduler:
         self._worker = Worker(target.server, put, clock.now_ms)
 
     def close(self) -> None:
-        """Send no more."""
+        """Send no more requests."""
         self._worker.close()
 
     def send_next(self) -> float:
-        """Send the most urgent request, if one may go; return seconds until the next look."""
+        """Send the most urgent request, if one may go; return seconds until the next call."""
         now_s, now_ms = self._clock.monotonic_s(), self._clock.now_ms()
         if self._busy:
             return LONGEST_BACKOFF_S
         if now_s < self._idle_until_s:
             return self._idle_until_s - now_s
         wait_s = _LONGEST_IDLE_S
-        for due_s, paging, make_job in self._candidates(now_s, now_ms):
+        for due_s, paging, make_request in self._candidates(now_s, now_ms):
             ready_s = max(due_s - now_s, self._budget.wait_ms(now_ms, paging=paging) / 1000)
             if ready_s <= 0:
-                self._send(make_job(now_s, now_ms), now_ms, paging=paging)
+                self._send(make_request(now_s, now_ms), now_ms, paging=paging)
                 return LONGEST_BACKOFF_S
             wait_s = min(wait_s, ready_s)
         self._idle_until_s = now_s + wait_s
         return wait_s
 
-    def look_again(self) -> None:
-        """Something has changed that may make a request due."""
+    def wake(self) -> None:
+        """Look for a due request at the next call, because something has changed."""
         self._idle_until_s = 0.0
         if self.about is not None:
             self.stats.way = self.stream_supervisor.way
 
-    def take(self, answer: Response) -> PollResult:
-        """Take the answer to a request."""
+    def take(self, response: Response) -> PollResult:
+        """Take the response to the last request, and return the posts in it."""
         self._busy = False
-        if answer.limits is not None:
-            self._budget.learn(answer.limits, answer.received_ms)
-        error = answer.error
+        if response.limits is not None:
+            self._budget.learn(response.limits, response.received_ms)
+        error = response.error
         if isinstance(error, RetriableError) and error.retry_after_s is not None:
-            self._budget.block(answer.received_ms, error.retry_after_s + random.uniform(0, 1))  # noqa: S311
-        purpose = answer.purpose
+            self._budget.block(response.received_ms, error.retry_after_s + random.uniform(0, 1))  # noqa: S311
+        purpose = response.purpose
         if isinstance(purpose, _ReadAbout):
-            self._take_about(answer)
+            self._take_about(response)
             return PollResult()
         if isinstance(purpose, _ReadPage):
-            return self._take_page(purpose, answer)
+            return self._take_page(purpose, response)
         assert isinstance(purpose, RefreshRequest)  # noqa: S101 - there is no other purpose
-        seen = self._refresher.take(purpose.due, answer)
+        observations = self._refresher.take(purpose.due, response)
         self.stats.refresh_error = self._refresher.error
-        return PollResult(seen, answered=self._refresher.settled)
+        return PollResult(observations, refreshed=self._refresher.refreshed)
 
-    def kept(self, news: PollResult, fresh: AbstractSet[str]) -> None:
-        """What an answer brought is logged and remembered; these keys of it are new."""
-        timeline = news.timeline
+    def committed(self, result: PollResult, fresh: AbstractSet[str]) -> None:
+        """Note that a result is logged and stored, and that these keys of it are new."""
+        timeline = result.timeline
         if timeline is None:
             return
         now_s = self._clock.monotonic_s()
-        brought = [
-            each for each in news.seen if isinstance(each, Observation) and each.key in fresh
+        new_posts = [
+            post
+            for post in result.observations
+            if isinstance(post, Observation) and post.key in fresh
         ]
-        timeline.new_posts += len(brought)
-        timeline.stats.appended += len(brought)
-        if brought:
-            timeline.has_news(now_s)
-        self.stream_supervisor.suspect(timeline, brought)
-        if timeline.gap_fill is not None and timeline.gap_fill.ask is None:
+        timeline.new_posts += len(new_posts)
+        timeline.stats.appended += len(new_posts)
+        if new_posts:
+            timeline.note_post(now_s)
+        self.stream_supervisor.check_missed(timeline, new_posts)
+        if timeline.gap_fill is not None and timeline.gap_fill.next_page is None:
             timeline.gap_fill = None
             timeline.filled = timeline.filled or timeline.live
-            timeline.looked(self._schedule, now_s, stream_works=self.stream_supervisor.works)
+            timeline.poll_done(self._schedule, now_s, stream_works=self.stream_supervisor.works)
             timeline.new_posts = 0
-        if timeline.overlap is not None and timeline.overlap.ask is None:
-            number = timeline.overlap_number + 1
-            self._state_store.overlapped(timeline.stats.name, number, self._clock.now_ms())
-            timeline.overlap = None
-            timeline.overlap_number = number
-            timeline.overlap_due_s = now_s + self._schedule.overlap_s
+        if timeline.lookback is not None and timeline.lookback.next_page is None:
+            number = timeline.lookback_number + 1
+            self._state_store.store_lookback(timeline.stats.name, number, self._clock.now_ms())
+            timeline.lookback = None
+            timeline.lookback_number = number
+            timeline.lookback_due_s = now_s + self._schedule.overlap_s
 
     def alive(self) -> list[Timeline]:
-        """Return the timelines that were not given up."""
+        """Return the timelines that have not been given up."""
         return [timeline for timeline in self.timelines if not timeline.stats.failed]
 
-    # What to ask for next
+    # Choosing the next request
 
     def _candidates(self, now_s: float, now_ms: int) -> Iterator[_Candidate]:
         yield (
@@ -244,18 +265,18 @@ class RequestScheduler:
         )
         if self.about is None:
             return
-        again_s = self._refresher.due_s(now_s, now_ms)
-        again: list[_Candidate] = [] if again_s is None else [(again_s, False, self._refresher.job)]
-        classes = [self._looks(now_s), again, self._overlaps()]
-        # What is new comes first; but of eight requests two are left for the counts, four where
-        # these are late, and two for what came late.
-        turns = _TURNS_WHEN_LATE if again and self._refresher.is_late(now_ms) else _TURNS
-        classes.insert(0, classes.pop(turns[self._turn % len(turns)]))
-        for candidates in classes:
+        refresh_due_s = self._refresher.due_s(now_s, now_ms)
+        refreshes: list[_Candidate] = []
+        if refresh_due_s is not None:
+            refreshes.append((refresh_due_s, False, self._refresher.make_request))
+        kinds = [self._poll_candidates(now_s), refreshes, self._lookback_candidates()]
+        turns = _TURNS_WHEN_LATE if refreshes and self._refresher.is_late(now_ms) else _TURNS
+        kinds.insert(0, kinds.pop(turns[self._turn % len(turns)]))
+        for candidates in kinds:
             yield from sorted(candidates, key=lambda candidate: candidate[0])
 
-    def _looks(self, now_s: float) -> list[_Candidate]:
-        found: list[_Candidate] = []
+    def _poll_candidates(self, now_s: float) -> list[_Candidate]:
+        candidates: list[_Candidate] = []
         for timeline in self.alive():
             if timeline.live and timeline.is_too_silent(now_s):
                 _logger.info(
@@ -263,81 +284,83 @@ class RequestScheduler:
                     "the server has anything",
                     timeline.stats.name,
                 )
-                timeline.due_s = timeline.news_s = now_s
-            ask = timeline.gap_fill and timeline.gap_fill.ask
-            found.append((timeline.due_s, bool(ask and ask.pages), partial(self._look, timeline)))
-        return found
+                timeline.due_s = timeline.last_post_s = now_s
+            pages = _pages(timeline.gap_fill)
+            candidates.append((timeline.due_s, pages, partial(self._poll_request, timeline)))
+        return candidates
 
-    def _look(self, timeline: Timeline, _: float, __: int) -> Request:
-        if timeline.gap_fill is None or timeline.gap_fill.ask is None:
+    def _poll_request(self, timeline: Timeline, _: float, __: int) -> Request:
+        if timeline.gap_fill is None or timeline.gap_fill.next_page is None:
             cursors = self._state_store.cursors(self._cursor_names(timeline))
-            timeline.gap_fill = GapFill(cursors, partial(self._all_brought, timeline))
-        return self._page_job(timeline, timeline.gap_fill)
+            timeline.gap_fill = GapFill(cursors, partial(self._all_streamed, timeline))
+        return self._page_request(timeline, timeline.gap_fill)
 
     def _cursor_names(self, timeline: Timeline) -> list[str]:
-        """Hashtags keep their cursors, however they are grouped."""
+        """Return a name for each hashtag, so that regrouping hashtags keeps their cursors."""
         return [f"{self.host}#{tag}" for tag in timeline.tags]
 
-    def _overlaps(self) -> list[_Candidate]:
-        catching_up = any(each.gap_fill and each.gap_fill.is_behind for each in self.alive())
-        if self._schedule.overlap_horizon_s <= 0 or catching_up:
-            return []  # what is new comes first, and both page
+    def _lookback_candidates(self) -> list[_Candidate]:
+        fills_gap = any(
+            timeline.gap_fill and timeline.gap_fill.is_behind for timeline in self.alive()
+        )
+        if self._schedule.overlap_horizon_s <= 0 or fills_gap:
+            return []  # new posts come first, and both share the budget of requests that page
         return [
             (
-                timeline.overlap_due_s,
-                bool(timeline.overlap and timeline.overlap.ask and timeline.overlap.ask.pages),
-                partial(self._overlap, timeline),
+                timeline.lookback_due_s,
+                _pages(timeline.lookback),
+                partial(self._lookback_request, timeline),
             )
             for timeline in self.alive()
-            if timeline.looked_s is not None
+            if timeline.polled_s is not None
         ]
 
-    def _overlap(self, timeline: Timeline, _: float, now_ms: int) -> Request:
-        if timeline.overlap is None or timeline.overlap.ask is None:
-            reach_s = overlap_reach_s(timeline.overlap_number + 1, self._schedule)
-            timeline.overlap = Lookback(now_ms - int(reach_s * 1000), OVERLAP_PAGES)
-        return self._page_job(timeline, timeline.overlap)
+    def _lookback_request(self, timeline: Timeline, _: float, now_ms: int) -> Request:
+        if timeline.lookback is None or timeline.lookback.next_page is None:
+            reach_s = lookback_reach_s(timeline.lookback_number + 1, self._schedule)
+            timeline.lookback = Lookback(now_ms - int(reach_s * 1000), LOOKBACK_PAGES)
+        return self._page_request(timeline, timeline.lookback)
 
-    def _all_brought(self, timeline: Timeline, page: Sequence[Observation]) -> bool:
-        """Whether the stream has brought this page, but for what may be on its way."""
+    def _all_streamed(self, timeline: Timeline, page: Sequence[Observation]) -> bool:
+        """Whether the stream has brought all posts of a page, except those that are too new."""
         if not (timeline.live and timeline.filled and self.stream_supervisor.works):
             return False
-        until_ms = self._clock.now_ms() - _ON_ITS_WAY_MS
+        until_ms = self._clock.now_ms() - _IN_FLIGHT_MS
         return all(
-            self._state_store.known(self._named(each.key)) is not None
-            for each in page
-            if each.created_ms is None or each.created_ms < until_ms
+            self._state_store.known(self._log_key(post.key)) is not None
+            for post in page
+            if post.created_ms is None or post.created_ms < until_ms
         )
 
-    def _page_job(self, timeline: Timeline, reading: PageReader) -> Request:
+    def _page_request(self, timeline: Timeline, reader: PageReader) -> Request:
         timeline.stats.requests += 1
-        ask = reading.ask or PageRequest()
+        page = reader.next_page or PageRequest()
         return Request(
-            _ReadPage(timeline, reading),
-            lambda server: server.timeline(timeline.tags, min_id=ask.min_id, max_id=ask.max_id),
+            _ReadPage(timeline, reader),
+            lambda server: server.timeline(timeline.tags, min_id=page.min_id, max_id=page.max_id),
         )
 
-    def _send(self, job: Request, now_ms: int, *, paging: bool) -> None:
+    def _send(self, request: Request, now_ms: int, *, paging: bool) -> None:
         self._state_store.requested(self.host, now_ms, paging=paging)
         self._budget.spend(now_ms, paging=paging)
         self._turn += 1
         self._busy = True
         self.stats.requests += 1
-        self._worker.send(job)
+        self._worker.send(request)
 
-    # What answers mean
+    # Understanding responses
 
-    def _take_about(self, answer: Response) -> None:
+    def _take_about(self, response: Response) -> None:
         now_s = self._clock.monotonic_s()
-        if isinstance(answer.error, RetriableError):
+        if isinstance(response.error, RetriableError):
             self._failures += 1
             wait_s = backoff_s(self._failures)
             self._about_due_s = now_s + wait_s
-            _logger.warning("%s; trying again in %.0f s", answer.error, wait_s)
+            _logger.warning("%s; trying again in %.0f s", response.error, wait_s)
             return
         self._failures = 0
         self._about_due_s = math.inf
-        about = answer.value or About(domain=self.host, family="other", version="")
+        about = response.value or About(domain=self.host, family="other", version="")
         if self.about is None:
             self.timelines = self._make_timelines(about, now_s)
             self.stats.sources = [timeline.stats for timeline in self.timelines]
@@ -366,30 +389,30 @@ class RequestScheduler:
                 len(tags),
                 pause_s,
             )
-        found = []
+        timelines = []
         for order, group in enumerate(groups):
             name = f"{self.host}#{'+'.join(group)}"
-            number, done_ms = self._state_store.overlap(name)
+            number, done_ms = self._state_store.lookback(name)
             ago_s = max(0.0, (self._clock.now_ms() - done_ms) / 1000)
-            found.append(
+            timelines.append(
                 Timeline(
                     host=self.host,
                     tags=group,
                     stats=SourceStats(name),
                     due_s=now_s + order * self._schedule.interval_s / len(groups),
                     interval_s=self._schedule.interval_s,
-                    overlap_due_s=now_s + max(0.0, self._schedule.overlap_s - ago_s),
-                    overlap_number=number,
+                    lookback_due_s=now_s + max(0.0, self._schedule.overlap_s - ago_s),
+                    lookback_number=number,
                 )
             )
-        return found
+        return timelines
 
-    def _take_page(self, purpose: _ReadPage, answer: Response) -> PollResult:
-        timeline, reading = purpose
-        if answer.error is not None:
-            self._page_failed(timeline, answer.error)
+    def _take_page(self, purpose: _ReadPage, response: Response) -> PollResult:
+        timeline, reader = purpose
+        if response.error is not None:
+            self._page_failed(timeline, response.error)
             return PollResult()
-        had_posts = not answer.value and bool(
+        had_posts = not response.value and bool(
             self._state_store.cursors(self._cursor_names(timeline))
         )
         timeline.failures, timeline.stats.error = 0, self._closed
@@ -399,31 +422,31 @@ class RequestScheduler:
                 instance=self.host,
                 key_by=self._key_by,
                 event="new",
-                observed_ms=answer.received_ms,
+                observed_ms=response.received_ms,
             )
-            for raw in answer.value
+            for raw in response.value
         ]
-        first_page = reading.ask == PageRequest()
-        taken = reading.take(page)
+        first_page = reader.next_page == PageRequest()
+        result = reader.take(page)
         now_s = self._clock.monotonic_s()
-        if reading is timeline.gap_fill:
+        if reader is timeline.gap_fill:
             timeline.due_s = now_s
             if first_page:
                 self._note_empty(timeline, shows_none=had_posts)
-            if not taken.complete:
+            if not result.complete:
                 timeline.stats.incomplete += 1
                 _logger.warning(
                     "%s: posts are missing before the last %d: the server does not page back "
                     "as far as that",
                     timeline.stats.name,
-                    len(taken.observations),
+                    len(result.observations),
                 )
-        elif reading is timeline.overlap:
-            timeline.overlap_due_s = now_s
+        elif reader is timeline.lookback:
+            timeline.lookback_due_s = now_s
         cursors = {}
-        if taken.cursor is not None:
-            cursors = dict.fromkeys(self._cursor_names(timeline), taken.cursor)
-        return PollResult(taken.observations, cursors, timeline)
+        if result.cursor is not None:
+            cursors = dict.fromkeys(self._cursor_names(timeline), result.cursor)
+        return PollResult(result.observations, cursors, timeline)
 
     def _page_failed(self, timeline: Timeline, error: MastostreamError) -> None:
         stats = timeline.stats
@@ -437,14 +460,19 @@ class RequestScheduler:
         wait_s = max(backoff_s(timeline.failures), self._schedule.interval_s)
         now_s = self._clock.monotonic_s()
         timeline.due_s = now_s + wait_s
-        timeline.overlap_due_s = max(timeline.overlap_due_s, timeline.due_s)
+        timeline.lookback_due_s = max(timeline.lookback_due_s, timeline.due_s)
         _logger.warning("%s: %s; trying again in %.0f s", stats.name, error, wait_s)
 
     def _note_empty(self, timeline: Timeline, *, shows_none: bool) -> None:
-        """A feed that had posts and shows none now may have been closed."""
-        timeline.empty_looks = timeline.empty_looks + 1 if shows_none else 0
-        if timeline.empty_looks >= _EMPTY_LOOKS:
+        """Count empty pages: a timeline that had posts and shows none may have been closed."""
+        timeline.empty_polls = timeline.empty_polls + 1 if shows_none else 0
+        if timeline.empty_polls >= _EMPTY_POLLS:
             timeline.stats.error = "the server shows no posts here any more, although it did"
-        if timeline.empty_looks == _EMPTY_LOOKS:
+        if timeline.empty_polls == _EMPTY_POLLS:
             self._about_due_s = min(self._about_due_s, self._clock.monotonic_s())
             _logger.warning("%s: %s", timeline.stats.name, timeline.stats.error)
+
+
+def _pages(reader: PageReader | None) -> bool:
+    """Whether the next request of a reader counts towards the rate limit on paging."""
+    return reader is not None and reader.next_page is not None and reader.next_page.pages

@@ -1,4 +1,4 @@
-"""The one member that the collector adds to a status."""
+"""The stamp: the one member that the collector adds to a status."""
 
 from contextlib import suppress
 

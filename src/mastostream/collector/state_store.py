@@ -1,11 +1,11 @@
-"""What the collector remembers: posts, where each timeline stands, and what requests went.
+"""The collector's state store: known posts, cursors of timelines, and the requests that were sent.
 
-It is a SQLite file of its own, so that it serves every log. All that it knows of posts it has read
-from the log, up to a position that it keeps: what was logged just before a crash is read again at
-the next start, so a repeat is recognised.
+It is a SQLite file of its own, so that it works with every log. Its knowledge of posts comes from
+the log, up to an offset that it keeps for each partition. Records that were logged just before a
+crash are read again at the next start, so that a repeated post is recognised.
 
-Posts are known by a hash of their key (BLAKE2b, 128 bits: two of ten million meet with a
-probability of 2**-82), which keeps the file small and the look-up fast.
+Posts are stored by a hash of their key (BLAKE2b, 128 bits), which keeps the file small and the
+look-up fast. The probability that any two of ten million posts share a hash is 2**-82.
 """
 
 import hashlib
@@ -26,8 +26,14 @@ KEEP_MS: Final = 8 * 86_400_000
 """A post is forgotten when nothing was heard of it for 8 days."""
 
 _PRUNE_STEP: Final = 2_000
+"""Rows of one table that are forgotten in one transaction, at most."""
+
 _REQUESTS_KEPT_MS: Final = 1_000_000
+"""How long requests are kept: longer than the longest period of a rate limit, 15 minutes."""
+
 _VERSION: Final = 2
+"""Version of the schema below."""
+
 _SCHEMA: Final = (
     """
 CREATE TABLE IF NOT EXISTS known (
@@ -73,7 +79,13 @@ _KNOW: Final = (
 
 
 class Known(NamedTuple):
-    """What is known of a post."""
+    """The stored state of a post.
+
+    Attributes:
+        seen_ms: its newest version, milliseconds since the epoch.
+        edited_ms: when it was last edited, milliseconds since the epoch; 0 for never.
+        state: logged, left out or deleted.
+    """
 
     seen_ms: int
     edited_ms: int
@@ -81,7 +93,7 @@ class Known(NamedTuple):
 
 
 class CollectorStateStore:
-    """Used by one thread. Each ``remember`` is one transaction."""
+    """A durable store in a SQLite file. Used by one thread; each method that writes is atomic."""
 
     def __init__(
         self, path: Path, *, key_by: str = "id", refresh_after_s: Sequence[float] = ()
@@ -89,61 +101,68 @@ class CollectorStateStore:
         """Open the file.
 
         Args:
-            path: the file; made where it is missing.
-            key_by: what posts are called, ``id`` or ``uri``.
-            refresh_after_s: when counts are read again, after a post's first sight.
+            path: the file; it is created if it does not exist.
+            key_by: the member of a post that is its key, ``id`` or ``uri``.
+            refresh_after_s: seconds after a post's first observation at which its counts are
+                refreshed.
 
         Raises:
-            ConfigurationError: the file knows posts by another name.
-            DamagedError, FatalError, RetriableError: as :func:`mastostream.database.connect`.
+            ConfigurationError: the file was made with another ``key_by``.
+            DamagedError, FatalError, RetriableError: see :func:`mastostream.database.connect`.
         """
         self._path = path
         self._has_names = key_by != "id"
         self._connection = connect(path, _SCHEMA, _VERSION)
         self._requests = connect(path, "", _VERSION)
-        # What requests went has to survive the end of the process, not that of the machine.
+        # The requests have to survive a crash of the process, but not one of the machine.
         self._requests.execute("PRAGMA synchronous = NORMAL")
         self._refreshes = RefreshQueue(path, self._connection, refresh_after_s)
         self._check_key(key_by)
 
     def cursors(self, names: Collection[str]) -> list[str]:
-        """Return where these timelines stand; those that never were read are left out."""
-        found = (self._one("SELECT cursor FROM cursors WHERE timeline = ?", name) for name in names)
-        return [str(row[0]) for row in found if row is not None]
+        """Return the cursors of these timelines, without those that have none yet."""
+        query = "SELECT cursor FROM cursors WHERE timeline = ?"
+        rows = (self._fetch_one(query, name) for name in names)
+        return [str(row[0]) for row in rows if row is not None]
 
     def positions(self) -> dict[int, int]:
-        """Return up to where the log has been read."""
+        """Return the next offset to read from the log, by partition."""
         with translated(self._path):
             rows = self._connection.execute("SELECT partition, next_offset FROM positions")
             return dict(rows.fetchall())
 
     def known(self, key: str) -> Known | None:
-        """Return what is known of a post."""
-        row = self._one("SELECT seen_ms, edited_ms, state FROM known WHERE hash = ?", _hash(key))
+        """Return the stored state of a post; ``None`` if it is not known."""
+        row = self._fetch_one(
+            "SELECT seen_ms, edited_ms, state FROM known WHERE hash = ?", _hash(key)
+        )
         return None if row is None else Known(row[0], row[1], PostState(row[2]))
 
     def key_of(self, server: str, post_id: str) -> str | None:
-        """Return the key of the post that has this id on a server; ``None`` where none is known."""
+        """Return the key of the post that has this id on a server; ``None`` if it is not known."""
         if not self._has_names:
             return post_id if self.known(post_id) else None
-        row = self._one("SELECT key FROM names WHERE server = ? AND id = ?", server, post_id)
+        row = self._fetch_one("SELECT key FROM names WHERE server = ? AND id = ?", server, post_id)
         return None if row is None else row[0]
 
     def is_new_name(self, server: str, post_id: str) -> bool:
-        """Whether it is not known yet what post has this id on a server."""
+        """Whether no known post has this id on a server. Always ``False`` if ids are the keys."""
         if not self._has_names:
             return False
-        return self._one("SELECT 1 FROM names WHERE server = ? AND id = ?", server, post_id) is None
+        return (
+            self._fetch_one("SELECT 1 FROM names WHERE server = ? AND id = ?", server, post_id)
+            is None
+        )
 
-    def deleted_unseen(self, server: str, post_id: str) -> bool:
-        """Whether this server has deleted that post before anybody had seen it."""
+    def has_tombstone(self, server: str, post_id: str) -> bool:
+        """Whether this server has deleted the post before any server had shown it."""
         if not self._has_names:
-            return False  # the post itself is known as deleted
-        row = self._one("SELECT key FROM names WHERE server = ? AND id = ?", server, post_id)
+            return False  # then the post is stored as deleted, see record_tombstone
+        row = self._fetch_one("SELECT key FROM names WHERE server = ? AND id = ?", server, post_id)
         return row is not None and row[0] is None
 
     def record_tombstone(self, server: str, post_id: str, now_ms: int) -> None:
-        """A post was deleted that nobody has seen yet: its first sight may come after that."""
+        """Store the delete of an unknown post, since the post itself may still arrive."""
         with self._writing():
             if self._has_names:
                 row = (server, post_id, now_ms)
@@ -153,27 +172,38 @@ class CollectorStateStore:
 
     def remember(
         self,
-        traces: Sequence[SeenEntry],
+        entries: Sequence[SeenEntry],
         positions: Mapping[int, int],
         cursors: Mapping[str, str],
         now_ms: int,
         *,
         prune: bool = True,
     ) -> None:
-        """Store all of it, or nothing; then forget a little of what is old."""
+        """Store all of this in one transaction, and forget some old posts.
+
+        Args:
+            entries: records that the log holds, and posts that were left out.
+            positions: the next offset to read from the log, by partition.
+            cursors: cursors by timeline.
+            now_ms: the time, milliseconds since the epoch.
+            prune: whether to forget old posts.
+        """
         connection = self._connection
         with self._writing():
             connection.executemany(
                 _KNOW,
-                [(_hash(each.key), each.seen_ms, each.edited_ms, each.state) for each in traces],
+                [
+                    (_hash(entry.key), entry.seen_ms, entry.edited_ms, entry.state)
+                    for entry in entries
+                ],
             )
             if self._has_names:
                 connection.executemany(
                     "INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?)",
-                    [(each.server, each.id, each.key, each.seen_ms) for each in traces],
+                    [(entry.server, entry.id, entry.key, entry.seen_ms) for entry in entries],
                 )
-            for each in traces:
-                self._schedule(each)
+            for entry in entries:
+                self._schedule_refresh(entry)
             connection.executemany(
                 "INSERT OR REPLACE INTO positions VALUES (?, ?)", list(positions.items())
             )
@@ -183,16 +213,16 @@ class CollectorStateStore:
             if prune:
                 self._prune(now_ms)
 
-    def seen_again(self, sights: Iterable[tuple[str, str, str, bool]], now_ms: int) -> None:
-        """Known posts are shown by a server: keep them from being forgotten, learn their ids there.
+    def seen_again(self, observations: Iterable[tuple[str, str, str, bool]], now_ms: int) -> None:
+        """Keep known posts that a server shows from being forgotten, and store their ids there.
 
         Args:
-            sights: key, server, the post's id there, and whether this is the first sight on the
-                server where the author lives: it knows the counts best.
-            now_ms: the time.
+            observations: key, server, the post's id on that server, and whether this is the first
+                observation on the author's own server, which knows the counts best.
+            now_ms: the time, milliseconds since the epoch.
         """
         with self._writing():
-            for key, server, post_id, at_home in sights:
+            for key, server, post_id, at_home in observations:
                 self._connection.execute(
                     "UPDATE known SET seen_ms = max(seen_ms, ?) WHERE hash = ?",
                     (now_ms, _hash(key)),
@@ -202,44 +232,44 @@ class CollectorStateStore:
                     self._connection.execute(
                         "INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?)", row
                     )
-                    if at_home and not self._is_gone(key):
+                    if at_home and not self._is_not_logged(key):
                         self._refreshes.prefer(key, server, post_id, now_ms)
 
-    def _is_gone(self, key: str) -> bool:
+    def _is_not_logged(self, key: str) -> bool:
         known = self.known(key)
         return known is None or known.state is not PostState.LOGGED
 
-    def answered(self, keys: Iterable[str], now_ms: int) -> None:
-        """A server has answered for these posts' counts, whatever it said."""
+    def mark_refreshed(self, keys: Iterable[str], now_ms: int) -> None:
+        """Schedule the next refresh of posts that a server has answered for, whatever it said."""
         with self._writing():
             for key in keys:
                 self._refreshes.advance(key, now_ms)
 
     def expedite(self, keys: Iterable[str], now_ms: int) -> None:
-        """Read the counts of these posts again now."""
+        """Refresh the counts of these posts now."""
         with self._writing():
             for key in keys:
                 self._refreshes.expedite(key, now_ms)
 
     @property
     def refreshes(self) -> RefreshQueue:
-        """What is to be read again."""
+        """The queue of posts whose counts are to be refreshed."""
         return self._refreshes
 
-    def overlap(self, timeline: str) -> tuple[int, int]:
-        """Return how many overlaps there have been, and when the last one ended."""
-        row = self._one("SELECT number, done_ms FROM overlaps WHERE timeline = ?", timeline)
+    def lookback(self, timeline: str) -> tuple[int, int]:
+        """Return the number of a timeline's last lookback (0 for none), and when it ended."""
+        row = self._fetch_one("SELECT number, done_ms FROM overlaps WHERE timeline = ?", timeline)
         return (0, 0) if row is None else (row[0], row[1])
 
-    def overlapped(self, timeline: str, number: int, now_ms: int) -> None:
-        """An overlap has ended."""
+    def store_lookback(self, timeline: str, number: int, now_ms: int) -> None:
+        """Store that the lookback of this number has ended now."""
         with self._writing():
             self._connection.execute(
                 "INSERT OR REPLACE INTO overlaps VALUES (?, ?, ?)", (timeline, number, now_ms)
             )
 
     def requests(self, server: str) -> list[tuple[int, bool]]:
-        """Return when the latest requests went, oldest first, and whether each paged."""
+        """Return when recent requests to a server went, oldest first, and whether they paged."""
         with translated(self._path):
             rows = self._connection.execute(
                 "SELECT at_ms, paging FROM requests WHERE server = ? ORDER BY at_ms", (server,)
@@ -247,7 +277,7 @@ class CollectorStateStore:
             return [(at_ms, bool(paging)) for at_ms, paging in rows]
 
     def requested(self, server: str, now_ms: int, *, paging: bool) -> None:
-        """A request is about to go."""
+        """Store that a request is about to go."""
         with translated(self._path), transaction(self._requests):
             self._requests.execute(
                 "INSERT INTO requests VALUES (?, ?, ?)", (server, now_ms, paging)
@@ -263,7 +293,7 @@ class CollectorStateStore:
         self._requests.close()
 
     def _check_key(self, key_by: str) -> None:
-        row = self._one("SELECT value FROM facts WHERE name = 'key_by'")
+        row = self._fetch_one("SELECT value FROM facts WHERE name = 'key_by'")
         if row is None:
             with self._writing():
                 self._connection.execute("INSERT INTO facts VALUES ('key_by', ?)", (key_by,))
@@ -275,13 +305,13 @@ class CollectorStateStore:
                 f'"{row[0]}" in [collect]'
             )
 
-    def _schedule(self, trace: SeenEntry) -> None:
-        if trace.state is not PostState.LOGGED:
-            self._refreshes.end(trace.key)
-        elif trace.event == "new":
-            self._refreshes.begin(trace.key, trace.server, trace.id, trace.seen_ms)
-        elif self._refreshes.server_of(trace.key) == trace.server:
-            self._refreshes.advance(trace.key, trace.seen_ms)
+    def _schedule_refresh(self, entry: SeenEntry) -> None:
+        if entry.state is not PostState.LOGGED:
+            self._refreshes.end(entry.key)
+        elif entry.event == "new":
+            self._refreshes.begin(entry.key, entry.server, entry.id, entry.seen_ms)
+        elif self._refreshes.server_of(entry.key) == entry.server:
+            self._refreshes.advance(entry.key, entry.seen_ms)
 
     def _prune(self, now_ms: int) -> None:
         limits = (now_ms - KEEP_MS, _PRUNE_STEP)
@@ -303,7 +333,7 @@ class CollectorStateStore:
         with translated(self._path), transaction(self._connection):
             yield
 
-    def _one(self, query: str, *values: object) -> Any:
+    def _fetch_one(self, query: str, *values: object) -> Any:
         with translated(self._path):
             return self._connection.execute(query, values).fetchone()
 

@@ -1,8 +1,8 @@
-"""How one server's streams are used: which transport, from when on, and whether to believe it.
+"""Supervision of one server's streams: chooses the transport, and checks that events arrive.
 
-A stream is opened first, then what was missed is read by asking, then what has come meanwhile is
-handed on: so nothing lies between, and older posts go first. That a stream is open does not mean
-that events will come: until the first has come, the server is asked as if there were none.
+A stream is opened first. Then the posts that were missed before are read by polling, while events
+are held back. Then the held events are released. So there is no gap, and older posts go first. An
+open stream does not prove that events will arrive: the server is polled until the first one has.
 """
 
 import logging
@@ -22,23 +22,35 @@ Transport = Literal["websocket", "sse"]
 MakeFeed = Callable[[About, tuple[str, ...], Transport], Feed]
 
 TRANSPORTS: Final[tuple[Transport, ...]] = ("websocket", "sse")
-"""One WebSocket serves all hashtags, so it is tried first."""
+"""Transports in the order in which they are tried: one WebSocket serves all hashtags."""
 
 HELD_EVENTS: Final = 20_000
 HELD_S: Final = 60.0
-"""Events are held back until the gap before them is filled, up to so many or so long."""
+"""Events are held back until the gap before them is filled, at most this many and this long."""
 
 MISSED: Final = 3
-"""So many posts that a stream did not bring, and none that it did: it is silent."""
+"""A stream that has missed this many posts, and brought none, counts as silent."""
 
 _GRACE_S: Final = 30.0
-_AT_ONCE_MS: Final = 10_000
-_TRY_AGAIN_S: Final = 3_600.0
+"""A polled post counts as missed if the stream has not brought it this long afterwards."""
+
+_AFTER_OPENING_MS: Final = 10_000
+"""Posts that were created within this long after the opening do not count as missed."""
+
+_RETRY_AFTER_S: Final = 3_600.0
+"""How long after giving up on a server's streams they are tried again."""
+
 _logger = logging.getLogger(__name__)
 
 
 class StreamSupervisor:
-    """Used by the collector's thread alone."""
+    """Uses one server's streams. Used only by the collector's thread.
+
+    Attributes:
+        way: how posts arrive now: ``polling``, ``websocket`` or ``sse``.
+        works: whether the stream has brought an event since it was chosen.
+        missed: posts that the stream did not bring, since it was chosen.
+    """
 
     def __init__(
         self,
@@ -46,17 +58,17 @@ class StreamSupervisor:
         *,
         streams: Streams | None,
         make_feed: MakeFeed | None,
-        only: bool,
+        stream_only: bool,
         clock: Clock,
     ) -> None:
         """Listen to nothing yet.
 
         Args:
-            host: the server.
-            streams: what listens; ``None`` where it is only polled.
-            make_feed: makes what is listened to.
-            only: do without streams never.
-            clock: the time.
+            host: the server's host.
+            streams: the stream client; ``None`` if the server is only polled.
+            make_feed: makes the feed of the server's streams; ``None`` if it is only polled.
+            stream_only: whether a server without a stream is given up instead of polled.
+            clock: tells the time.
         """
         self.way = "polling"
         self.works = False
@@ -64,45 +76,45 @@ class StreamSupervisor:
         self._host = host
         self._streams = streams
         self._make_feed = make_feed
-        self._only = only
+        self._stream_only = stream_only
         self._clock = clock
         self._about: About | None = None
         self._timelines: list[Timeline] = []
         self._tried: list[Transport] = []
         self._held: list[StreamEvent] = []
         self._held_since_s: float | None = None
-        self._again_s: float | None = None
+        self._retry_due_s: float | None = None
         self._closed = False
 
     def begin(self, about: About, timelines: list[Timeline]) -> None:
-        """Listen to these timelines, where the server can."""
+        """Listen to the streams of these timelines, if the server has streams."""
         self._about, self._timelines = about, timelines
         self._tried = []
         self._next_transport(None)
 
     def close(self) -> None:
-        """Follow nothing more."""
+        """Open no more streams."""
         self._closed = True
 
     def opened(self, item: Opened) -> None:
-        """From now on these hashtags' events come: read what was missed before."""
+        """The stream of these hashtags is open: poll them at once, to fill the gap before it."""
         if self.way == "polling":
-            return  # it was given up meanwhile
+            return  # the stream was given up meanwhile
         now_s = self._clock.monotonic_s()
-        for timeline in self._with(item.tags):
+        for timeline in self._timelines_with(item.tags):
             timeline.open_tags.update(tag for tag in item.tags if tag in timeline.tags)
             if timeline.live:
                 timeline.filled = False
                 timeline.opened_ms = self._clock.now_ms()
                 timeline.due_s = now_s
-                timeline.gap_fill = None  # what it has read so far does not reach up to here
+                timeline.gap_fill = None  # its newest page may be older than the opening
                 timeline.stats.by_stream = True
                 self._held_since_s = now_s if self._held_since_s is None else self._held_since_s
 
     def cut(self, item: Cut) -> None:
-        """These hashtags' events come no more: ask for them until they do again."""
+        """The stream of these hashtags is cut: poll them until it is open again."""
         now_s = self._clock.monotonic_s()
-        for timeline in self._with(item.tags):
+        for timeline in self._timelines_with(item.tags):
             timeline.open_tags.difference_update(item.tags)
             timeline.filled = False
             timeline.due_s = min(timeline.due_s, now_s + timeline.interval_s)
@@ -113,20 +125,23 @@ class StreamSupervisor:
             self._next_transport(item.error)
 
     def take(self, event: StreamEvent) -> Sequence[StreamEvent]:
-        """Return the events that may be handed on now."""
+        """Hold the event back if a gap is being filled; return the events that may go on now."""
         if self._held_since_s is not None:
             self._held.append(event)
             return self.release()
         return (event,)
 
     def release(self) -> Sequence[StreamEvent]:
-        """Return the events that were held back, if they may be handed on now."""
+        """Return the events that were held back, if the gaps before them are filled."""
         if self._held_since_s is None:
             return ()
-        waiting = [each for each in self._timelines if each.live and not each.filled]
-        waiting = [each for each in waiting if not each.stats.failed]
-        long_s = self._clock.monotonic_s() - self._held_since_s
-        if waiting and len(self._held) < HELD_EVENTS and long_s < HELD_S:
+        waiting = [
+            timeline
+            for timeline in self._timelines
+            if timeline.live and not timeline.filled and not timeline.stats.failed
+        ]
+        held_s = self._clock.monotonic_s() - self._held_since_s
+        if waiting and len(self._held) < HELD_EVENTS and held_s < HELD_S:
             return ()
         if waiting:
             _logger.warning(
@@ -135,16 +150,16 @@ class StreamSupervisor:
                 self._host,
                 len(waiting),
             )
-        return self.let_go()
+        return self.release_all()
 
-    def let_go(self) -> Sequence[StreamEvent]:
-        """Return the events that were held back, whatever is not filled yet."""
+    def release_all(self) -> Sequence[StreamEvent]:
+        """Return all events that were held back, even if gaps are not filled yet."""
         self._held_since_s = None
         held, self._held = self._held, []
         return held
 
-    def brought(self, key: str, tag: str | None) -> None:
-        """The stream has brought this post, by this hashtag where it says so."""
+    def note_event(self, key: str, tag: str | None) -> None:
+        """Note a post that the stream has brought, and its hashtag if the server names it."""
         if not self.works and self.way != "polling":
             self.works = True
             _logger.info("%s: its stream works (%s)", self._host, self.way)
@@ -152,10 +167,14 @@ class StreamSupervisor:
         for timeline in self._timelines:
             timeline.suspects.pop(key, None)
             if tag is None or tag in timeline.tags:
-                timeline.has_news(now_s)
+                timeline.note_post(now_s)
 
-    def suspect(self, timeline: Timeline, fresh: Sequence[Observation]) -> None:
-        """Asking has brought these new posts: has the stream missed them, or is it on its way?"""
+    def check_missed(self, timeline: Timeline, new_posts: Sequence[Observation]) -> None:
+        """Check whether the stream has missed posts; polling has just brought these new ones.
+
+        A polled post is a suspect until the stream brings it too. It is missed if that takes too
+        long.
+        """
         now_s = self._clock.monotonic_s()
         late = [key for key, at_s in timeline.suspects.items() if at_s < now_s - _GRACE_S]
         for key in late:
@@ -170,54 +189,56 @@ class StreamSupervisor:
             self._stop(error)
             return
         if timeline.filled:
-            since_ms = timeline.opened_ms + _AT_ONCE_MS
-            for each in fresh:
-                if each.created_ms is not None and each.created_ms > since_ms:
-                    timeline.suspects[each.key] = now_s
+            since_ms = timeline.opened_ms + _AFTER_OPENING_MS
+            for post in new_posts:
+                if post.created_ms is not None and post.created_ms > since_ms:
+                    timeline.suspects[post.key] = now_s
 
-    def try_again(self) -> None:
-        """Look now and then whether a server that could not stream can."""
+    def retry_streaming(self) -> None:
+        """Try the streams of a server again, some time after they were given up."""
         if self._closed:
             return
-        if self._again_s is not None and self._clock.monotonic_s() >= self._again_s:
-            self._again_s = None
+        if self._retry_due_s is not None and self._clock.monotonic_s() >= self._retry_due_s:
+            self._retry_due_s = None
             self._tried = []
             self._next_transport(None)
 
-    def _with(self, tags: Sequence[str]) -> list[Timeline]:
+    def _timelines_with(self, tags: Sequence[str]) -> list[Timeline]:
         wanted = set(tags)
-        return [each for each in self._timelines if wanted & set(each.tags)]
+        return [timeline for timeline in self._timelines if wanted & set(timeline.tags)]
 
     def _next_transport(self, error: MastostreamError | None) -> None:
-        left = [each for each in TRANSPORTS if each not in self._tried]
+        untried = [transport for transport in TRANSPORTS if transport not in self._tried]
         if self._streams is None or self._make_feed is None or self._about is None or self._closed:
             return
-        # By another way it would refuse as well.
+        # A server that refuses the token does so by every transport.
         refused = error is not None and "answered 401" in str(error)
-        if not left or refused:
+        if not untried or refused:
             self._stop(error)
             return
-        self._tried.append(left[0])
-        self.way, self.works, self.missed = left[0], False, 0
-        tags = tuple(dict.fromkeys(tag for each in self._timelines for tag in each.tags))
+        self._tried.append(untried[0])
+        self.way, self.works, self.missed = untried[0], False, 0
+        tags = tuple(dict.fromkeys(tag for timeline in self._timelines for tag in timeline.tags))
         if error is not None:
             self._streams.unfollow(self._host)
-            _logger.info("%s; trying %s", error, left[0])
-        self._streams.follow(self._make_feed(self._about, tags, left[0]))
+            _logger.info("%s; trying %s", error, untried[0])
+        self._streams.follow(self._make_feed(self._about, tags, untried[0]))
 
     def _stop(self, error: MastostreamError | None) -> None:
-        assert self._streams is not None  # noqa: S101 - nothing was begun without
+        assert self._streams is not None  # noqa: S101 - without streams none is tried
         self._streams.unfollow(self._host)
         self.way, self.works = "polling", False
         now_s = self._clock.monotonic_s()
-        self._again_s = now_s + _TRY_AGAIN_S
+        self._retry_due_s = now_s + _RETRY_AFTER_S
         for timeline in self._timelines:
             timeline.open_tags.clear()
             timeline.suspects.clear()
             timeline.filled = False
             timeline.stats.by_stream = False
             timeline.due_s = min(timeline.due_s, now_s)
-            if self._only:
+            if self._stream_only:
                 timeline.stats.failed, timeline.stats.error = True, f"no stream: {error}"
-        told = "ends here, as only streams are wanted" if self._only else "polling instead"
-        _logger.warning("%s; %s", error, told)
+        consequence = (
+            "ends here, as only streams are wanted" if self._stream_only else "polling instead"
+        )
+        _logger.warning("%s; %s", error, consequence)

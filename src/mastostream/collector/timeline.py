@@ -1,4 +1,4 @@
-"""One timeline that is followed: where it stands, and when it is looked at next."""
+"""The state of one timeline: how far it has been read, and when it is polled next."""
 
 from typing import Final
 
@@ -6,37 +6,37 @@ import attrs
 
 from mastostream.collector.pagination import GapFill, Lookback
 
-__all__ = ["PollSchedule", "SourceStats", "Timeline", "overlap_reach_s"]
+__all__ = ["PollSchedule", "SourceStats", "Timeline", "lookback_reach_s"]
 
 SHORTEST_INTERVAL_S: Final = 1.0
-"""Between two looks at a timeline that fills pages."""
+"""Between two polls of a busy timeline."""
 
 FULL: Final = 20
-"""So many new posts at one look are half a page: look sooner."""
+"""A poll with this many new posts (half a page) makes the next poll come sooner."""
 
 PATIENCE: Final = 20
-"""So many looks in a row that bring nothing: look less often."""
+"""After this many polls in a row without a new post, the timeline is polled less often."""
 
 SILENT_S: Final = 600.0
 SILENT_TIMES: Final = 10.0
-"""A stream is checked when it is silent for ten times its usual pause, and 10 minutes."""
+"""A stream is checked once it is silent for ten times its usual pause, and for 10 minutes."""
 
 
 @attrs.define
 class SourceStats:
-    """How one timeline fares. Read by other threads.
+    """Counters and state of one timeline. Read by other threads.
 
     Attributes:
         name: the server and the hashtags.
-        requests: pages asked for.
-        appended: posts that it was the first to bring.
-        incomplete: readings after which posts may be missing.
-        retries: requests that have to be sent again.
-        by_stream: whether its posts come by a stream now.
-        stream_missed: posts that the stream did not bring; they were found by reading pages.
-        interval_s: seconds between the last two looks.
-        failed: whether it was given up.
-        error: the last error, while it lasts.
+        requests: pages that were requested.
+        appended: posts that were logged because this timeline showed them first, by polling.
+        incomplete: polls after which posts may be missing.
+        retries: requests that failed and are sent again.
+        by_stream: whether its posts arrive by a stream now.
+        stream_missed: posts that the stream did not bring; polling brought them.
+        interval_s: seconds between the last two polls.
+        failed: whether the timeline was given up.
+        error: the last error; ``None`` once it is over.
     """
 
     name: str
@@ -53,16 +53,16 @@ class SourceStats:
 
 @attrs.frozen(kw_only=True)
 class PollSchedule:
-    """How often timelines are looked at. Seconds.
+    """How often timelines are polled.
 
     Attributes:
-        interval_s: between two looks.
-        longest_interval_s: between two looks at a quiet one.
-        check_s: between two looks at one whose posts come by a stream.
-        overlap_s: between two readings of what was read before.
-        overlap_horizon_s: how far back the longest of them reach.
-        requests_per_5_min: what each server allows.
-        paging_requests_per_15_min: the same of those that page.
+        interval_s: seconds between two polls of a timeline.
+        longest_interval_s: seconds between two polls of a quiet timeline, at most.
+        check_s: seconds between two polls of a timeline whose posts arrive by a stream.
+        overlap_s: seconds between two lookbacks, which search a timeline for late posts.
+        overlap_horizon_s: how many seconds back the longest lookbacks reach; 0 for no lookbacks.
+        requests_per_5_min: requests that one server allows in 5 minutes.
+        paging_requests_per_15_min: requests that page that one server allows in 15 minutes.
     """
 
     interval_s: float = 3.0
@@ -76,22 +76,31 @@ class PollSchedule:
 
 @attrs.define
 class Timeline:
-    """A server's posts with one of some hashtags.
+    """The posts of one server with any of some hashtags.
+
+    Times that end in ``_s`` are seconds by the monotonic clock.
 
     Attributes:
-        host: the server.
-        tags: any of these.
-        stats: how it fares.
-        due_s: when it is looked at next, by the monotonic clock; so are all other moments here.
-        interval_s: until the look after that.
-        gap_fill: the reading that goes on.
-        overlap: the same, of what was read before.
-        overlap_due_s: when the next of those begins.
-        overlap_number: how many there have been.
-        open_tags: whose events a stream brings.
-        filled: whether it was read since the stream opened.
-        new_posts: what the reading at hand has brought.
-        suspects: posts that a page has brought before the stream, with when.
+        host: the server's host.
+        tags: the hashtags; a post belongs to the timeline if it has any of them.
+        stats: its counters.
+        due_s: when it is polled next.
+        interval_s: seconds from that poll to the one after it.
+        lookback_due_s: when the next lookback begins.
+        lookback_number: how many lookbacks have ended.
+        gap_fill: the poll that is under way, if any.
+        lookback: the lookback that is under way, if any.
+        failures: failed requests in a row.
+        open_tags: hashtags whose stream is open.
+        opened_ms: when the streams of all its hashtags were open, milliseconds since the epoch.
+        filled: whether a poll has ended since then, so that there is no gap before the stream.
+        new_posts: new posts of the poll that is under way.
+        idle_polls: polls in a row without a new post.
+        empty_polls: empty pages in a row from a timeline that had posts.
+        polled_s: when the last poll ended; ``None`` before the first.
+        last_post_s: when the last new post arrived, by polling or by a stream.
+        usual_pause_s: moving average of the seconds between two new posts.
+        suspects: keys of posts that polling has brought and the stream has not yet, with the time.
     """
 
     host: str
@@ -99,45 +108,45 @@ class Timeline:
     stats: SourceStats
     due_s: float
     interval_s: float
-    overlap_due_s: float
-    overlap_number: int = 0
+    lookback_due_s: float
+    lookback_number: int = 0
     gap_fill: GapFill | None = None
-    overlap: Lookback | None = None
+    lookback: Lookback | None = None
     failures: int = 0
     open_tags: set[str] = attrs.field(factory=set)
     opened_ms: int = 0
     filled: bool = False
     new_posts: int = 0
-    idle_looks: int = 0
-    empty_looks: int = 0
-    looked_s: float | None = None
-    news_s: float | None = None
+    idle_polls: int = 0
+    empty_polls: int = 0
+    polled_s: float | None = None
+    last_post_s: float | None = None
     usual_pause_s: float = 0.0
     suspects: dict[str, float] = attrs.field(factory=dict)
 
     @property
     def live(self) -> bool:
-        """Whether a stream brings the events of all its hashtags."""
+        """Whether the streams of all its hashtags are open."""
         return self.open_tags >= set(self.tags)
 
-    def has_news(self, now_s: float) -> None:
-        """A new post has come, whichever way."""
-        if self.news_s is not None:
-            pause_s = now_s - self.news_s
+    def note_post(self, now_s: float) -> None:
+        """Note that a new post has arrived, by polling or by a stream."""
+        if self.last_post_s is not None:
+            pause_s = now_s - self.last_post_s
             self.usual_pause_s += (pause_s - self.usual_pause_s) / 8
-        self.news_s = now_s
+        self.last_post_s = now_s
 
     def is_too_silent(self, now_s: float) -> bool:
-        """Whether nothing has come for longer than its past suggests."""
-        if self.news_s is None:
+        """Whether no post has arrived for much longer than the usual pause."""
+        if self.last_post_s is None:
             return False
-        return now_s - self.news_s > max(SILENT_S, SILENT_TIMES * self.usual_pause_s)
+        return now_s - self.last_post_s > max(SILENT_S, SILENT_TIMES * self.usual_pause_s)
 
-    def looked(self, schedule: PollSchedule, now_s: float, *, stream_works: bool) -> None:
-        """A reading has ended: say when the next one begins."""
-        if self.looked_s is not None:
-            self.stats.interval_s = now_s - self.looked_s
-        self.looked_s = now_s
+    def poll_done(self, schedule: PollSchedule, now_s: float, *, stream_works: bool) -> None:
+        """Note that a poll has ended, and schedule the next one."""
+        if self.polled_s is not None:
+            self.stats.interval_s = now_s - self.polled_s
+        self.polled_s = now_s
         if self.live and self.filled and stream_works:
             self.interval_s = schedule.interval_s
             self.due_s = now_s + schedule.check_s
@@ -148,18 +157,18 @@ class Timeline:
             )
         elif self.new_posts:
             self.interval_s = schedule.interval_s
-        self.idle_looks = 0 if self.new_posts else self.idle_looks + 1
-        if self.idle_looks > PATIENCE:
+        self.idle_polls = 0 if self.new_posts else self.idle_polls + 1
+        if self.idle_polls > PATIENCE:
             longest_s = max(schedule.longest_interval_s, schedule.interval_s)
             self.interval_s = min(longest_s, self.interval_s * 1.25)
         self.due_s = now_s + self.interval_s
 
 
-def overlap_reach_s(number: int, schedule: PollSchedule) -> float:
-    """Return how far back the overlap of this number (from 1) reads.
+def lookback_reach_s(number: int, schedule: PollSchedule) -> float:
+    """Return how many seconds back the lookback of this number (from 1) reaches.
 
-    Every second one reaches twice as far as the shortest, every fourth four times as far, and so
-    on up to the horizon. So each span of lateness costs as much as the next, and a post that came
-    late by some time is found after about the same time.
+    Every second lookback reaches twice as far as the shortest, every fourth four times as far, and
+    so on up to the horizon. So each doubling of the lateness costs about the same number of pages,
+    and a post that is late by some time is read after about the same time again.
     """
     return min(schedule.overlap_horizon_s, 2 * schedule.overlap_s * (number & -number))

@@ -1,4 +1,4 @@
-"""One thread a server that sends its requests, one after the other, while the collector goes on."""
+"""A worker thread for each server: it sends requests one by one while the collector goes on."""
 
 import logging
 import queue
@@ -15,11 +15,11 @@ _logger = logging.getLogger(__name__)
 
 
 class Request(NamedTuple):
-    """One request.
+    """A request to a server.
 
     Attributes:
-        purpose: what it is for; handed back with the answer.
-        call: sends it.
+        purpose: what the request is for; handed back with the response.
+        call: sends the request and returns the result.
     """
 
     purpose: Any
@@ -27,15 +27,15 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """What came of a job.
+    """The response to a request.
 
     Attributes:
         server: the server's host.
-        purpose: the job's.
-        value: what the call returned, where it did.
-        error: what it raised, where it did.
-        limits: what the answer said of the request limit.
-        received_ms: when it came.
+        purpose: the purpose of the request.
+        value: the result of the call; ``None`` if it failed.
+        error: the error of the call; ``None`` if it succeeded.
+        limits: the rate limit that the response announced, if it did.
+        received_ms: when it arrived, milliseconds since the epoch.
     """
 
     server: str
@@ -47,41 +47,41 @@ class Response(NamedTuple):
 
 
 class Worker:
-    """Sends one request at a time. Its thread ends with the process, whatever it waits for."""
+    """Sends one request at a time, in a daemon thread: it never keeps the process from ending."""
 
     def __init__(
         self, server: MastodonServer, put: Callable[[Response], None], now_ms: Callable[[], int]
     ) -> None:
-        """Begin.
+        """Start the thread.
 
         Args:
-            server: whom to ask; closed by the thread.
-            put: takes each answer; called from the thread.
-            now_ms: the time.
+            server: the server to send to; closed by the thread at its end.
+            put: takes every response; called from the thread.
+            now_ms: returns the time, milliseconds since the epoch.
         """
         self._server = server
         self._put = put
         self._now_ms = now_ms
-        self._jobs: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._thread = threading.Thread(
             target=self._run, name=f"requests to {server.host}", daemon=True
         )
         self._thread.start()
 
-    def send(self, job: Request) -> None:
-        """Send this once those before it are done."""
-        self._jobs.put(job)
+    def send(self, request: Request) -> None:
+        """Send a request after those that were given before."""
+        self._requests.put(request)
 
     def close(self) -> None:
-        """Send no more; a second call does nothing."""
-        self._jobs.put(None)
+        """Send no more after the requests given before; a second call does nothing."""
+        self._requests.put(None)
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (request := self._requests.get()) is not None:
             value, error, limits = None, None, None
             try:
                 try:
-                    value = job.call(self._server)
+                    value = request.call(self._server)
                 finally:
                     limits = self._server.limits
             except MastostreamError as known:
@@ -92,7 +92,7 @@ class Worker:
             self._put(
                 Response(
                     self._server.host,
-                    job.purpose,
+                    request.purpose,
                     value,
                     error,
                     limits,

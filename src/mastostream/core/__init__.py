@@ -1,1 +1,4 @@
-"""Pure models and functions: no clock, randomness, environment, I/O or threads."""
+"""The functional core: models of posts, and pure functions that analyse them.
+
+Nothing here uses a clock, randomness, the environment, I/O or threads.
+"""

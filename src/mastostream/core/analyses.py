@@ -1,6 +1,6 @@
-"""What an analysis is, and those that come with the package.
+"""Analyses: what they are, and those that come with the package.
 
-An analysis is a value: the same object runs in every engine. One of your own::
+An analysis is a value: the same object runs in every engine. To write one of your own::
 
     from mastostream import Analysis, Post
 
@@ -50,29 +50,31 @@ __all__ = [
     "built_in",
     "dashboard_analysis",
     "engagement_analysis",
+    "keep_nothing",
     "language_analysis",
-    "nothing_of",
     "window_engagement_analysis",
 ]
 
 
-def nothing_of(post: Post) -> None:
-    """Keep nothing of a post but that it was there."""
+def keep_nothing(post: Post) -> None:
+    """Return ``None``, for windows that need only the number of their posts."""
 
 
 @attrs.frozen(kw_only=True)
 class Aggregate:
-    """How a windowed analysis sums up the posts that were written in one window.
+    """How a windowed analysis summarises the posts that were written in one window.
 
     Attributes:
-        result: ``(window, values) -> record``, several records, or ``None``; called once when the
-            window closes, with what ``value`` kept of each post, in the order of arrival.
-        value: what to keep of a post: JSON (a tuple comes back as a list after a restart).
-        size_s: the length of a window, seconds.
+        result: ``(window, values) -> record``; it may also return an iterable of records, or
+            ``None``. It is called once, when the window closes, with the values of the window's
+            posts in the order in which the posts arrived.
+        value: ``Post -> value``: what the window keeps of a post. The value must have a JSON form;
+            a tuple becomes a list after a restart.
+        size_s: length of a window in seconds, at least 1.
     """
 
     result: Callable[[Window, Sequence[Any]], object]
-    value: Callable[[Post], Any] = nothing_of
+    value: Callable[[Post], Any] = keep_nothing
     size_s: int = attrs.field(default=60, validator=attrs.validators.ge(1))
 
 
@@ -89,24 +91,25 @@ def _safe_name(value: str) -> str:
 
 @attrs.frozen(kw_only=True)
 class Analysis:
-    """What to compute from posts.
+    """What to compute from posts: either ``function`` for each post, or ``aggregate`` for windows.
 
-    Either ``function``, once a post, or ``aggregate``, once a window. Top-level functions travel
-    to a cluster; lambdas do not.
+    A function returns one record (an attrs model, a dict, a dataclass: anything with a JSON form),
+    an iterable of records, or ``None`` for no record. It may be called again with a newer version
+    of the same post. If it returns a post, that post is written as the server sent it. If it
+    raises, the post becomes a dead letter and the other posts are processed.
 
-    A function returns a record (an attrs model, a dict, a dataclass: anything with a JSON form),
-    several, or ``None`` for none; it may see a post again, newer. A post that it returns passes
-    on as the server sent it. What it raises makes that post a dead letter; the others go on.
+    To run on a cluster, the functions must be importable: top-level functions are, lambdas are not.
 
     Attributes:
-        name: unique among the analyses that run on one log: letters, digits, ``.``, ``_``, ``-``.
-        topic: where the records go; ``None`` for results that are only shown.
-        function: ``Post -> record | iterable of records | None``.
-        aggregate: the windowed kind.
+        name: unique among the analyses that run on one log: at most 100 letters, digits, ``.``,
+            ``_`` and ``-``.
+        topic: the topic that the records are written to; ``None`` for results that are only shown.
+        function: ``Post -> record | iterable of records | None``, called for each post.
+        aggregate: the functions and the length of the windows, for a windowed analysis.
 
     Raises:
-        ValueError: neither or both of ``function`` and ``aggregate``, or a name that no topic or
-            file could have.
+        ValueError: neither or both of ``function`` and ``aggregate`` are given, or ``name`` or
+            ``topic`` is not a valid name.
     """
 
     name: str = attrs.field(converter=_safe_name)
@@ -120,7 +123,7 @@ class Analysis:
 
 
 def engagement_analysis(weights: EngagementWeights = DEFAULT_WEIGHTS) -> Analysis:
-    """Score each post: ``mastodon-engagement``."""
+    """Return the analysis that scores each post, for the topic ``mastodon-engagement``."""
     function: Callable[[Post], object] = engagement_record
     if weights != DEFAULT_WEIGHTS:
         function = partial(engagement_record, weights=weights)
@@ -128,14 +131,17 @@ def engagement_analysis(weights: EngagementWeights = DEFAULT_WEIGHTS) -> Analysi
 
 
 def language_analysis(languages: Sequence[str]) -> Analysis:
-    """Pass on the posts in these languages, as the server sent them: ``mastodon-filtered``."""
+    """Return the analysis that passes on posts in these languages, as the server sent them.
+
+    Its topic is ``mastodon-filtered``.
+    """
     wanted = frozenset(language.strip().lower() for language in languages)
     function = partial(in_languages, languages=wanted)
     return Analysis(name="language", topic="mastodon-filtered", function=function)
 
 
 def window_engagement_analysis(weights: EngagementWeights = DEFAULT_WEIGHTS) -> Analysis:
-    """Average and maximum engagement a minute: shown only."""
+    """Return the analysis of average and maximum engagement in each minute; only shown."""
     aggregate = Aggregate(
         value=partial(engagement_score, weights=weights), result=engagement_of_window
     )
@@ -143,7 +149,7 @@ def window_engagement_analysis(weights: EngagementWeights = DEFAULT_WEIGHTS) -> 
 
 
 def dashboard_analysis(weights: EngagementWeights = DEFAULT_WEIGHTS) -> Analysis:
-    """A minute at a glance: ``mastodon-dashboard``."""
+    """Return the analysis that summarises each minute, for the topic ``mastodon-dashboard``."""
     aggregate = Aggregate(value=partial(dashboard_facts, weights=weights), result=dashboard_metrics)
     return Analysis(name="dashboard", topic="mastodon-dashboard", aggregate=aggregate)
 
@@ -161,10 +167,10 @@ WINDOW_USERS: Final = Analysis(
 )
 
 STREAM_ANALYSES: Final = ("engagement", "hashtags", "language", "full")
-"""What ``--mode stream`` offers by name; ``full`` is engagement and hashtags."""
+"""Names of analyses for ``--mode stream``; ``full`` is engagement and hashtags."""
 
 SQL_ANALYSES: Final = ("engagement", "language", "users", "count", "dashboard")
-"""What ``--mode sql`` offers by name."""
+"""Names of analyses for ``--mode sql``."""
 
 
 def built_in(
@@ -174,10 +180,16 @@ def built_in(
     weights: EngagementWeights = DEFAULT_WEIGHTS,
     languages: Sequence[str] = ("en",),
 ) -> tuple[Analysis, ...]:
-    """Return the analyses that a mode (``stream`` or ``sql``) runs under this name.
+    """Return the analyses that come with the package under this name.
+
+    Args:
+        mode: ``stream`` for analyses of single posts, ``sql`` for windowed ones.
+        name: one of :data:`STREAM_ANALYSES` or of :data:`SQL_ANALYSES`.
+        weights: weights of the engagement score.
+        languages: the languages that ``language`` passes on in mode ``stream``.
 
     Raises:
-        KeyError: the mode offers no such name.
+        KeyError: the mode has no analysis of this name.
     """
     stream: dict[str, tuple[Analysis, ...]] = {
         "engagement": (engagement_analysis(weights),),

@@ -1,8 +1,8 @@
-"""Bytes to models and back.
+"""JSON bytes to models and back.
 
-``decode`` takes the straight way, from bytes to the model in one step, and falls back on the
-careful way for what does not fit: there it accepts what real servers of other families and ages
-send (integer ids, missing or null members, odd dates) and explains what it can't accept.
+``decode`` first tries the fast path: msgspec decodes the bytes to the model in one step. What does
+not fit takes the careful path: it accepts what servers of other software and older versions really
+send (integer ids, missing or null members, unusual dates), and explains what it does not accept.
 """
 
 import json
@@ -41,21 +41,25 @@ _ID_MEMBERS: Final = ("id", "in_reply_to_id")
 
 
 def encode(model: object) -> bytes:
-    """Write a model or record as compact UTF-8 JSON, times as ISO 8601 in UTC with ``Z``.
+    """Return a model or record as compact UTF-8 JSON; times are ISO 8601 in UTC with ``Z``.
 
     ``decode(encode(x)) == x`` for every :class:`Post` and :class:`Deletion`.
 
     Raises:
         TypeError: the object, or one inside it, has no JSON form.
-        UnicodeEncodeError: a string holds a lone surrogate.
+        UnicodeEncodeError: a string contains a lone surrogate.
     """
     return _encode(model)
 
 
 def decode(data: bytes | str) -> Post | Deletion | Rejected:
-    """Read one status, or its deletion, as it stands in the log. Never raises, on any bytes.
+    """Return the post, or the deletion of a post, that a record of the log contains.
 
-    A boost comes back as the boosted post, under the boost's stamp. Times come back in UTC.
+    Never raises, on any bytes: those that are neither become a :class:`Rejected` with the reasons.
+    A boost becomes the boosted post, with the stamp of the boost. All times are in UTC.
+
+    Args:
+        data: a JSON object: Mastodon's entity ``Status``, or an encoded :class:`Deletion`.
     """
     try:
         post = _decode_post(data)
@@ -69,7 +73,7 @@ def decode(data: bytes | str) -> Post | Deletion | Rejected:
 
 
 def _is_plain(post: Post) -> bool:
-    """Whether the post needs no more work: its times are in UTC, and it is no deletion."""
+    """Whether the fast path is done with the post: its times are in UTC, it is no deletion."""
     stamp = post.mastostream
     return (
         post.created_at.tzinfo is UTC
@@ -82,26 +86,27 @@ def _decode_wrapped(data: bytes | str, wrapper: Post) -> Post | Deletion | Rejec
     boosted = wrapper.reblog
     if boosted is None or boosted.reblog is not None or not _is_plain(wrapper):
         return _decode_carefully(data)
-    # Nobody else has it yet, and `attrs.evolve` would take as long as all the rest.
+    # The post is not shared yet, so it may be changed; `attrs.evolve` would double the time.
     object.__setattr__(boosted, "mastostream", wrapper.mastostream)
     return boosted if _is_plain(boosted) else _decode_carefully(data)
 
 
 @cache
 def _old_post_decoder() -> Callable[[bytes | str], Any]:
-    """The straight way for statuses with integer ids, as Mastodon sent them before version 2.
+    """Return the fast path's decoder for integer ids, which Mastodon sent before version 2.
 
-    Some servers still do. Made at the first of them: the classes would delay every import.
+    Some servers still send them. The decoder is made when the first such status comes: to make its
+    classes at import time would delay every import.
     """
 
     @attrs.frozen(kw_only=True)
     class OldAccount(Account):
-        id: str | int = ""  # type: ignore[assignment]  # it never leaves this module
+        id: str | int = ""  # type: ignore[assignment]  # the class is used in this module only
 
     @attrs.frozen(kw_only=True)
     class OldPost(Post):
-        id: str | int  # type: ignore[assignment]  # it never leaves this module
-        in_reply_to_id: str | int | None = None  # type: ignore[assignment]  # as above
+        id: str | int  # type: ignore[assignment]  # the class is used in this module only
+        in_reply_to_id: str | int | None = None  # type: ignore[assignment]  # used here only
         account: OldAccount
 
     return msgspec.json.Decoder(OldPost).decode
@@ -112,7 +117,7 @@ _ACCOUNT_MEMBERS: Final = tuple(field.name for field in attrs.fields(Account))
 
 
 def _decode_old(data: bytes | str) -> Post | Deletion | Rejected:
-    """The straight way once more, for integer ids."""
+    """Decode with the fast path for integer ids; fall back on the careful path."""
     try:
         old = _old_post_decoder()(data)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
@@ -155,7 +160,7 @@ def _structure(
         return _converter().structure(value, model)
     except RecursionError:
         return _rejected(data, "$: nested too deeply")
-    except Exception as error:  # noqa: BLE001 - a group of whatever the members' hooks raised
+    except Exception as error:  # noqa: BLE001 - an exception group of anything that hooks raise
         lines = transform_error(error, path=path, format_exception=_explain)
         return _rejected(data, *(_path_first(line) for line in lines))
 
@@ -203,8 +208,8 @@ def _json_type(value: object) -> str:
 
 @cache
 def _converter() -> "Converter":
-    """The careful way: strict about types, lenient about what real servers leave out."""
-    from cattrs import Converter  # noqa: PLC0415 - as above
+    """Return the careful path's converter: strict about types, lenient about missing members."""
+    from cattrs import Converter  # noqa: PLC0415 - cattrs takes 50 ms to import; few need it
 
     converter = Converter(detailed_validation=True, prefer_attrib_converters=False)
     for primitive in (str, bool):
@@ -261,7 +266,10 @@ def _event(value: object, _: Any) -> str:
 
 
 def _time(value: object, _: Any) -> datetime:
-    """ISO 8601 in any of its spellings, or the form of e-mail and of GNU social; UTC by default."""
+    """Parse ISO 8601 in any spelling, or the format of e-mail, which GNU social uses.
+
+    A time without a zone is taken for UTC.
+    """
     from email.utils import parsedate_to_datetime  # noqa: PLC0415 - 5 ms, and few need it
 
     if not isinstance(value, str):
@@ -282,7 +290,7 @@ def _tags(converter: "Converter", value: object) -> tuple[Tag, ...]:
 
 
 def _object(converter: "Converter", model: type[Any]) -> Callable[[object, Any], Any]:
-    from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415 - as above
+    from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415 - slow import
 
     fields = attrs.fields(attrs.resolve_types(model))
     omitted = {field.name: override(omit=True) for field in fields if not field.init}
@@ -304,7 +312,7 @@ def _accepts_null(annotation: Any) -> bool:
 
 
 def _members(value: Mapping[str, Any], nullable: set[str]) -> Iterator[tuple[str, Any]]:
-    """A null where none belongs is a missing member; an integer id is its digits."""
+    """Yield the members of an object: without nulls where none is allowed, integer ids as text."""
     for name, member in value.items():
         if member is None and name not in nullable:
             continue

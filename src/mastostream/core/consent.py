@@ -1,4 +1,4 @@
-"""Whose posts are left out."""
+"""The consent policy: which posts are left out."""
 
 from collections.abc import Iterable
 from typing import Final, Literal
@@ -12,7 +12,7 @@ __all__ = ["REASONS", "ConsentPolicy", "Reason", "reason_to_leave_out"]
 
 Reason = Literal["visibility", "noindex", "bot", "language"]
 REASONS: Final[tuple[Reason, ...]] = ("visibility", "noindex", "bot", "language")
-"""Why a post can be left out, in the order in which it is looked at."""
+"""Reasons to leave out a post, in the order in which they are checked."""
 
 
 def _primary_subtags(languages: Iterable[str]) -> frozenset[str]:
@@ -26,16 +26,16 @@ def _set(items: Iterable[str]) -> frozenset[str]:
 
 @attrs.frozen(kw_only=True)
 class ConsentPolicy:
-    """Whose posts are left out.
+    """Which posts are left out.
 
     Attributes:
-        leave_out_noindex: accounts that opted out of search engines. One of which the server that
-            showed the post says nothing is kept: Mastodon says it of its own accounts only
-            (``app/serializers/rest/account_serializer.rb`` of its source).
-        leave_out_bots: accounts that say that they are automated.
-        languages: only posts in these primary subtags (``pt-BR`` is read as ``pt``); empty for
-            all. ``und`` stands for a post whose language is not known.
-        visibilities: only posts of these.
+        leave_out_noindex: leave out posts of accounts that opted out of search engines. Posts of
+            accounts for which the server does not say so are kept: Mastodon says it only for its
+            own accounts (``app/serializers/rest/account_serializer.rb`` of its source).
+        leave_out_bots: leave out posts of accounts that say that they are automated.
+        languages: keep only posts in these languages: primary subtags, where ``pt-BR`` is read as
+            ``pt`` and ``und`` means that the language is not known. Empty for all languages.
+        visibilities: keep only posts with these visibilities.
     """
 
     leave_out_noindex: bool = False
@@ -47,7 +47,7 @@ class ConsentPolicy:
 
 
 def reason_to_leave_out(post: Post, policy: ConsentPolicy) -> Reason | None:
-    """Return why the post is left out, the first of ``REASONS`` that holds, or ``None``."""
+    """Return the first of ``REASONS`` that applies to the post, or ``None`` to keep the post."""
     if post.visibility not in policy.visibilities:
         return "visibility"
     if policy.leave_out_noindex and post.account.noindex:

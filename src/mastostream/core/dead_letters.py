@@ -1,7 +1,7 @@
-"""What could not be processed, with all that is needed to find the cause and to try again.
+"""Dead letters: records that could not be processed, with what is needed to find out why and retry.
 
-On the wire a dead letter is a record whose value is the original value, byte by byte; its headers
-say where it came from and what was wrong.
+A dead letter in the log is a record whose value is the original value, byte by byte; its headers
+say where the original record was and what was wrong with it.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ import attrs
 __all__ = ["DeadLetter", "dead_letter_headers", "dead_letter_of"]
 
 MAX_REASONS: Final = 20
-"""A status with a thousand wrong members needs no thousand headers."""
+"""Upper bound of reasons in one dead letter: a status may have a thousand wrong members."""
 
 
 @attrs.frozen(kw_only=True)
@@ -21,14 +21,14 @@ class DeadLetter:
     """A record that one stage could not process.
 
     Attributes:
-        topic: where the record stood.
-        partition: likewise.
-        offset: likewise.
-        key: the record's key.
-        stage: who gave up: ``analyze:engagement``, ``index``...
-        reasons: why, each for a person, at most 20.
-        time: when, UTC.
-        raw: the original bytes.
+        topic: topic of the record.
+        partition: partition of the record; -1 where it is not known.
+        offset: offset of the record; -1 where it is not known.
+        key: key of the record.
+        stage: name of the stage that gave up: ``analyze:engagement``, ``index``...
+        reasons: what was wrong, in English; at most 20 are written.
+        time: time at which the stage gave up, UTC.
+        raw: value of the record, as it was.
     """
 
     topic: str
@@ -47,7 +47,10 @@ class DeadLetter:
 
 
 def dead_letter_headers(letter: DeadLetter) -> tuple[tuple[str, bytes], ...]:
-    """Return all but the original bytes as headers, each name once; a line for each reason."""
+    """Return the headers of a dead letter in the log, each name once.
+
+    All attributes but ``raw`` are there. The header ``reason`` has one line for each reason.
+    """
     reasons = [" ".join(reason.splitlines()) for reason in letter.reasons[:MAX_REASONS]]
     named = [
         ("topic", letter.topic),
@@ -62,25 +65,33 @@ def dead_letter_headers(letter: DeadLetter) -> tuple[tuple[str, bytes], ...]:
 
 
 def dead_letter_of(value: bytes, headers: Iterable[tuple[str, bytes]]) -> DeadLetter:
-    """Read a dead letter; what another producer left out is empty."""
-    single: dict[str, str] = {}
+    """Return the dead letter that a record contains.
+
+    Headers that another producer left out become empty text, -1, ``None`` for the key, or
+    1970-01-01 for the time.
+
+    Args:
+        value: the record's value.
+        headers: the record's headers; ``reason`` may occur several times.
+    """
+    texts: dict[str, str] = {}
     reasons = []
     for name, data in headers:
         text = data.decode("utf-8", "replace")
         if name == "reason":
             reasons += text.splitlines()
         else:
-            single[name] = text
+            texts[name] = text
     try:
-        time = datetime.fromisoformat(single.get("time", ""))
+        time = datetime.fromisoformat(texts.get("time", ""))
     except ValueError:
         time = datetime.fromtimestamp(0, UTC)
     return DeadLetter(
-        topic=single.get("topic", ""),
-        partition=_number(single.get("partition")),
-        offset=_number(single.get("offset")),
-        key=single.get("key"),
-        stage=single.get("stage", ""),
+        topic=texts.get("topic", ""),
+        partition=_number(texts.get("partition")),
+        offset=_number(texts.get("offset")),
+        key=texts.get("key"),
+        stage=texts.get("stage", ""),
         reasons=tuple(reasons),
         time=time if time.tzinfo else time.replace(tzinfo=UTC),
         raw=value,

@@ -1,4 +1,4 @@
-"""How much a post moves people."""
+"""The engagement score of a post: a weighted sum of the reactions to it."""
 
 from datetime import datetime
 from typing import Final
@@ -16,7 +16,8 @@ __all__ = [
 ]
 
 MAX_WEIGHT: Final = 2**20
-"""Four counts of at most 2**40, each times a weight of at most 2**20, stay below 2**63."""
+"""Upper bound of a weight. Counts are at most 2**40, so that the sum of four weighted counts is at
+most 2**62: it fits the 64-bit integers of SQLite, Java and Elasticsearch."""
 
 
 def _weight(value: int) -> int:
@@ -27,9 +28,19 @@ def _weight(value: int) -> int:
 
 @attrs.frozen(kw_only=True)
 class EngagementWeights:
-    """What each kind of reaction counts for: whole numbers, 0 to 2**20.
+    """The weights of the engagement score.
 
-    The defaults follow the effort: a click counts 1, passing a post on 2, an answer 3.
+    The defaults follow the effort of a reaction: a click counts 1, to pass a post on counts 2, to
+    write a reply counts 3.
+
+    Attributes:
+        favourites: what one favourite adds to the score: a whole number, 0 to 2**20, as are all.
+        reblogs: what one boost adds.
+        replies: what one reply adds.
+        quotes: what one quote adds.
+
+    Raises:
+        ValueError: a weight is not an ``int`` from 0 to 2**20.
     """
 
     favourites: int = attrs.field(default=1, converter=_weight)
@@ -42,9 +53,10 @@ DEFAULT_WEIGHTS: Final = EngagementWeights()
 
 
 def engagement_score(post: Post, weights: EngagementWeights = DEFAULT_WEIGHTS) -> int:
-    """Return the weighted sum of a post's reactions.
+    """Return the engagement score of a post.
 
-    Never negative, below 2**63, not falling when a count rises, and linear in the weights.
+    The score is favourites, boosts, replies and quotes, each times its weight, added up. It is at
+    least 0 and below 2**63, never falls when a count rises, and is linear in the weights.
     """
     return (
         post.favourites_count * weights.favourites
@@ -54,17 +66,21 @@ def engagement_score(post: Post, weights: EngagementWeights = DEFAULT_WEIGHTS) -
     )
 
 
-# Two records are made of each post. Without slots the constructor takes two thirds of the time.
+# No slots: the constructor then takes two thirds of the time, and it runs for each post.
 @attrs.frozen(kw_only=True, slots=False)
 class EngagementRecord:
-    """One post and its engagement at one moment: a record of ``mastodon-engagement``.
+    """One post and its engagement at one moment: a record of the topic ``mastodon-engagement``.
+
+    The attributes that are not listed are those of :class:`Post` and of its :class:`Account`.
 
     Attributes:
-        key: the post's key; the document's id.
-        observed_at: when the counts were read, UTC; the version.
-        engagement_score: as :func:`engagement_score` counts.
-        content: HTML as the server sent it, hostile: escape it or reduce it to text.
+        key: key of the record, and id of the document in an index.
+        observed_at: time at which the counts were read, UTC. It is the version: of several records
+            with one key, the one with the latest time is valid.
+        instance: host name of the server that showed the post; empty where it is not known.
         account: the author's ``acct``.
+        content: HTML as the server sent it. It may be hostile: escape it or reduce it to text.
+        engagement_score: the result of :func:`engagement_score`.
     """
 
     key: str
@@ -88,7 +104,7 @@ class EngagementRecord:
 
 
 def engagement_record(post: Post, weights: EngagementWeights = DEFAULT_WEIGHTS) -> EngagementRecord:
-    """Describe a post's engagement."""
+    """Return the record of a post's engagement, scored with these weights."""
     account, stamp = post.account, post.mastostream
     return EngagementRecord(
         key=post.id if stamp is None else stamp.key,

@@ -1,4 +1,4 @@
-"""Which hashtags a post uses, and how often."""
+"""The hashtags of a post: how they are normalised, and how often the text uses each."""
 
 import re
 import unicodedata
@@ -27,8 +27,11 @@ class HashtagCount:
     """How often one hashtag is used.
 
     Attributes:
-        tag: normalised as Mastodon's ``HashtagNormalizer`` does, without ``#``.
-        count: uses, at least 1.
+        tag: the hashtag as :func:`normalize_hashtag` spells it, without ``#``.
+        count: number of uses, at least 1.
+
+    Raises:
+        ValueError: ``count`` is below 1.
     """
 
     tag: str
@@ -38,16 +41,23 @@ class HashtagCount:
 HashtagCounts = tuple[HashtagCount, ...]
 
 
-# Without slots for the reason that EngagementRecord has.
+# No slots: the constructor then takes two thirds of the time, and it runs for each post.
 @attrs.frozen(kw_only=True, slots=False)
 class HashtagRecord:
-    """The hashtags of one post: a record of ``mastodon-hashtags``.
+    """The hashtags of one post: a record of the topic ``mastodon-hashtags``.
+
+    The attributes that are not listed are those of :class:`Post`.
 
     Attributes:
-        key: the post's key; the document's id.
-        observed_at: when the post was read, UTC; the version.
-        hashtags: normalised, in first-seen order; empty where the post has none.
-        hashtag_counts: how often each is used in this post, at least 1, in the same order.
+        key: key of the record, and id of the document in an index.
+        observed_at: time at which the post was read, UTC. It is the version: of several records
+            with one key, the one with the latest time is valid.
+        instance: host name of the server that showed the post; empty where it is not known.
+        account: the author's ``acct``.
+        hashtags: normalised hashtags in the order in which the server lists them, each once; empty
+            where the post has none.
+        hashtag_counts: how often this post uses each hashtag, at least 1, in the order of
+            ``hashtags``.
     """
 
     key: str
@@ -62,10 +72,11 @@ class HashtagRecord:
 
 
 def _foldings() -> dict[int, str]:
-    """Latin-1 Supplement and Latin Extended-A, lower case, to ASCII.
+    """Return a table for ``str.translate`` from Latin letters to lower-case ASCII letters.
 
-    The letters that Mastodon's ``ASCIIFolding`` lists: those of U+00C0 to U+017E whose canonical
-    decomposition starts with an ASCII letter, and nine that have none.
+    It has the letters that Mastodon's ``ASCIIFolding`` lists: those of U+00C0 to U+017E (Latin-1
+    Supplement and Latin Extended-A) whose canonical decomposition starts with an ASCII letter, and
+    nine letters that have no decomposition.
     """
     table = {ord(letter): base for letter, base in zip("ðđħıĸłŋøŧ", "ddhiklnot", strict=True)}
     for code in range(0xC0, 0x17F):
@@ -76,6 +87,8 @@ def _foldings() -> dict[int, str]:
 
 
 _FOLDINGS: Final = _foldings()
+# What a hashtag may contain, as `HASHTAG_INVALID_CHARS_RE` of Mastodon 4 says: these signs, letters
+# and digits by their Unicode categories, and marks whose Unicode names say that they are vowels.
 _KEPT: Final = frozenset("_·\N{ZERO WIDTH NON-JOINER}")
 _LETTERS_AND_DIGITS: Final = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Nd", "Nl"})
 _VOWEL_SIGNS: Final = re.compile(
@@ -84,12 +97,12 @@ _VOWEL_SIGNS: Final = re.compile(
 
 
 def normalize_hashtag(name: str) -> str:
-    """Spell a hashtag as Mastodon's ``HashtagNormalizer`` does, as the tag pages do.
+    """Return a hashtag in the spelling by which Mastodon finds it: ``Café`` becomes ``cafe``.
 
-    A leading ``#`` is dropped; then NFKC, lower case, Latin letters folded to ASCII, and all but
-    letters, digits, ``_``, ``·`` and ZWNJ removed: ``Café`` becomes ``cafe``, ``straße`` stays.
-    A vowel sign of an Indic or South-East Asian script is part of a letter and stays, too.
-    Idempotent. May return an empty string.
+    Does what Mastodon's ``HashtagNormalizer`` does: Unicode NFKC, lower case, Latin letters folded
+    to ASCII (``é`` to ``e``, but ``ß`` is kept). All characters but letters, digits, ``_``, ``·``
+    and ZWNJ are removed, a leading ``#`` too; vowel signs of Indic and South-East Asian scripts are
+    parts of letters and are kept. Idempotent. The result may be empty.
 
     Source: ``app/lib/hashtag_normalizer.rb``, ``app/lib/ascii_folding.rb`` and
     ``HASHTAG_INVALID_CHARS_RE`` of Mastodon 4.
@@ -117,31 +130,32 @@ def _is_kept(character: str) -> bool:
     return category in {"Mn", "Mc"} and bool(_VOWEL_SIGNS.search(unicodedata.name(character, "")))
 
 
-# A hashtag in the text, from its sign on. An entity (`&#39;`) and an address's fragment are none.
+# A use of a hashtag in the text: `#` (or the full-width sign), perhaps `<span>`, and the name. The
+# `#` of an entity (`&#39;`) or of a URL's fragment does not begin one.
 _USE: Final = re.compile(r"(?<![&/\w])[#\uff03](?:<span[^<>]*>)?([^\s<>#&]+)")
-# Either a whole HTML tag, to step over it and what its attributes hold, or such a hashtag. `<` ends
-# both, so that no input makes the search go back.
+# A whole HTML tag, to skip it together with its attributes, or a use of a hashtag. Neither contains
+# a second `<`, so that no input makes the search backtrack.
 _TAGS_OR_USES: Final = re.compile(rf"<[^<>]*>|{_USE.pattern}")
-# Such a hashtag straight behind an HTML tag, where the links that servers make have it.
+# A use right after an HTML tag: the links that servers write around hashtags have this form.
 _LINKED_USE: Final = re.compile(r"#(?<=>#)(?:<span[^<>]*>)?([^\s<>#&]+)")
 _FULLWIDTH: Final = "\uff03"
 
 
 def hashtag_counts(post: Post) -> HashtagCounts:
-    """Return the post's hashtags in first-seen order, each with the times it is used in the text.
+    """Return the post's normalised hashtags, each with the number of its uses in the text.
 
-    The server's list says which; a tag that the text does not show (it came in another way) is
-    used once. A tag that is empty once normalised is left out.
+    The hashtags are those of ``post.tags``, in that order, each once. A hashtag that the text does
+    not contain counts as used once. One that normalises to an empty string is left out.
     """
-    return tuple(HashtagCount(tag=tag, count=count) for tag, count in _uses(post).items())
+    return tuple(HashtagCount(tag=tag, count=count) for tag, count in _count_uses(post).items())
 
 
-def _uses(post: Post) -> dict[str, int]:
+def _count_uses(post: Post) -> dict[str, int]:
     if not post.tags:
         return {}
     counts = dict.fromkeys([_normalize(tag.name) for tag in post.tags], 0)
     counts.pop("", None)
-    for name in _used(post.content):
+    for name in _shown_hashtags(post.content):
         tag = _normalize(name)
         if tag in counts:
             counts[tag] += 1
@@ -150,23 +164,25 @@ def _uses(post: Post) -> dict[str, int]:
     return counts
 
 
-def _used(content: str) -> list[str]:
-    """Return the hashtags that an HTML text shows, as they are spelled.
+def _shown_hashtags(content: str) -> list[str]:
+    """Return the hashtags that a reader of an HTML text sees, as they are spelled there.
 
-    Nearly always each sign begins a link's text. Else from sign to sign: both take a fraction of
-    the time of a search that steps over every HTML tag.
+    There are three ways, with the same result. In nearly all posts each ``#`` begins the text of a
+    link, and one regular expression finds them all. Otherwise the text is searched from ``#`` to
+    ``#``. A text with a full-width sign is searched HTML tag by HTML tag, which takes several times
+    as long.
     """
     if _FULLWIDTH in content:
         return [name for name in _TAGS_OR_USES.findall(content) if name]
-    found: list[str] = _LINKED_USE.findall(content)
-    if len(found) == content.count("#"):
-        return found
-    found = []
+    names: list[str] = _LINKED_USE.findall(content)
+    if len(names) == content.count("#"):
+        return names
+    names = []
     before, end = 0, len(content)
     opened = closed = next_opened = next_closed = -1
     at = content.find("#")
     while at >= 0:
-        # Each place is looked at once for each sign, however many there are.
+        # `rfind` looks only at what came since the last `#`, so that the time stays linear.
         opened = max(opened, content.rfind("<", before, at))
         closed = max(closed, content.rfind(">", before, at))
         before = at
@@ -174,27 +190,31 @@ def _used(content: str) -> list[str]:
         if opened > closed:
             next_opened = _next(content, "<", at, next_opened, end)
             next_closed = _next(content, ">", at, next_closed, end)
-        # Inside an HTML tag is what stands in one that is closed before the next one opens.
+        # The `#` is inside an HTML tag if a tag is open here and is closed before the next opens.
         if opened <= closed or next_closed == end or next_opened < next_closed:
             use = _USE.match(content, at)
         if use is not None:
-            found.append(use[1])
+            names.append(use[1])
         at = content.find("#", at + 1 if use is None else use.end())
-    return found
+    return names
 
 
 def _next(content: str, sign: str, at: int, known: int, end: int) -> int:
-    """Return where a sign comes next: ``known`` where that is still ahead, ``end`` for nowhere."""
+    """Return the position of the next ``sign`` from ``at`` on, or ``end`` if there is none.
+
+    ``known`` is the result of the last call: it is still right if it is not before ``at``.
+    """
     if known >= at:
         return known
-    found = content.find(sign, at)
-    return end if found < 0 else found
+    position = content.find(sign, at)
+    return end if position < 0 else position
 
 
 def merge_hashtag_counts(left: HashtagCounts, right: HashtagCounts) -> HashtagCounts:
     """Add two counts tag by tag. Associative and commutative; ``()`` is the identity.
 
-    One entry a tag, sorted by tag; a merge with ``()`` leaves the other as it is.
+    The result has one entry for each tag, sorted by tag. If one of the two is ``()``, the other is
+    returned unchanged.
     """
     if not left or not right:
         return left or right
@@ -205,8 +225,11 @@ def merge_hashtag_counts(left: HashtagCounts, right: HashtagCounts) -> HashtagCo
 
 
 def hashtag_record(post: Post) -> HashtagRecord:
-    """Describe a post's hashtags. A post without any has a record too: an edit may remove them."""
-    counts, stamp = _uses(post), post.mastostream
+    """Return the record of a post's hashtags.
+
+    A post without hashtags has a record too: an edit may have removed them.
+    """
+    counts, stamp = _count_uses(post), post.mastostream
     return HashtagRecord(
         key=post.id if stamp is None else stamp.key,
         observed_at=post.created_at if stamp is None else stamp.observed_at,

@@ -1,4 +1,4 @@
-"""The indices and their fields: what a search engine is told, and what a dashboard may ask for."""
+"""The indices and the types of their fields, for Elasticsearch and for the dashboards."""
 
 from collections.abc import Mapping
 from typing import Final, Literal
@@ -10,20 +10,22 @@ from mastostream.core.topic_names import ENGAGEMENT, HASHTAGS
 __all__ = ["INDEXED_AT", "INDICES", "FieldType", "Index"]
 
 FieldType = Literal["keyword", "text", "date", "long", "boolean"]
-"""``keyword`` is compared, counted and sorted as a whole; ``text`` is searched by its words."""
+"""Type of a field, by Elasticsearch's names. The value of a ``keyword`` is compared, counted and
+sorted as a whole; ``text`` is searched by its words."""
 
 INDEXED_AT: Final = "indexed_at"
-"""When a document was written to the index; the index's own, no record has it."""
+"""Name of the field with the time at which a document was written to the index. The index adds it:
+records do not have it."""
 
 
 @attrs.frozen(kw_only=True)
 class Index:
-    """One index: documents are the records of the topic of the same name.
+    """One index. Its documents are the records of the topic of the same name.
 
     Attributes:
-        name: of the index, and of the topic.
-        time_field: what a dashboard's time filter asks for.
-        fields: name to type: one for each member of the record, and :data:`INDEXED_AT`.
+        name: name of the index and of the topic, without a prefix.
+        time_field: the field of type ``date`` that a dashboard's time filter uses.
+        fields: name to type: one field for each member of the record, and :data:`INDEXED_AT`.
     """
 
     name: str
@@ -67,4 +69,4 @@ INDICES: Final = (
         fields=_COMMON | {"hashtags": "keyword", "hashtag_counts": "long"},
     ),
 )
-"""The indices of the per-post analyses that come with the package."""
+"""The indices of the analyses of single posts that come with the package."""

@@ -1,4 +1,4 @@
-"""Which language a post is in, as its author's server says."""
+"""The language of a post, as its author's server states it."""
 
 from collections.abc import Set as AbstractSet
 from typing import Final
@@ -14,8 +14,8 @@ UNDETERMINED: Final = "und"
 def primary_language(post: Post) -> str:
     """Return the primary subtag (RFC 5646, section 2.2.1) in lower case: ``pt`` for ``pt-BR``.
 
-    ``und`` where the server is silent. Spaces around it are removed, and nothing else, as SQL's
-    ``TRIM`` does.
+    Returns ``und`` where the server states no language. Spaces around the subtag are removed, but
+    no other white space, so that the result is the same as with ``TRIM`` in SQL.
     """
     language = post.language
     if not language:
@@ -24,5 +24,5 @@ def primary_language(post: Post) -> str:
 
 
 def in_languages(post: Post, languages: AbstractSet[str]) -> Post | None:
-    """Return the post if its primary language is one of these (lower case), else ``None``."""
+    """Return the post if its primary language is in ``languages`` (lower case), else ``None``."""
     return post if primary_language(post) in languages else None

@@ -1,8 +1,8 @@
-"""What a post is, wherever it came from.
+"""Models of what the log contains: posts, deletions, and records that are neither.
 
 The members and their meaning are those of Mastodon's API entities ``Status``, ``Account`` and
-``Tag`` (https://docs.joinmastodon.org/entities/). A model holds what the analyses use; the log and
-the archive keep the status as the server sent it, every member of it.
+``Tag`` (https://docs.joinmastodon.org/entities/). A model has only the members that analyses use;
+the log and the archive keep each status with all members, as the server sent it.
 """
 
 from datetime import UTC, datetime
@@ -28,8 +28,8 @@ __all__ = [
 ]
 
 MAX_COUNT: Final = 2**40
-"""The highest engagement count that is believed: it keeps every score below 2**63, the largest
-integer of SQLite, Java and Elasticsearch, at any allowed weight."""
+"""Upper bound of an engagement count. It keeps every score below 2**63 at any allowed weight, so
+that it fits the 64-bit integers of SQLite, Java and Elasticsearch."""
 
 Event = Literal["new", "edit", "refresh", "delete"]
 EVENTS: Final[tuple[Event, ...]] = ("new", "edit", "refresh", "delete")
@@ -58,8 +58,8 @@ def _optional_utc(value: datetime | None) -> datetime | None:
     return None if value is None else to_utc(value)
 
 
-# A decoder that goes straight to the model checks the annotations and runs the validators, but not
-# the converters. So the constructor checks here, and a decoded post is not checked twice.
+# msgspec's decoder checks the annotations and runs validators, but it does not run converters. So
+# the checks of the constructor are converters, and a decoded post is not checked twice.
 def _name(value: str) -> str:
     if not value:
         raise ValueError("expected a name, got an empty string")
@@ -74,14 +74,19 @@ def _count(value: int) -> int:
 
 @attrs.frozen(kw_only=True)
 class Stamp:
-    """The one member that the collector adds to a status: ``"mastostream"`` on the wire.
+    """What the collector adds to a status: the member ``mastostream`` of its JSON.
 
     Attributes:
-        key: the record's key in the log and its document id in the index. The post's ``id`` where
-            one server is followed, its ``uri`` where several are.
-        event: ``new`` (first sight), ``edit``, ``refresh`` (counts read again) or ``delete``.
-        instance: the host name of the server that showed the post.
-        observed_at: when the collector read it, UTC. The version: the highest wins everywhere.
+        key: key of the record in the log, and id of the document in an index: the post's ``id`` if
+            posts are collected from one server, its ``uri`` if from several. Not empty.
+        event: ``new`` (observed for the first time), ``edit``, ``refresh`` (counts read again) or
+            ``delete``.
+        instance: host name of the server that showed the post.
+        observed_at: time at which the collector read the post, UTC. It is the version: of several
+            records with one key, the one with the latest time is valid.
+
+    Raises:
+        ValueError: ``key`` is empty, or ``observed_at`` has no zone.
     """
 
     key: Name = attrs.field(converter=_name)
@@ -95,7 +100,7 @@ class Tag:
     """A hashtag as the server lists it.
 
     Attributes:
-        name: without ``#``; its spelling and case vary with the server.
+        name: the hashtag without ``#``; spelling and case differ between servers.
     """
 
     name: str
@@ -103,16 +108,17 @@ class Tag:
 
 @attrs.frozen(kw_only=True)
 class Account:
-    """Who wrote a post.
+    """The author of a post.
 
     Attributes:
-        acct: ``name`` for an account of the server that was asked, ``name@host`` for any other.
-        id: the account's id on that server.
+        acct: ``name`` for an account of the server that showed the post, ``name@host`` for others.
+        id: the account's id on the server that showed the post.
         username: the name without a host.
-        display_name: free text, hostile: escape it wherever it is shown.
-        url: the profile's page.
+        display_name: free text. It may be hostile: escape it wherever it is shown.
+        url: address of the profile's page.
         bot: whether the account says that it is automated.
-        noindex: whether its owner opted out of search engines; ``None`` where the server is silent.
+        noindex: whether the account opted out of search engines; ``None`` where the server does not
+            say so.
     """
 
     acct: str
@@ -126,26 +132,33 @@ class Account:
 
 @attrs.frozen(kw_only=True)
 class Post:
-    """One public post, at one moment.
+    """One public post, as it was at one moment.
 
-    A boost has no text, tags or counts of its own: ``decode`` returns the boosted post.
+    A boost has no text, hashtags or counts of its own: ``decode`` returns the boosted post.
 
     Attributes:
-        id: the post's id on the server that was asked: an opaque string.
-        uri: its name everywhere in the Fediverse.
-        url: its web page.
-        created_at: when it was written, UTC: the event time of every window.
-        edited_at: when it was last changed, UTC.
-        account: its author.
-        content: HTML, hostile: escape it or reduce it to text wherever it is shown.
-        spoiler_text: the content warning, hostile as well.
-        language: as the author's server says, ``None`` where it is silent.
-        tags: in the server's order.
-        replies_count: replies; this and the other counts are what the server knew then, 0 or more.
-        reblogs_count: boosts.
-        favourites_count: favourites.
-        quotes_count: quotes; 0 from servers that do not count them.
-        mastostream: what the collector added, ``None`` for a record of another producer.
+        id: id of the post on the server that showed it: an opaque string, not empty.
+        uri: id of the post that is the same on all servers of the Fediverse.
+        url: address of the post's web page.
+        created_at: time at which the post was written, UTC: the event time of windows.
+        edited_at: time of the last edit, UTC; ``None`` if there was none.
+        account: the author.
+        content: the text as HTML. It may be hostile: escape it or reduce it to text wherever it is
+            shown.
+        spoiler_text: the content warning. It may be hostile, as ``content`` may.
+        language: language tag that the author's server states; ``None`` where it states none.
+        visibility: ``public``, ``unlisted``, or another value of Mastodon's.
+        sensitive: whether the author marked the post or its media as sensitive.
+        in_reply_to_id: id of the post that this one replies to, on the server that showed it.
+        replies_count: number of replies that the server knew, 0 to 2**40, as are all counts.
+        reblogs_count: number of boosts.
+        favourites_count: number of favourites.
+        quotes_count: number of quotes; 0 from servers that do not count them.
+        tags: the hashtags, in the server's order.
+        mastostream: the collector's stamp; ``None`` for a record of another producer.
+
+    Raises:
+        ValueError: ``id`` is empty, a count is out of bounds, or a time has no zone.
     """
 
     id: Name = attrs.field(converter=_name)
@@ -166,38 +179,43 @@ class Post:
     quotes_count: Count = attrs.field(default=0, converter=_count)
     tags: tuple[Tag, ...] = ()
     mastostream: Stamp | None = None
-    # Only `decode` sets it, and only until it has put the boosted post in the wrapper's place.
+    # Set in `decode` only: it returns the boosted post in place of the post that wraps it.
     reblog: "Post | None" = attrs.field(default=None, init=False, repr=False)
 
     @property
     def key(self) -> str:
-        """The record's key: stamped, else the ``id``."""
+        """Key of the record: the stamp's, or ``id`` without a stamp."""
         return self.id if self.mastostream is None else self.mastostream.key
 
     @property
     def event(self) -> Event:
-        """What happened: stamped, else ``new``."""
+        """What happened to the post: the stamp's event, or ``new`` without a stamp."""
         return "new" if self.mastostream is None else self.mastostream.event
 
     @property
     def instance(self) -> str:
-        """The server that showed the post: stamped, else empty."""
+        """Host name of the server that showed the post; empty without a stamp."""
         return "" if self.mastostream is None else self.mastostream.instance
 
     @property
     def observed_at(self) -> datetime:
-        """When it was read: stamped, else its creation."""
+        """Time at which the post was read: the stamp's, or ``created_at`` without a stamp."""
         return self.created_at if self.mastostream is None else self.mastostream.observed_at
 
 
 @attrs.frozen(kw_only=True)
 class Deletion:
-    """A post is gone. It goes through every per-post topic, so that each index can follow.
+    """The deletion of a post.
+
+    Analyses of single posts pass it on to their topics, so that each index can delete its document.
 
     Attributes:
-        id: the id that the post had.
-        uri: its ``uri`` where known.
-        mastostream: the stamp, its event ``delete``.
+        id: id that the post had on the server that showed it; not empty.
+        uri: the post's ``uri``, if it is known.
+        mastostream: the collector's stamp, with the event ``delete``.
+
+    Raises:
+        ValueError: ``id`` is empty, or the stamp has another event.
     """
 
     id: Name = attrs.field(converter=_name)
@@ -211,22 +229,22 @@ class Deletion:
 
     @property
     def key(self) -> str:
-        """The key of the post that is gone."""
+        """Key of the deleted post."""
         return self.mastostream.key
 
     @property
     def observed_at(self) -> datetime:
-        """When its absence was seen."""
+        """Time at which the collector learned of the deletion."""
         return self.mastostream.observed_at
 
 
 @attrs.frozen(kw_only=True)
 class Rejected:
-    """Bytes that are no post.
+    """Bytes that are not a post and not a deletion, with the reasons.
 
     Attributes:
-        raw: the original bytes.
-        reasons: what is wrong, each with its path: ``$.account.acct: expected str, got int``.
+        raw: the bytes.
+        reasons: what is wrong, each with its JSON path: ``$.account.acct: expected str, got int``.
     """
 
     raw: bytes

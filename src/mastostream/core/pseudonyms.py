@@ -1,8 +1,9 @@
-"""Statuses without the names of the people in them.
+"""Pseudonymisation: replaces the names of people in a status by pseudonyms.
 
-A pseudonym is a keyed BLAKE2b (RFC 7693) of an account's full name, ``name@host`` in lower case:
-one person has one pseudonym, whichever server shows the post, and nobody without the key can go
-from one to the other, or try names out. Who has the key can: these are pseudonyms, no anonymity.
+A pseudonym is the keyed BLAKE2b hash (RFC 7693) of an account's full name, ``name@host`` in lower
+case. An account has the same pseudonym on every server that shows its posts. Without the key nobody
+can compute the pseudonym of a name, so that names cannot be tried out. Whoever has the key can:
+this is pseudonymity, not anonymity.
 """
 
 import html
@@ -19,21 +20,29 @@ import msgspec
 __all__ = ["KEY_BYTES", "SCHEME", "pseudonym_of", "pseudonymize"]
 
 KEY_BYTES: Final = (16, 64)
-"""How long a key may be: shorter ones could be guessed, BLAKE2b takes no longer ones."""
+"""Shortest and longest key, in bytes: a shorter key could be guessed, and BLAKE2b does not take a
+longer one."""
 
 SCHEME: Final = "pseudonym:"
-"""What the addresses of people and posts begin with, once they are replaced."""
+"""Scheme of the addresses that replace those of people and posts."""
 
 _DIGEST_BYTES: Final = 10
 _LONGEST_NAME: Final = 200
-"""Characters; Mastodon allows 30 and takes more from elsewhere. It bounds the work on one text."""
+"""Longest name that is searched for, in characters: it bounds the work on one text. Mastodon allows
+its own users 30, and accepts longer names from other servers."""
 
 
 def pseudonym_of(text: str, key: bytes) -> str:
-    """Return the pseudonym of a name or an address: 16 letters and digits, always the same.
+    """Return the pseudonym of a name or an address: 16 letters and digits.
+
+    Equal arguments give equal pseudonyms.
+
+    Args:
+        text: the full name, ``name@host`` in lower case, or the address.
+        key: 16 to 64 secret bytes.
 
     Raises:
-        ValueError: the key is not of 16 to 64 bytes.
+        ValueError: the key does not have 16 to 64 bytes.
     """
     shortest, longest = KEY_BYTES
     if not shortest <= len(key) <= longest:
@@ -43,36 +52,41 @@ def pseudonym_of(text: str, key: bytes) -> str:
 
 
 def pseudonymize(raw: bytes, key: bytes, host: str) -> bytes:
-    """Return a status with the people in it replaced by pseudonyms.
+    """Return a status in which pseudonyms replace the names of people.
 
-    Of an account, the pseudonym, flags, counts and dates stay. The status's ``uri`` and ``url``
-    become ``pseudonym:`` and the pseudonym of the ``uri``. In texts these are replaced: ``@name``
-    and display names of two words and more of the accounts that the status lists; ``@name@host``,
-    mail addresses and links to profiles or to their posts, whoever's they are.
+    An account keeps its flags, counts and dates, and has its pseudonym in place of its name and id;
+    all other members are emptied or removed. The ``uri`` and ``url`` of the status become
+    ``pseudonym:`` and the pseudonym of the ``uri``. In texts these are replaced:
 
-    What it does not hide: who reads the text may recognise its author, and a search for it may find
-    the post; any other way to name somebody in it stays. So do pictures, the addresses of linked
-    pages, and the post's ``id``, for which the server that showed it gives the original. Counts and
-    dates of an account may tell it from all others. Data of this kind is still personal data.
+    - of the accounts that the status lists: ``@name``, and display names of two words or more;
+    - of all accounts: ``@name@host``, mail addresses, and links to profiles or to posts.
+
+    What this does not hide: a reader of the text may recognise its author, and a search for the
+    text may find the post. All other ways to name somebody in the text stay. Pictures, addresses of
+    linked pages, and the post's ``id`` stay: the server that showed the post returns the original
+    for this ``id``. Counts and dates may distinguish an account from all others. So the result is
+    still personal data.
 
     Args:
-        raw: one JSON object as a server sent it, not stamped; a deletion's ``uri`` is replaced too.
+        raw: one JSON object as a server sent it, without a stamp: a status, or a deletion, whose
+            ``uri`` is replaced.
         key: 16 to 64 secret bytes.
-        host: where an account lives whose ``url``, ``uri`` and ``acct`` do not say.
+        host: host of the accounts whose ``url``, ``uri`` and ``acct`` do not name one.
 
     Returns:
-        JSON, of which ``decode`` makes a post where it made one of ``raw``; ``{}`` for bytes that
-        are no JSON object, or one nested hundreds deep, as nobody knows what is in them.
+        A JSON object. If ``decode`` returns a post for ``raw``, it returns one for the result too.
+        ``{}`` for bytes that are not a JSON object, or that are nested hundreds of levels deep,
+        because names in them would not be found.
 
     Raises:
-        ValueError: the key is not of 16 to 64 bytes.
+        ValueError: the key does not have 16 to 64 bytes.
     """
     pseudonym_of("", key)
     try:
         status = msgspec.json.decode(raw)
         if not isinstance(status, dict):
             return b"{}"
-        status.pop("mastostream", None)  # a server's own would be a forgery
+        status.pop("mastostream", None)  # only the collector stamps; a server's stamp is forged
         people = _People(key=key, host=host.lower())
         for person in _people_in("", status):
             people.add(person)
@@ -81,6 +95,7 @@ def pseudonymize(raw: bytes, key: bytes, host: str) -> bytes:
         return b"{}"
 
 
+# The signs that end the name in a display name: "Ann Lee (she/her)", "Ann Lee | Berlin".
 _BESIDE_A_NAME: Final = re.compile(r"[(\[|:]")
 _PEOPLE_MEMBERS: Final = frozenset({"account", "accounts", "mentions"})
 _NAME_MEMBERS: Final = frozenset({"acct", "username", "id"})
@@ -93,7 +108,7 @@ def _is_person(name: str, value: dict[str, Any]) -> bool:
 
 
 def _people_in(name: str, value: object) -> Iterator[dict[str, Any]]:
-    """Yield every account in a status, its author first where that is how the server sent it."""
+    """Yield every account in a status, in the order of its JSON."""
     if isinstance(value, dict):
         if _is_person(name, value):
             yield value
@@ -106,12 +121,14 @@ def _people_in(name: str, value: object) -> Iterator[dict[str, Any]]:
 
 @attrs.frozen
 class _People:
-    """Who is in a status, and what they are called instead.
+    """The accounts in a status, and their pseudonyms.
 
     Attributes:
-        names: ``name`` and ``name@host`` in lower case, to the pseudonym.
-        ids: the accounts' ids on that server, to the pseudonym.
-        shown: display names of two words and more, as patterns, to the pseudonym.
+        key: the secret key.
+        host: host of the accounts that do not name one.
+        names: ``name`` and ``name@host`` in lower case, to pseudonym.
+        ids: account id on the server that showed the post, to pseudonym.
+        shown: regular expression of a display name of two words or more, to pseudonym.
     """
 
     key: bytes = attrs.field(repr=False)
@@ -121,7 +138,7 @@ class _People:
     shown: dict[str, str] = attrs.field(factory=dict)
 
     def add(self, person: dict[str, Any]) -> None:
-        """Learn what may stand in texts for this person."""
+        """Add the names by which texts may refer to this account."""
         pseudonym = self.of_person(person)
         if person.get("id") is not None:
             self.ids[str(person["id"])] = pseudonym
@@ -143,15 +160,18 @@ class _People:
         return pseudonym_of(f"{name}@{hosts[0]}", self.key)
 
     def of(self, name: str, host: str) -> str:
-        """Return the pseudonym of ``name@host``, which may be another name of a known account."""
+        """Return the pseudonym of ``name@host``: that of the account in the status, if it is one.
+
+        An account may have several hosts, and has one pseudonym for all of them.
+        """
         full = f"{name}@{host}".lower()
         return self.names.get(full) or pseudonym_of(full, self.key)
 
 
 def _name_and_hosts(person: dict[str, Any], local: str) -> tuple[str, list[str]]:
-    """Return the name and the hosts under which an account is known; the first is the same on all.
+    """Return the name of an account, and its hosts: the first is the same on all servers.
 
-    The host in ``acct`` may be another than that of ``url``, and its own server leaves it out.
+    The host in ``acct`` may differ from that in ``url``; the account's own server leaves it out.
     """
     acct = str(person.get("acct") or person.get("username") or "").lower()
     name, _, host = acct.partition("@")
@@ -190,7 +210,7 @@ def _rewrite(name: str, value: Any, people: _People) -> Any:
 def _object(name: str, value: dict[str, Any], people: _People) -> dict[str, Any]:
     if _is_person(name, value):
         return _person(value, people)
-    if name == "authors":  # of a linked page
+    if name == "authors":  # the authors of a linked page
         value = value | {"name": "", "url": ""}
     if "account" in value:
         return _status(value, people)
@@ -207,7 +227,7 @@ def _string(name: str, value: str, people: _People) -> str:
 
 
 def _person(person: dict[str, Any], people: _People) -> dict[str, Any]:
-    """Keep what is known to name nobody; whatever else servers tell of people is emptied."""
+    """Return an account with the members that are known to name nobody; the others are emptied."""
     pseudonym = people.of_person(person)
     kept: dict[str, Any] = {}
     for name, value in person.items():
@@ -224,10 +244,10 @@ def _person(person: dict[str, Any], people: _People) -> dict[str, Any]:
     return kept
 
 
-# Every part takes all it can and gives nothing back, so that no text makes the search slow.
+# All quantifiers are possessive (`++`, `*+`, `?+`): no text can make the search backtrack.
 _AT: Final = r"(?:@|\uff20|%40|&\#0*+64;|&\#x0*+40;|&commat;)"
 _NAME: Final = r"\w++(?:[.-]\w++)*+"
-_HANDLE: Final = _NAME.replace(r"\w", r"(?:(?!https?://)\w)")  # in plain text they may touch
+_HANDLE: Final = _NAME.replace(r"\w", r"(?:(?!https?://)\w)")  # a URL ends a name
 _IN_TEXT: Final = rf"""
     (?P<at> {_AT} ) (?P<tags> (?:<[^<>]*+>)*+ ) (?P<name> {_HANDLE} )
     (?: {_AT} (?P<host> {_NAME} (?: :\d++ )?+ ) )?+
@@ -247,36 +267,39 @@ _AROUND: Final = ".,;:!?()[]{}\"'*_~"
 
 def _text(text: str, people: _People) -> str:
     if any(sign in text for sign in _SIGNS):
-        text = _in_html.sub(lambda found: _linked(found, people), text)
+        text = _in_html.sub(lambda match: _replace_in_html(match, people), text)
     for pattern, pseudonym in people.shown.items():
         text = re.sub(pattern, pseudonym, text, flags=re.IGNORECASE)
     return text
 
 
-def _linked(found: re.Match[str], people: _People) -> str:
-    if found["anchor"]:
-        return _link(found["anchor"], found["inside"], people)
-    if not found["url"]:
-        return _named(found, people)
-    pseudonym = _profile(found["url"], people)
+def _replace_in_html(match: re.Match[str], people: _People) -> str:
+    if match["anchor"]:
+        return _link(match["anchor"], match["inside"], people)
+    if not match["url"]:
+        return _replace_in_text(match, people)
+    pseudonym = _profile(match["url"], people)
     if pseudonym:
         return SCHEME + pseudonym
-    return _in_text.sub(lambda part: _named(part, people), found["url"])
+    return _in_text.sub(lambda part: _replace_in_text(part, people), match["url"])
 
 
-def _named(found: re.Match[str], people: _People) -> str:
-    name, at, host = found["mail_name"], found["mail_at"], found["mail_host"]
+def _replace_in_text(match: re.Match[str], people: _People) -> str:
+    name, at, host = match["mail_name"], match["mail_at"], match["mail_host"]
     if name:
         is_host = host.rpartition(".")[1] and host.rpartition(".")[2].isalpha()
         return people.of(name, host) if is_host else name + _handle(at, host, people)
-    at = found["at"] + _text(found["tags"], people)
-    if found["host"]:
-        return at + people.of(found["name"], found["host"])
-    return _handle(at, found["name"], people)
+    at = match["at"] + _text(match["tags"], people)
+    if match["host"]:
+        return at + people.of(match["name"], match["host"])
+    return _handle(at, match["name"], people)
 
 
 def _handle(at: str, name: str, people: _People) -> str:
-    """Replace ``@name`` if it is somebody's. What follows a dot or a hyphen may be part of it."""
+    """Replace ``@name`` if the status lists an account of this name.
+
+    Dots and hyphens may be part of a name or follow it: the longest name that is known is taken.
+    """
     end = len(name)
     while end > 0:
         pseudonym = people.names.get(name[:end].lower())
@@ -288,7 +311,7 @@ def _handle(at: str, name: str, people: _People) -> str:
 
 
 def _link(anchor: str, inside: str, people: _People) -> str:
-    """Replace a link to a person or a post whole: servers cut the name in its text in pieces."""
+    """Replace a link to a profile or a post as a whole: servers may split the name in its text."""
     target = _HREF.search(anchor)
     pseudonym = _profile(target[1].strip("\"'"), people) if target else None
     if pseudonym:
@@ -297,10 +320,11 @@ def _link(anchor: str, inside: str, people: _People) -> str:
 
 
 def _profile(url: str, people: _People) -> str | None:
-    """Return the pseudonym of the person whose profile or post is at an address.
+    """Return the pseudonym of the account whose profile or post is at an address, or ``None``.
 
-    Known by ``/@name`` (Mastodon and most others), ``/users/name`` (ActivityPub ids of many), or
-    the name of somebody in the status, on that person's server.
+    The address names an account by ``/@name`` (Mastodon and most other software), by
+    ``/users/name`` (ActivityPub ids of much software), or by a path segment that is the name of an
+    account in the status, on that account's host.
     """
     address = html.unescape(url)
     host = _host(address)

@@ -1,4 +1,4 @@
-"""Times as milliseconds since the epoch, and back."""
+"""Conversion of times to milliseconds since the epoch (1970-01-01 UTC), and back."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -12,12 +12,12 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def to_ms(time: datetime) -> int:
-    """Return whole milliseconds since the epoch, rounded down."""
+    """Return the milliseconds from the epoch to an aware time, rounded down."""
     return (time - _EPOCH) // _MILLISECOND
 
 
 def from_ms(ms: int) -> datetime:
-    """Return the UTC time; the nearest that there is, outside the years 1 to 9999."""
+    """Return the time in UTC; outside the years 1 to 9999, the first or last of that range."""
     try:
         return _EPOCH + timedelta(milliseconds=ms)
     except OverflowError:

@@ -1,4 +1,7 @@
-"""The names of topics and indices, as users and other programs see them."""
+"""Names of topics, and of the indices with the same names, without a prefix.
+
+Users and other programs rely on them: they do not change.
+"""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What a closed window says: one record a window."""
+"""Records of windowed analyses, one for each closed window, and the functions that make them."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -32,34 +32,42 @@ __all__ = [
 ]
 
 TOP: Final = 10
-"""How many hashtags or accounts a record names."""
+"""Upper bound of the hashtags or accounts that one record names."""
 
 
 @attrs.frozen(kw_only=True)
 class Window:
-    """A stretch of event time, ``[start, end)``, UTC."""
+    """An interval of event time.
+
+    Attributes:
+        start: first moment of the window, UTC.
+        end: first moment after the window, UTC.
+    """
 
     start: datetime
     end: datetime
 
     @property
     def key(self) -> str:
-        """The key of the window's record: its start in ISO 8601."""
+        """Key of the window's record: its start in ISO 8601, such as ``2026-01-31T12:00:00Z``."""
         return self.start.isoformat().replace("+00:00", "Z")
 
 
 def window_of(start_ms: int, end_ms: int) -> Window:
-    """Build a window from milliseconds since the epoch."""
+    """Return the window between two times in milliseconds since the epoch."""
     return Window(start=from_ms(start_ms), end=from_ms(end_ms))
 
 
 @attrs.frozen(kw_only=True)
 class WindowCount:
-    """How many posts were written in a window: a record of ``mastodon-counts``.
+    """How many posts were written in a window: a record of the topic ``mastodon-counts``.
 
     Attributes:
-        key: the window's start.
-        observed_at: the window's end; the version.
+        key: key of the record: the window's start in ISO 8601.
+        observed_at: end of the window, UTC; the version of the record.
+        window_start: first moment of the window, UTC.
+        window_end: first moment after the window, UTC.
+        posts: number of posts.
     """
 
     key: str
@@ -71,7 +79,19 @@ class WindowCount:
 
 @attrs.frozen(kw_only=True)
 class WindowEngagement:
-    """Average and maximum engagement of a window's posts, as it was when each was first seen."""
+    """Average and maximum engagement of a window's posts.
+
+    A post counts with the score that it had when it was first observed.
+
+    Attributes:
+        key: key of the record: the window's start in ISO 8601.
+        observed_at: end of the window, UTC; the version of the record.
+        window_start: first moment of the window, UTC.
+        window_end: first moment after the window, UTC.
+        posts: number of posts, at least 1.
+        average_engagement: mean of the scores.
+        max_engagement: highest score.
+    """
 
     key: str
     observed_at: datetime
@@ -84,7 +104,17 @@ class WindowEngagement:
 
 @attrs.frozen(kw_only=True)
 class WindowLanguages:
-    """How a window's posts spread over languages, most frequent first (ties by name)."""
+    """How many of a window's posts are in each language.
+
+    Attributes:
+        key: key of the record: the window's start in ISO 8601.
+        observed_at: end of the window, UTC; the version of the record.
+        window_start: first moment of the window, UTC.
+        window_end: first moment after the window, UTC.
+        posts: number of posts.
+        languages: all languages, most posts first, then by name.
+        language_counts: number of posts in each language, in the order of ``languages``.
+    """
 
     key: str
     observed_at: datetime
@@ -97,11 +127,18 @@ class WindowLanguages:
 
 @attrs.frozen(kw_only=True)
 class WindowUsers:
-    """The most active accounts of a window, most posts first (ties by name), at most ten.
+    """The most active accounts of a window.
 
     Attributes:
-        distinct_accounts: how many wrote at all.
-        accounts: each as ``name@host``, or ``name`` where the post names no host.
+        key: key of the record: the window's start in ISO 8601.
+        observed_at: end of the window, UTC; the version of the record.
+        window_start: first moment of the window, UTC.
+        window_end: first moment after the window, UTC.
+        posts: number of posts.
+        distinct_accounts: number of accounts that wrote them.
+        accounts: the ten most active accounts at most, most posts first, then by name; each is
+            ``name@host``, or ``name`` where the host is not known.
+        account_counts: number of posts of each account, in the order of ``accounts``.
     """
 
     key: str
@@ -116,13 +153,21 @@ class WindowUsers:
 
 @attrs.frozen(kw_only=True)
 class DashboardMetrics:
-    """A window at a glance: a record of ``mastodon-dashboard``.
+    """Summary of a window: a record of the topic ``mastodon-dashboard``.
 
     Attributes:
-        accounts: how many accounts wrote.
-        average_engagement: the mean score, as it was when each post was first seen.
-        languages: all, most frequent first (ties by name); ``language_counts`` in the same order.
-        hashtags: the ten that are used most, likewise.
+        key: key of the record: the window's start in ISO 8601.
+        observed_at: end of the window, UTC; the version of the record.
+        window_start: first moment of the window, UTC.
+        window_end: first moment after the window, UTC.
+        posts: number of posts, at least 1.
+        accounts: number of accounts that wrote them.
+        average_engagement: mean of the scores that the posts had when they were first observed.
+        max_engagement: highest of these scores.
+        languages: all languages, most posts first, then by name.
+        language_counts: number of posts in each language, in the order of ``languages``.
+        hashtags: the ten most used hashtags at most, most uses first, then by name.
+        hashtag_counts: number of uses of each hashtag, in the order of ``hashtags``.
     """
 
     key: str
@@ -140,13 +185,16 @@ class DashboardMetrics:
 
 
 def account_name(post: Post) -> str:
-    """Return the author as ``name@host``, the same on every server that shows the post."""
+    """Return the author as ``name@host``: the same for all servers that show the post.
+
+    Without a stamp the host of a local account is not known: then it is ``name``.
+    """
     acct = post.account.acct
     return acct if "@" in acct or not post.instance else f"{acct}@{post.instance}"
 
 
 def count_posts(window: Window, values: Sequence[object]) -> WindowCount:
-    """Count a window's posts."""
+    """Return the number of a window's posts, which is the number of values."""
     return WindowCount(
         key=window.key,
         observed_at=window.end,
@@ -157,7 +205,7 @@ def count_posts(window: Window, values: Sequence[object]) -> WindowCount:
 
 
 def engagement_of_window(window: Window, scores: Sequence[int]) -> WindowEngagement:
-    """Average and maximum of the posts' scores; at least one post."""
+    """Return average and maximum of the posts' scores, of which there must be at least one."""
     return WindowEngagement(
         key=window.key,
         observed_at=window.end,
@@ -170,7 +218,7 @@ def engagement_of_window(window: Window, scores: Sequence[int]) -> WindowEngagem
 
 
 def languages_of_window(window: Window, languages: Sequence[str]) -> WindowLanguages:
-    """Count the posts of each language."""
+    """Return the number of posts in each language, from the language of each post."""
     names, counts = _ranked(Counter(languages))
     return WindowLanguages(
         key=window.key,
@@ -184,7 +232,7 @@ def languages_of_window(window: Window, languages: Sequence[str]) -> WindowLangu
 
 
 def users_of_window(window: Window, accounts: Sequence[str]) -> WindowUsers:
-    """Find the accounts with the most posts."""
+    """Return the accounts with the most posts, from the author of each post."""
     ranked = Counter(accounts)
     names, counts = _ranked(ranked, TOP)
     return WindowUsers(
@@ -200,7 +248,10 @@ def users_of_window(window: Window, accounts: Sequence[str]) -> WindowUsers:
 
 
 def dashboard_facts(post: Post, weights: EngagementWeights = DEFAULT_WEIGHTS) -> list[object]:
-    """Keep of a post what the dashboard needs: account, score, language, hashtags with counts."""
+    """Return what :func:`dashboard_metrics` needs of a post.
+
+    The list has the account's name, the score, the language, and the uses of each hashtag.
+    """
     return [
         account_name(post),
         engagement_score(post, weights),
@@ -212,7 +263,7 @@ def dashboard_facts(post: Post, weights: EngagementWeights = DEFAULT_WEIGHTS) ->
 def dashboard_metrics(
     window: Window, facts: Sequence[tuple[str, int, str, dict[str, int]]]
 ) -> DashboardMetrics:
-    """Sum up a window; at least one post."""
+    """Return the summary of a window from the facts of its posts, at least one post."""
     accounts, scores, languages, hashtags = zip(*facts, strict=True)
     names, counts = _ranked(Counter(languages))
     tags, uses = _ranked(_sum(hashtags), TOP)
@@ -232,29 +283,35 @@ def dashboard_metrics(
     )
 
 
-def _sum(many: Iterable[dict[str, int]]) -> Counter[str]:
+def _sum(hashtags: Iterable[dict[str, int]]) -> Counter[str]:
     sums: Counter[str] = Counter()
-    for counts in many:
+    for counts in hashtags:
         sums.update(counts)
     return sums
 
 
 def _ranked(
-    counts: Counter[str], most: int | None = None
+    counts: Counter[str], limit: int | None = None
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most]
+    """Return names and counts, highest count first, then by name; at most ``limit`` of them."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:limit]
     return tuple(name for name, _ in ranked), tuple(count for _, count in ranked)
 
 
 @attrs.frozen(kw_only=True)
 class LateRecord:
-    """A post that no window could take: a record of ``mastodon-late``.
+    """A post that is in no window: a record of the topic ``mastodon-late``.
 
     Attributes:
-        key: the post's key.
-        observed_at: when the log took it.
-        reason: ``late``, its window had closed; ``ahead``, it claims to come from the future.
-        watermark: where the analysis stood then, in whole seconds, as windows end with them.
+        key: key of the post.
+        observed_at: time at which the analysis left the post out, UTC.
+        analysis: name of the windowed analysis.
+        reason: ``late`` if its window had closed, ``ahead`` if its event time is too far in the
+            future.
+        created_at: event time of the post, UTC.
+        window_start: start of the window that it belongs to, UTC.
+        watermark: the analysis's watermark then, in whole seconds, because windows begin and end at
+            whole seconds; ``None`` before the first post.
     """
 
     key: str

@@ -1,15 +1,16 @@
 """Tumbling windows in event time, as a pure state machine.
 
-A window is ``[start, end)``, aligned to the epoch. The watermark is the highest event time minus
-the allowed delay, the lowest of all partitions that are not idle; it never goes back. A window
-closes when the watermark reaches its end. A post is counted once, in the window of its creation:
-the first delivery counts, whatever comes later under the same key does not.
+A window is ``[start, end)`` and is aligned to the epoch. Each partition has its highest event time.
+The watermark is the lowest of these over all partitions that are not idle, minus the allowed delay;
+it never goes back. A window closes when the watermark reaches its end. A post is counted once, in
+the window of its event time: only the first record of a key counts.
 
-A stream that is quiet for longer than the idle time-out does not hold its windows open: from its
-last arrival on, its event time is taken to go on as the wall clock does. So a live stream closes
-its windows soon after it falls silent, and a replay of old posts is not hurried to today.
+If all partitions have been idle for longer than the idle timeout, their event times are taken to
+move on with the wall clock since their last post. So a live stream closes its windows soon after it
+falls silent, and the watermark of a replay of old posts does not jump to the present.
 
-All times are milliseconds since the epoch. No time is asked for here: arrivals and ticks bring it.
+All times are milliseconds since the epoch. The functions read no clock: time comes in with
+:class:`Arrival` and :class:`Tick`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,19 +32,19 @@ __all__ = [
 ]
 
 AHEAD_MS: Final = 3_600_000
-"""How far ahead of its arrival a post may claim to be written. Clocks differ by minutes; without a
-bound, one post from the year 9999 would close every window."""
+"""Default of ``WindowSpec.ahead_ms``: one hour. The clocks of servers differ by minutes; without a
+bound, one post with an event time in the year 9999 would close every window."""
 
 
 @attrs.frozen(kw_only=True)
 class WindowSpec:
-    """How posts fall into windows.
+    """How posts are assigned to windows. All are milliseconds.
 
     Attributes:
-        size_ms: the length of a window.
-        delay_ms: how long to wait for posts that come out of order.
-        idle_timeout_ms: how long a partition may be silent before it is left out.
-        ahead_ms: how far ahead of its arrival a post may be.
+        size_ms: length of a window, above 0.
+        delay_ms: how long the watermark waits for posts out of order, at least 0.
+        idle_timeout_ms: how long a partition may bring no post before it is idle, above 0.
+        ahead_ms: how far the event time of a post may be after its arrival, at least 0.
     """
 
     size_ms: int = attrs.field(validator=attrs.validators.gt(0))
@@ -52,21 +53,23 @@ class WindowSpec:
     ahead_ms: int = attrs.field(default=AHEAD_MS, validator=attrs.validators.ge(0))
 
     def start_of(self, event_ms: int) -> int:
-        """Return the start of the window that this moment falls into."""
+        """Return the start of the window that contains an event time."""
         return event_ms - event_ms % self.size_ms
 
 
 @attrs.frozen(kw_only=True)
 class Arrival:
-    """One post arrives.
+    """The event that a post has arrived.
 
     Attributes:
-        partition: where it was read.
-        key: counted once a window.
-        event_ms: when it was written.
-        arrived_ms: when the log took it: no later event time moves the watermark.
-        first: whether it is a first sight (``new``): only such a post can be late.
-        value: what the window keeps of it.
+        partition: partition from which the post was read.
+        key: key of the post; a window counts each key once.
+        event_ms: event time: when the post was written.
+        arrived_ms: when the log took the post. A later event time than this is treated as this time
+            when the watermark is computed.
+        first: whether the post was observed for the first time (``new``). Other events of a post
+            are never reported as late.
+        value: what the window keeps of the post.
     """
 
     partition: int
@@ -79,19 +82,23 @@ class Arrival:
 
 @attrs.frozen(kw_only=True)
 class Tick:
-    """The wall clock has moved on."""
+    """The event that the wall clock has moved on.
+
+    Attributes:
+        now_ms: time of the wall clock.
+    """
 
     now_ms: int
 
 
 @attrs.frozen(kw_only=True)
 class Closed:
-    """A window is complete.
+    """The output for a window that has closed.
 
     Attributes:
-        start_ms: its first moment.
-        end_ms: the first moment after it.
-        values: what was kept of its posts, in the order of arrival.
+        start_ms: first moment of the window.
+        end_ms: first moment after the window.
+        values: values of the window's posts, in the order of arrival; one for each key.
     """
 
     start_ms: int
@@ -101,12 +108,15 @@ class Closed:
 
 @attrs.frozen(kw_only=True)
 class Late:
-    """A post that no window could take.
+    """The output for a post that is in no window.
 
     Attributes:
-        reason: ``late``, its window had closed; ``ahead``, it claims to come from the future.
-        start_ms: the start of the window that it belongs to.
-        watermark_ms: the watermark then, ``None`` before the first post.
+        key: key of the post.
+        reason: ``late`` if its window had closed, ``ahead`` if its event time is more than
+            ``WindowSpec.ahead_ms`` after its arrival.
+        event_ms: event time of the post.
+        start_ms: start of the window that it belongs to.
+        watermark_ms: the watermark when it arrived, ``None`` before the first post.
     """
 
     key: str
@@ -118,11 +128,11 @@ class Late:
 
 @attrs.frozen(kw_only=True)
 class PartitionClock:
-    """How far one partition has come.
+    """The progress of one partition.
 
     Attributes:
-        max_event_ms: its highest event time, ``None`` before its first post.
-        active_ms: the wall clock when it last brought a post.
+        max_event_ms: highest event time of its posts, ``None`` before its first post.
+        active_ms: time of the wall clock at which its last post arrived.
     """
 
     max_event_ms: int | None
@@ -131,12 +141,13 @@ class PartitionClock:
 
 @attrs.frozen(kw_only=True)
 class WindowState:
-    """All that a windowed analysis remembers. Treat the mappings as immutable.
+    """The whole state of a windowed analysis. Treat the mappings as immutable.
 
     Attributes:
-        windows: start of each open window to its posts' keys and what is kept of each.
-        partitions: the clock of each partition.
-        watermark_ms: windows that end here or before are closed; ``None`` before the first post.
+        windows: start of each open window, to the keys of its posts, each with the post's value.
+        partitions: number of each partition, to its progress.
+        watermark_ms: windows that end at this time or before are closed; ``None`` before the first
+            post.
     """
 
     windows: Mapping[int, Mapping[str, Any]] = attrs.field(factory=dict)
@@ -147,10 +158,10 @@ class WindowState:
 def advance(
     spec: WindowSpec, state: WindowState, events: Iterable[Arrival | Tick]
 ) -> tuple[WindowState, tuple[Closed | Late, ...]]:
-    """Take some events, in their order, and return the new state and what came of them.
+    """Apply events in their order, and return the new state and the outputs.
 
-    The given state is left as it is. How the events are cut into calls does not change what comes
-    out; in one call, a window's keys are copied once, not once a post.
+    ``state`` is not changed. It makes no difference to the outputs how the events are divided into
+    calls. Each call copies each window that it changes once, so that large batches are faster.
     """
     windows = dict(state.windows)
     partitions = dict(state.partitions)
@@ -174,7 +185,10 @@ def advance(
 
 
 def close_all(spec: WindowSpec, state: WindowState) -> tuple[WindowState, tuple[Closed, ...]]:
-    """Close every open window, for an input that has come to its end."""
+    """Close every open window, because the input has ended.
+
+    The watermark moves to the end of the last window.
+    """
     windows = dict(state.windows)
     if not windows:
         return state, ()
@@ -191,6 +205,11 @@ def _place(
     windows: dict[int, Mapping[str, Any]],
     copied: dict[int, dict[str, Any]],
 ) -> Late | None:
+    """Put a post into its window, or return why no window takes it.
+
+    ``windows`` is changed. ``copied`` has the windows that this call of :func:`advance` has copied,
+    so that it may change them in place.
+    """
     start = spec.start_of(arrival.event_ms)
     ahead = arrival.event_ms > arrival.arrived_ms + spec.ahead_ms
     if ahead or (watermark is not None and start + spec.size_ms <= watermark):
@@ -217,12 +236,13 @@ def _arrival_watermark(
     arrival: Arrival,
     watermark: int | None,
 ) -> int | None:
+    """Return the watermark after a post, or ``None`` if it does not move; update ``partitions``."""
     event_ms = min(arrival.event_ms, arrival.arrived_ms)
-    before = partitions.get(arrival.partition)
+    last = partitions.get(arrival.partition)
     highest = event_ms
-    if before is not None and before.max_event_ms is not None:
-        highest = max(highest, before.max_event_ms)
-    active_ms = arrival.arrived_ms if before is None else max(before.active_ms, arrival.arrived_ms)
+    if last is not None and last.max_event_ms is not None:
+        highest = max(highest, last.max_event_ms)
+    active_ms = arrival.arrived_ms if last is None else max(last.active_ms, arrival.arrived_ms)
     partitions[arrival.partition] = PartitionClock(max_event_ms=highest, active_ms=active_ms)
     if watermark is not None and highest - spec.delay_ms <= watermark:
         return None
@@ -239,21 +259,25 @@ def _arrival_watermark(
 def _idle_watermark(
     spec: WindowSpec, partitions: Iterable[PartitionClock], now_ms: int
 ) -> int | None:
-    """Where the watermark may stand when the wall clock shows this."""
+    """Return the watermark at a time of the wall clock, or ``None`` if it is not known.
+
+    While a partition is active, the idle ones do not count. If all are idle, each moves on with the
+    wall clock from its last post.
+    """
     active: list[int | None] = []
-    silent: list[int] = []
+    idle: list[int] = []
     for clock in partitions:
         silence_ms = now_ms - clock.active_ms
         if silence_ms < spec.idle_timeout_ms:
             active.append(clock.max_event_ms)
         elif clock.max_event_ms is not None:
-            silent.append(clock.max_event_ms + silence_ms)
+            idle.append(clock.max_event_ms + silence_ms)
     known = [event_ms for event_ms in active if event_ms is not None]
     if len(known) < len(active):
         return None
     if known:
         return min(known) - spec.delay_ms
-    return max(silent) - spec.delay_ms if silent else None
+    return max(idle) - spec.delay_ms if idle else None
 
 
 def _close(
@@ -262,6 +286,7 @@ def _close(
     copied: dict[int, dict[str, Any]],
     watermark: int,
 ) -> Sequence[Closed]:
+    """Take the windows that the watermark has reached out of ``windows``, oldest first."""
     due = sorted(start for start in windows if start + spec.size_ms <= watermark)
     closed = []
     for start in due:

@@ -1,1 +1,1 @@
-"""Where results are looked at."""
+"""Views of the results: in the terminal, in Kibana, and as Prometheus metrics."""

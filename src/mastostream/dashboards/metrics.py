@@ -1,4 +1,4 @@
-"""Prometheus metrics and a health page over HTTP."""
+"""An HTTP server with Prometheus metrics (``/metrics``) and a health page (``/health``)."""
 
 import os
 import socket
@@ -27,7 +27,7 @@ Counters = Callable[[], Mapping[str, int]]
 
 
 class _Stages(Collector):
-    """Reads the counters of the stages when somebody asks."""
+    """Prometheus collector that reads the stages' health and counters at each scrape."""
 
     def __init__(self, health: Callable[[], Iterable[StageHealth]], counters: Counters) -> None:
         self._health = health
@@ -50,7 +50,13 @@ class _Stages(Collector):
 
 
 class MetricsServer:
-    """Serves ``/metrics`` and ``/health`` on the loopback while the ``with`` block lasts."""
+    """Serves ``/metrics`` and ``/health`` on 127.0.0.1 while the ``with`` block lasts.
+
+    ``/health`` is JSON; its status is 503 if a stage has failed, else 200.
+
+    Attributes:
+        url: the server's address, ``http://127.0.0.1:port``.
+    """
 
     def __init__(
         self,
@@ -58,10 +64,15 @@ class MetricsServer:
         health: Callable[[], Iterable[StageHealth]],
         counters: Counters,
     ) -> None:
-        """Take the port.
+        """Open the port; requests are answered once the ``with`` block begins.
+
+        Args:
+            port: TCP port; 0 for any free one.
+            health: returns the health of all stages; called from other threads.
+            counters: returns further counters by name; called from other threads.
 
         Raises:
-            ConfigurationError: it is taken.
+            ConfigurationError: the port cannot be used.
         """
         registry = CollectorRegistry()
         registry.register(_Stages(health, counters))
@@ -79,9 +90,10 @@ class MetricsServer:
         try:
             self._socket = socket.create_server(("127.0.0.1", port))
         except (OSError, OverflowError) as error:
-            told = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+            number = getattr(error, "errno", None)
+            reason = os.strerror(number) if number else error
             raise ConfigurationError(
-                f"port {port} cannot be used for metrics ({told}): choose another one"
+                f"port {port} cannot be used for metrics ({reason}): choose another one"
             ) from error
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         app = Starlette(routes=[Route("/metrics", metrics), Route("/health", healthy)])

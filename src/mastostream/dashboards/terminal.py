@@ -1,4 +1,4 @@
-"""The live view in a terminal."""
+"""Renders results in a terminal: the live view of ``mastostream run``, and tables of records."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -31,16 +31,16 @@ _STATE_STYLES: Final = {
 
 @attrs.frozen(kw_only=True)
 class ViewState:
-    """What the view shows.
+    """What the live view shows.
 
     Attributes:
-        title: what is followed.
+        title: the servers and hashtags that are collected.
         hint: where the data is and how to leave.
-        now: the time of the view, UTC.
-        elapsed_s: since the start.
-        summary: what the index holds, ``None`` before the first look.
-        stages: how each stage fares.
-        interval_s: of the volume.
+        now: time of the view, UTC.
+        elapsed_s: seconds since the start.
+        summary: the results in the index; ``None`` before they are first read.
+        stages: health of each stage.
+        interval_s: seconds for which each bar of the volume counts posts.
     """
 
     title: str
@@ -53,7 +53,7 @@ class ViewState:
 
 
 def render(state: ViewState, width: int, height: int) -> RenderableType:
-    """Lay out the view for a terminal of this size, in character cells."""
+    """Return the live view for a terminal of this width and height, in character cells."""
     layout = Layout()
     stage_rows = len(state.stages) + 3
     layout.split_column(
@@ -166,7 +166,7 @@ def _duration(seconds: float) -> str:
 
 
 def window_table(title: str, records: Sequence[object]) -> Table:
-    """Show records of one kind, newest last: one column a member."""
+    """Return a table of records of one kind, in their order: one column for each member."""
     table = Table(title=safe(title))
     rows = [_members(record) for record in records]
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -180,7 +180,7 @@ def window_table(title: str, records: Sequence[object]) -> Table:
 def _members(record: object) -> dict[str, Any]:
     members: Any
     if attrs.has(type(record)):
-        members = attrs.asdict(record)  # type: ignore[arg-type]  # attrs.has has said so
+        members = attrs.asdict(record)  # type: ignore[arg-type]  # attrs.has has checked it
     else:
         members = msgspec.to_builtins(record, builtin_types=(datetime,))
     if not isinstance(members, dict):
@@ -191,16 +191,16 @@ def _members(record: object) -> dict[str, Any]:
 
 def _paired(members: dict[str, Any]) -> dict[str, Any]:
     """Put names and their counts, which are two lists on the wire, into one column."""
-    shown = dict(members)
+    columns = dict(members)
     for names, counts in (
         ("languages", "language_counts"),
         ("hashtags", "hashtag_counts"),
         ("accounts", "account_counts"),
     ):
-        if isinstance(shown.get(names), (list, tuple)) and counts in shown:
-            pairs = list(zip(shown[names], shown.pop(counts), strict=False))[:_SHOWN_NAMES]
-            shown[names] = ", ".join(f"{name} {count}" for name, count in pairs)
-    return shown
+        if isinstance(columns.get(names), (list, tuple)) and counts in columns:
+            pairs = list(zip(columns[names], columns.pop(counts), strict=False))[:_SHOWN_NAMES]
+            columns[names] = ", ".join(f"{name} {count}" for name, count in pairs)
+    return columns
 
 
 def _cell(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Mastodon text, made harmless for a terminal."""
+"""Makes text from servers safe to print in a terminal."""
 
 import re
 import unicodedata
@@ -9,21 +9,27 @@ from selectolax.lexbor import LexborHTMLParser
 __all__ = ["plain_text", "safe"]
 
 LONGEST: Final = 500
+"""Longest result of :func:`safe`, in characters."""
+
 _SPACES: Final = re.compile(r"\s+")
+# Unicode categories of characters that steer a terminal or cannot be seen: control, format,
+# surrogate, private use, unassigned, and the separators of lines and of paragraphs.
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def safe(text: str) -> str:
-    """Return one line without anything that steers a terminal or hides: no control, format,
-    private or unassigned characters, spaces folded, at most 500 characters. Idempotent.
-    """  # noqa: D205 - one sentence
+    """Return text as one line that is safe to print: nothing in it can steer a terminal or hide.
+
+    Control, format, private and unassigned characters are removed, white space becomes single
+    spaces, and the result has at most 500 characters. Idempotent.
+    """
     folded = _SPACES.sub(" ", text[: LONGEST * 8])
-    kept = "".join(each for each in folded if unicodedata.category(each) not in _HIDDEN)
+    kept = "".join(char for char in folded if unicodedata.category(char) not in _HIDDEN)
     return _SPACES.sub(" ", kept).strip()[:LONGEST].strip()
 
 
 def plain_text(html: str) -> str:
-    """Return the text of a post's HTML, made :func:`safe`."""
+    """Return the text of a post's HTML without scripts and styles, made :func:`safe`."""
     body = LexborHTMLParser(html[: LONGEST * 20]).body
     if body is None:
         return safe(html)

@@ -1,1 +1,1 @@
-"""Where analyses run: they host the functions of the core, and add none."""
+"""Engines: they run the analyses of the core on a log, and have no analysis of their own."""

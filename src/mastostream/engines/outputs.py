@@ -1,4 +1,4 @@
-"""From what a function returned to records of the log."""
+"""Turns what an analysis function returned into records of the log."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -15,11 +15,11 @@ from mastostream.core.models import Post
 from mastostream.core.topic_names import DEAD_LETTERS
 from mastostream.ports.log import NewRecord, Record
 
-__all__ = ["dead_letter", "each", "explain", "has_key", "is_one", "new_record", "to_record"]
+__all__ = ["as_sequence", "dead_letter", "explain", "has_key", "is_one", "new_record", "to_record"]
 
 
 new_record: Final = partial(tuple.__new__, NewRecord)
-"""A record of all its members; half the time of ``NewRecord(...)``."""
+"""Makes a record from a tuple of all four members, in half the time of ``NewRecord(...)``."""
 
 
 @cache
@@ -35,34 +35,35 @@ def is_one(kind: type) -> bool:
 
 @cache
 def has_key(kind: type) -> bool:
-    """Whether a value of this type is one record with a member ``key``, and no post."""
+    """Whether a value of this type is one record with a member ``key``; a post is not."""
     return attrs.has(kind) and hasattr(attrs.fields(kind), "key")
 
 
-def each(result: object) -> Sequence[object]:
-    """Return the records that a function's result stands for."""
+def as_sequence(result: object) -> Sequence[object]:
+    """Return a function's result as a sequence of records: none, one, or several."""
     if result is None:
         return ()
     kind: type = type(result)
     if is_one(kind):
         return (result,)
-    return tuple(result)  # type: ignore[arg-type]  # what is not one is iterable
+    return tuple(result)  # type: ignore[arg-type]  # is_one checked that it is iterable
 
 
 def to_record(
     topic: str, item: object, post: Post | None, raw: bytes, default_key: str = ""
 ) -> NewRecord:
-    """Encode one result; a post that a function passed on keeps the bytes that it came in.
+    """Encode one result. A post that a function returns unchanged keeps its original bytes.
 
     Args:
-        topic: where it goes.
+        topic: the topic of the record.
         item: the result.
-        post: what it was made of, if it was one post.
-        raw: the post's bytes.
-        default_key: of a result that names none; the post's where there is a post.
+        post: the post that the result was made from; ``None`` for the result of a window.
+        raw: the bytes of the post.
+        default_key: the key of a result that has no ``key``, where ``post`` is ``None``; otherwise
+            such a result gets the key of the post.
 
     Raises:
-        TypeError, ValueError, RecursionError: it has no JSON form.
+        TypeError, ValueError, RecursionError: the result has no JSON form.
     """
     if item is post and post is not None:
         return NewRecord(topic, post.key, raw)
@@ -73,12 +74,19 @@ def to_record(
 
 
 def explain(error: BaseException) -> str:
-    """Say in one line what a user's function raised."""
+    """Describe in one line what a user's function raised, in at most 500 characters."""
     return f"{type(error).__name__}: {error}"[:500]
 
 
 def dead_letter(record: Record, stage: str, reasons: Sequence[str], now_ms: int) -> NewRecord:
-    """Make a dead letter of a record."""
+    """Make the dead letter of a record that could not be processed.
+
+    Args:
+        record: the record.
+        stage: the stage that rejected it, such as ``analyze:engagement``.
+        reasons: why it was rejected.
+        now_ms: the time of the dead letter, in milliseconds since 1970.
+    """
     letter = DeadLetter(
         topic=record.topic,
         partition=record.partition,

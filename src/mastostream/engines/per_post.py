@@ -1,4 +1,4 @@
-"""An analysis that works post by post."""
+"""Runs an analysis that works post by post: its function gets one post at a time."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,8 +7,8 @@ from mastostream.core.analyses import Analysis
 from mastostream.core.codec import encode
 from mastostream.core.models import Deletion, Post, Rejected
 from mastostream.engines.outputs import (
+    as_sequence,
     dead_letter,
-    each,
     explain,
     has_key,
     is_one,
@@ -23,17 +23,24 @@ Decoded = tuple[Record, Post | Deletion | Rejected]
 
 
 class PerPost:
-    """Hosts one analysis: its position, and what it brings."""
+    """Runs one analysis, and keeps its positions and the results that are only shown.
+
+    Attributes:
+        analysis: the analysis; it has a function.
+        positions: the offset of the next record to read, by partition.
+        shown: results of an analysis without a topic, until :meth:`take_shown`.
+    """
 
     def __init__(
         self, analysis: Analysis, progress: Progress | None, *, raises: bool = False
     ) -> None:
-        """Begin.
+        """Start from the stored progress.
 
         Args:
-            analysis: with a function.
-            progress: where it stands.
-            raises: whether :meth:`apply` passes on what the function raises.
+            analysis: an analysis with a function.
+            progress: how far it has read; ``None`` for an analysis that has read nothing yet.
+            raises: whether :meth:`apply` raises what the function raises, instead of writing a
+                dead letter.
         """
         self.analysis = analysis
         self.positions = dict(progress.positions) if progress else {}
@@ -41,10 +48,16 @@ class PerPost:
         self._raises = raises
 
     def apply(self, batch: Iterable[Decoded], now_ms: int) -> list[NewRecord]:
-        """Return the records, and the dead letters, that these posts give.
+        """Return the records and the dead letters that these posts give.
+
+        A deletion goes to the topic of the analysis as it is.
+
+        Args:
+            batch: records, each with what was decoded from it.
+            now_ms: the time of dead letters, in milliseconds since 1970.
 
         Raises:
-            Exception: the function failed, and that is to be passed on.
+            Exception: the function failed, and ``raises`` is set.
         """
         function, topic = self.analysis.function, self.analysis.topic
         assert function is not None  # noqa: S101 - the engine sorts analyses by their kind
@@ -56,13 +69,13 @@ class PerPost:
                     if result is None:
                         continue
                     if topic is None:
-                        self.shown.extend(each(result))
+                        self.shown.extend(as_sequence(result))
                     elif has_key(type(result)) and type(result.key) is str:  # type: ignore[arg-type]  # mypy: a class is not hashable
                         outputs.append(new_record((topic, result.key, encode(result), ())))
                     elif is_one(type(result)):  # type: ignore[arg-type]  # mypy: a class is not hashable
                         outputs.append(to_record(topic, result, item, record.value))
                     else:
-                        outputs += [to_record(topic, one, item, record.value) for one in result]
+                        outputs += [to_record(topic, part, item, record.value) for part in result]
                 except Exception as error:
                     if self._raises:
                         raise
@@ -72,15 +85,15 @@ class PerPost:
                 outputs.append(NewRecord(topic, item.key, record.value))
         return outputs
 
-    def due(self, now_s: float) -> bool:  # noqa: ARG002 - as for a windowed analysis
-        """Whether its progress has to be stored now: always."""
+    def due(self, now_s: float) -> bool:  # noqa: ARG002 - Windowed.due uses it
+        """Whether the progress has to be stored now: always."""
         return True
 
     def progress(self) -> Progress:
-        """How far it has come."""
+        """How far the analysis has read."""
         return Progress(positions=dict(self.positions))
 
     def take_shown(self) -> Sequence[object]:
-        """Hand over the results that are only shown."""
+        """Return the results that are only shown, and forget them."""
         shown, self.shown = self.shown, []
         return shown

@@ -1,7 +1,7 @@
-"""An analysis that works window by window: from posts to arrivals, from events to records.
+"""Connects windowed analyses to the log: posts become arrivals, and window events become records.
 
-Between the two stands the state machine of :mod:`core.windows`. Each engine keeps its state, and
-decides what is given to it when.
+The state machine of :mod:`core.windows` works between the two. Each engine keeps its state, and
+decides when it gets arrivals and ticks.
 """
 
 from collections.abc import Iterable
@@ -17,22 +17,22 @@ from mastostream.core.time import from_ms, to_ms
 from mastostream.core.topic_names import DEAD_LETTERS, LATE
 from mastostream.core.window_records import LateRecord, window_of
 from mastostream.core.windows import Arrival, Closed, Late, Tick, WindowSpec, WindowState, advance
-from mastostream.engines.outputs import dead_letter, each, explain, to_record
+from mastostream.engines.outputs import as_sequence, dead_letter, explain, to_record
 from mastostream.engines.per_post import Decoded
 from mastostream.ports.log import NewRecord, Record
 
-__all__ = ["Brought", "arrivals_of", "records_of", "spec_of", "tick"]
+__all__ = ["WindowOutputs", "arrivals_of", "records_of", "spec_of", "tick"]
 
 
 @attrs.frozen(kw_only=True)
-class Brought:
-    """What some events brought.
+class WindowOutputs:
+    """What window events give: records for the log, and counts.
 
     Attributes:
-        records: results, late records, and dead letters.
-        shown: the results as they are.
-        late: how many posts came late.
-        closed: how many windows were closed.
+        records: results, late records and dead letters, encoded for the log.
+        shown: the results before they were encoded.
+        late: the number of late posts.
+        closed: the number of windows that have closed.
     """
 
     records: list[NewRecord]
@@ -42,8 +42,14 @@ class Brought:
 
 
 def spec_of(analysis: Analysis, *, delay_ms: int, idle_timeout_ms: int) -> WindowSpec:
-    """Return how posts fall into the windows of this analysis, which has an aggregate."""
-    assert analysis.aggregate is not None  # noqa: S101 - as said
+    """Return the rules of the windows of an analysis.
+
+    Args:
+        analysis: an analysis with an aggregate, which sets the size of the windows.
+        delay_ms: how long windows wait for posts out of order.
+        idle_timeout_ms: how long a quiet partition may hold windows open.
+    """
+    assert analysis.aggregate is not None  # noqa: S101 - the engines sort analyses by their kind
     return WindowSpec(
         size_ms=analysis.aggregate.size_s * 1000,
         delay_ms=delay_ms,
@@ -54,7 +60,11 @@ def spec_of(analysis: Analysis, *, delay_ms: int, idle_timeout_ms: int) -> Windo
 def arrivals_of(
     analysis: Analysis, batch: Iterable[Decoded], now_ms: int
 ) -> tuple[list[tuple[Record, Arrival]], list[NewRecord]]:
-    """Return what of these posts goes into windows, and a dead letter where ``value`` fails."""
+    """Return the arrivals of these posts for the windows, each with its record, and dead letters.
+
+    A post becomes a dead letter where the aggregate's ``value`` fails for it. Records that are no
+    posts are left out.
+    """
     aggregate = analysis.aggregate
     assert aggregate is not None  # noqa: S101 - the engines sort analyses by their kind
     arrivals: list[tuple[Record, Arrival]] = []
@@ -83,14 +93,18 @@ def arrivals_of(
 def tick(
     spec: WindowSpec, state: WindowState, now_ms: int
 ) -> tuple[WindowState, tuple[Closed | Late, ...]]:
-    """Let the wall clock close windows; only where all records have been read."""
+    """Let the wall clock close windows. Call it only when all records have been read."""
     if not state.windows:
         return state, ()
     return advance(spec, state, (Tick(now_ms=now_ms),))
 
 
-def records_of(analysis: Analysis, events: Iterable[Closed | Late], now_ms: int) -> Brought:
-    """Return the records of windows that have closed, and of late posts."""
+def records_of(analysis: Analysis, events: Iterable[Closed | Late], now_ms: int) -> WindowOutputs:
+    """Return the records of windows that have closed, and of late posts.
+
+    Where the aggregate's ``result`` fails, its window becomes one dead letter, whose offset is the
+    start of the window in milliseconds since 1970.
+    """
     records: list[NewRecord] = []
     shown: list[object] = []
     late = closed = 0
@@ -101,7 +115,7 @@ def records_of(analysis: Analysis, events: Iterable[Closed | Late], now_ms: int)
         else:
             closed += 1
             records.extend(_window_records(analysis, event, shown, now_ms))
-    return Brought(records=records, shown=shown, late=late, closed=closed)
+    return WindowOutputs(records=records, shown=shown, late=late, closed=closed)
 
 
 def _stage(analysis: Analysis) -> str:
@@ -126,10 +140,10 @@ def _window_records(
     analysis: Analysis, closed: Closed, shown: list[object], now_ms: int
 ) -> list[NewRecord]:
     aggregate, topic = analysis.aggregate, analysis.topic
-    assert aggregate is not None  # noqa: S101 - as above
+    assert aggregate is not None  # noqa: S101 - the engines sort analyses by their kind
     window = window_of(closed.start_ms, closed.end_ms)
     try:
-        results = each(aggregate.result(window, closed.values))
+        results = as_sequence(aggregate.result(window, closed.values))
         shown.extend(results)
         if topic is None:
             return []

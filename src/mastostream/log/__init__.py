@@ -1,1 +1,1 @@
-"""The log: SQLite on one machine."""
+"""The adapters of the log: SQLite on one machine, and Kafka."""

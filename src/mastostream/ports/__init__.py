@@ -1,1 +1,1 @@
-"""What the shell needs of the world: protocols, at most four methods each."""
+"""Ports: the protocols through which the pipeline uses the outside world."""

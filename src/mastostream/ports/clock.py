@@ -1,4 +1,4 @@
-"""Time, so that tests can hold it, and a simulation can hurry it."""
+"""The clock port: time that tests can stop and simulations can speed up."""
 
 import threading
 import time
@@ -10,21 +10,24 @@ __all__ = ["Clock", "ScaledClock", "SystemClock"]
 
 
 class Clock(Protocol):
-    """Tells the time and waits."""
+    """A source of the time, and of waits."""
 
     def now_ms(self) -> int:
-        """Return milliseconds since the epoch. May be set back."""
+        """Return the time, milliseconds since the epoch. It may go back."""
 
     def monotonic_s(self) -> float:
-        """Return seconds that never go back, from an arbitrary moment."""
+        """Return the seconds since an arbitrary moment. They never go back."""
 
     def wait(self, stop: threading.Event, seconds: float) -> bool:
-        """Wait; return at once and ``True`` when ``stop`` is set. Less than 0 s is no wait."""
+        """Wait until ``stop`` is set or the time is over; return whether ``stop`` is set.
+
+        Less than 0 s is no wait.
+        """
 
     def real_s(self, seconds: float) -> float:
-        """Return how long that takes on the machine, for waits that something else makes.
+        """Return how many seconds of the machine's clock that is, for waits that others make.
 
-        Never less than 0, as a moment that has passed is not waited for.
+        Never less than 0, so that a time in the past means no wait.
         """
 
 
@@ -46,14 +49,14 @@ class SystemClock:
 
 @attrs.frozen
 class ScaledClock:
-    """A clock that runs many times as fast as the machine's, for simulations.
+    """A clock for simulations, which runs many times as fast as the machine's.
 
-    Every process that is given the same three numbers shows the same time.
+    Processes with the same three attributes have the same time.
 
     Attributes:
-        real_ms: a moment of the machine's clock, milliseconds since the epoch.
-        simulated_ms: what this clock showed then.
-        speed: simulated seconds a second.
+        real_ms: a time of the machine's clock, milliseconds since the epoch.
+        simulated_ms: the time of this clock at that moment, milliseconds since the epoch.
+        speed: simulated seconds per real second, more than 0.
     """
 
     real_ms: int

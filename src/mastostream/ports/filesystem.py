@@ -1,4 +1,4 @@
-"""The little that an archive needs of a file system."""
+"""The file system port: the operations that an archive needs."""
 
 from collections.abc import Sequence
 from typing import BinaryIO, Protocol
@@ -10,12 +10,13 @@ __all__ = ["FileFacts", "FileSystem", "NewFile"]
 
 @attrs.frozen(kw_only=True)
 class FileFacts:
-    """What a listing says of one entry.
+    """An entry of a folder's listing.
 
     Attributes:
-        path: absolute, with ``/``, without the file system's own address.
-        size_bytes: 0 of a folder.
-        modified_ms: milliseconds since the epoch, by the file system's clock.
+        path: the absolute path, with ``/``, without the file system's address.
+        is_folder: whether it is a folder and not a file.
+        size_bytes: the size; 0 for a folder.
+        modified_ms: the last change, milliseconds since the epoch by the file system's clock.
     """
 
     path: str
@@ -33,69 +34,70 @@ class NewFile(Protocol):
     """A file that is being written. Used by one thread."""
 
     def write(self, data: bytes, /) -> int:
-        """Write all of it.
+        """Write all of the data, and return its length in bytes.
 
         Raises:
-            RetriableError, FatalError: as all of :class:`FileSystem`.
-            FileNotFoundError: somebody has removed the file.
+            RetriableError, FatalError: see :class:`FileSystem`.
+            FileNotFoundError: the file was removed meanwhile.
         """
 
     def flush(self) -> None:
-        """Hand on what is buffered here; it promises nothing."""
+        """Pass buffered data on to the file system. It does not make the data durable."""
 
     def seal(self) -> None:
-        """Close the file. On return its bytes are as safe as the file system can make them.
+        """Close the file. On return its bytes are as durable as the file system can make them.
 
         Raises:
-            RetriableError, FatalError, FileNotFoundError: as :meth:`write`; the file is worthless.
+            RetriableError, FatalError, FileNotFoundError: see :meth:`write`; the file cannot be
+                used.
         """
 
     def close(self) -> None:
-        """Let go of a file that is not wanted any more; never raises, may be called again."""
+        """Abandon a file that is not needed any more; never raises, may be called again."""
 
 
 class FileSystem(Protocol):
     """One file system. Used by one thread. Paths are absolute, with ``/``.
 
-    All methods raise RetriableError (the same call may succeed later; whether this one took effect
-    is not known) or FatalError (it will go on failing; the message says what to do).
+    All methods may raise RetriableError (the same call may succeed later; it is not known whether
+    this one took effect) or FatalError (it will keep failing; the message says what to do).
     """
 
     @property
     def address(self) -> str:
-        """What stands before a path in messages: ``hdfs://host:port``, empty for this machine."""
+        """The prefix of paths in messages: ``hdfs://host:port``, empty for this machine."""
 
     @property
     def notices_damage(self) -> bool:
-        """Whether reading fails where bytes are not what was written: it keeps checksums."""
+        """Whether it keeps checksums, so that reading damaged bytes fails."""
 
     def list(self, folder: str) -> "Sequence[FileFacts]":
-        """Return what is directly in a folder, in any order; nothing where there is no folder."""
+        """Return the entries of a folder, in any order; nothing if the folder does not exist."""
 
     def make_folder(self, folder: str) -> None:
-        """Make a folder and those above it; one that is there already is fine."""
+        """Create a folder and its parents, unless it exists already."""
 
     def create(self, path: str) -> NewFile:
-        """Begin a file.
+        """Create a file.
 
         Raises:
-            FileExistsError: there is one of that name.
+            FileExistsError: the path exists already.
         """
 
     def open(self, path: str) -> BinaryIO:
-        """Open a file to be read; it can seek.
+        """Open a file for reading; the result can seek.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: the file does not exist.
         """
 
     def rename(self, old: str, new: str) -> None:
-        """Give a file another name, in one step, for all who look; on return the name is kept.
+        """Rename a file atomically; on return the new name is durable.
 
         Raises:
-            FileExistsError: the new name is taken: the file that has it is left alone.
-            FileNotFoundError: the old one is gone.
+            FileExistsError: the new name exists already; that file is not changed.
+            FileNotFoundError: the old name does not exist.
         """
 
     def remove(self, path: str) -> None:
-        """Remove a file, also one that is being written; one that is gone already is fine."""
+        """Remove a file, even while it is being written, unless it is removed already."""

@@ -1,4 +1,4 @@
-"""The index: documents by id, the newest version of each."""
+"""The index port: documents by id, of which only the newest version counts."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,13 +10,13 @@ __all__ = ["Document", "IndexReader", "IndexWriter", "Refusal", "Summary", "TopP
 
 
 class Document(NamedTuple):
-    """One version of one document, or its deletion.
+    """One version of a document, or its deletion.
 
     Attributes:
-        index_name: the index it belongs to.
-        id: the document's id: the post's key.
-        version: milliseconds since the epoch; the highest wins.
-        body: the JSON object, ``None`` for a deletion.
+        index_name: the name of its index.
+        id: the document's id, which is the post's key.
+        version: the version, milliseconds since the epoch; the highest one counts.
+        body: the JSON object; ``None`` for a deletion.
     """
 
     index_name: str
@@ -26,11 +26,11 @@ class Document(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A document that the index can never take.
+    """A document that the index can never store.
 
     Attributes:
-        position: its place in the batch.
-        reason: why, for a person.
+        position: its position in the batch, from 0.
+        reason: why it cannot be stored, for people to read.
     """
 
     position: int
@@ -38,27 +38,27 @@ class Refusal(NamedTuple):
 
 
 class IndexWriter(Protocol):
-    """Writes documents. The same document may come again, later or out of order."""
+    """Upserts documents. The same document may be written again, later or out of order."""
 
     def write(self, documents: Sequence[Document]) -> Sequence[Refusal]:
-        """Store what is newer than what is there; return those that can never be stored.
+        """Store all documents that are newer than the stored ones; return those that were refused.
 
-        A document of the same version replaces the one that is there, but brings no deleted one
-        back. On return, all others are durable. Without documents it makes sure that some could be
-        written now.
+        A document of the same version replaces the stored one, but does not bring a deleted one
+        back. On return, all documents that were not refused are durable. A call without documents
+        checks that the index could be written now.
 
         Raises:
-            RetriableError: not now; a part may have been stored, and the same call may be made
-                again.
+            RetriableError: the index cannot be written now. Some documents may have been stored;
+                the same call may be repeated.
         """
 
     def close(self) -> None:
-        """Let go; a second call does nothing."""
+        """Release the connection; a second call does nothing."""
 
 
 @attrs.frozen(kw_only=True)
 class TopPost:
-    """A post with its engagement, as the index holds it. All text is hostile."""
+    """A post with its engagement, as the index holds it. Its texts are untrusted input."""
 
     key: str
     account: str
@@ -71,16 +71,19 @@ class TopPost:
 
 @attrs.frozen(kw_only=True)
 class Summary:
-    """What the posts of a span of time look like now. Most frequent first, ties by name.
+    """Statistics of the posts of a span of time. Lists are most frequent first, ties by name.
 
     Attributes:
-        since: posts that were created at or after this.
-        volume: start of each interval (UTC), with how many posts were created in it, oldest first.
-        posts: how many posts in all.
-        accounts: how many accounts wrote them.
-        languages: language (``und`` where unknown) with its posts.
-        hashtags: hashtag with its uses, or with the posts that use it, as the index says.
-        top_posts: highest engagement first.
+        since: the start of the span, inclusive.
+        volume: intervals by their start (UTC), with the number of posts that were created in each,
+            oldest first.
+        posts: the number of posts.
+        accounts: the number of accounts that wrote them.
+        average_engagement: the mean engagement score of the posts.
+        max_engagement: the highest engagement score of a post.
+        languages: languages (``und`` if unknown) with their number of posts.
+        hashtags: hashtags with their number of uses, or of posts that use them: the index chooses.
+        top_posts: the posts with the highest engagement score, highest first.
     """
 
     since: datetime
@@ -95,14 +98,20 @@ class Summary:
 
 
 class IndexReader(Protocol):
-    """Answers what a dashboard asks."""
+    """Reads the statistics that a dashboard shows."""
 
     def summary(self, since: datetime, until: datetime, interval_s: int, most: int) -> Summary:
-        """Sum up the posts created in ``[since, until)``, naming at most ``most`` of each kind.
+        """Summarise the posts that were created in ``[since, until)``.
+
+        Args:
+            since: the start of the span.
+            until: the end of the span.
+            interval_s: the length of the intervals of ``volume``, in seconds.
+            most: how many languages, hashtags and top posts to return, at most.
 
         Raises:
-            RetriableError: not now.
+            RetriableError: the index cannot be read now.
         """
 
     def close(self) -> None:
-        """Let go; a second call does nothing."""
+        """Release the connection; a second call does nothing."""

@@ -1,7 +1,7 @@
-"""The log: topics of partitions of records, each with an offset.
+"""The log port: topics that consist of partitions, which hold records by offset.
 
-What holds for every log: a record that ``append`` or ``commit`` has returned for is kept, whatever
-happens to the process; records of one key keep their order; an offset is given once and rises.
+Every log guarantees this: records are durable once ``append`` or ``commit`` has returned. Records
+of one key keep their order. Offsets rise within a partition, and no offset is used twice.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,18 +27,20 @@ __all__ = [
 Header = tuple[str, bytes]
 
 Positions = Mapping[int, int]
-"""Partition to the offset of the next record to read. A partition that is missing begins at its
-first record."""
+"""The offset of the next record to read, by partition.
+
+A partition that is missing is read from its first record.
+"""
 
 
 class NewRecord(NamedTuple):
     """A record to be appended.
 
     Attributes:
-        topic: its topic; created at the first record.
-        key: records of one key share a partition; ``None`` goes to any.
-        value: the bytes, never null.
-        headers: names with bytes, in order.
+        topic: its topic, which the first record creates.
+        key: its key; all records of one key go to one partition, those without a key to any.
+        value: its content, never null.
+        headers: pairs of a name and bytes, in their order.
     """
 
     topic: str
@@ -51,7 +53,13 @@ class Record(NamedTuple):
     """A record as it was read.
 
     Attributes:
-        timestamp_ms: when the log took it, milliseconds since the epoch.
+        topic: its topic.
+        partition: its partition.
+        offset: its offset in the partition.
+        timestamp_ms: when it was appended, milliseconds since the epoch.
+        key: its key, if it has one.
+        value: its content.
+        headers: pairs of a name and bytes, in their order.
     """
 
     topic: str
@@ -65,12 +73,14 @@ class Record(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class TopicFacts:
-    """One partition of a topic.
+    """The extent of one partition.
 
     Attributes:
-        first_offset: the oldest record that is kept.
-        next_offset: the next record gets this one.
-        size_bytes: of the values that are kept; ``None`` where the log does not say.
+        topic: the topic.
+        partition: the partition.
+        first_offset: the offset of the oldest record that is kept.
+        next_offset: the offset that the next record will get.
+        size_bytes: the size of all values that are kept; ``None`` if the log does not say.
     """
 
     topic: str
@@ -84,72 +94,73 @@ class LogWriter(Protocol):
     """Appends records."""
 
     def append(self, records: Sequence[NewRecord]) -> None:
-        """Append all of them, in their order; return once the log has confirmed them.
+        """Append records in their order; return once the log has confirmed all of them.
 
         Raises:
-            RetriableError: not now (the disk is full, the log is away); nothing of the batch may
-                count as written, and the same call may be made again: with the same list, a log
-                that may still confirm it does not take it twice.
+            RetriableError: the log cannot be written now, for example because the disk is full
+                or the log cannot be reached. Nothing of the batch may be counted as written, and
+                the same call may be repeated. If it has the same list, a log that may still confirm
+                the first call does not append the batch twice.
         """
 
     def close(self) -> None:
-        """Let go; a second call does nothing."""
+        """Release the connection; a second call does nothing."""
 
 
 class LogReader(Protocol):
-    """Reads one topic for one group of readers, from where the group's last commit stands.
+    """Reads one topic for one group of readers, from the offsets that the group has committed.
 
-    Where the log lets the readers of a group share the partitions, some may come and go while this
-    one reads. Offsets rise, but not every one needs to be a record.
+    Some logs let the readers of a group share the partitions: then partitions may be assigned or
+    revoked while this one reads. Offsets rise, but some may belong to no record.
     """
 
     @property
     def lost(self) -> int:
-        """How many records the log had deleted before this reader came to them."""
+        """The number of records that the log had deleted before this reader could read them."""
 
     @property
     def generation(self) -> int:
-        """Rises when partitions have come or gone, during :meth:`read` only.
+        """A number that rises when partitions are assigned or revoked, only during :meth:`read`.
 
-        Who keeps positions of its own then drops what was just read, and seeks.
+        A caller that keeps positions of its own has to discard the records just read, and seek.
         """
 
     def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
         """Return the next records, waiting up to ``timeout_s`` for the first; may be empty.
 
-        Each partition's records come in the order of their offsets. The next call goes on after
-        them, committed or not. With a time-out of 0 it returns fewer than ``max_records`` only
-        where there was nothing more when it was called. With ``max_records`` of 0 it reads
-        nothing, but keeps the reader's place in its group: to be called while the records at hand
-        cannot be processed.
+        The records of a partition are in the order of their offsets. The next call continues after
+        them, even if they are not committed. With a time-out of 0 it returns fewer than
+        ``max_records`` only if the log held no more when it was called. With ``max_records`` 0 it
+        reads nothing, but keeps the reader a member of its group: call it like this while the
+        records at hand cannot be processed.
 
         Raises:
-            RetriableError: not now.
+            RetriableError: the log cannot be read now.
         """
 
     def seek(self, positions: Positions) -> None:
-        """Go on from here at the next read, in the partitions that are named and at hand."""
+        """Continue at these positions. Partitions that this reader does not have are left out."""
 
     def commit(self, positions: Positions) -> None:
-        """Remember durably that all before these offsets is done.
+        """Store durably that all records before these offsets are processed.
 
-        Partitions that have gone to another reader are left out: it does them again.
+        Partitions that were revoked are left out: their new reader processes them again.
 
         Raises:
-            RetriableError: not now.
+            RetriableError: the log cannot be written now.
         """
 
     def close(self) -> None:
-        """Let go; a second call does nothing."""
+        """Release the connection; a second call does nothing."""
 
 
 @attrs.frozen(kw_only=True)
 class Progress:
-    """How far one analysis has come.
+    """The checkpoint of one analysis.
 
     Attributes:
-        positions: where it reads on.
-        windows: what it remembers; ``None`` for one that works post by post.
+        positions: the offsets to continue reading at.
+        windows: the state of its windows; ``None`` for an analysis without windows.
     """
 
     positions: Positions
@@ -158,11 +169,11 @@ class Progress:
 
 @attrs.frozen(kw_only=True)
 class Commit:
-    """What one step of the engine brings, to be stored as a whole or not at all.
+    """The result of one step of the engine, which is stored as a whole or not at all.
 
     Attributes:
-        records: the outputs.
-        progress: the analyses that have moved on.
+        records: the output records.
+        progress: the new checkpoints, by analysis.
     """
 
     records: Sequence[NewRecord]
@@ -170,41 +181,45 @@ class Commit:
 
 
 class EngineLog(Protocol):
-    """The log as an engine uses it: one input topic, and commits that are all or nothing.
+    """The log as an engine uses it: one input topic, and transactional commits.
 
-    Where several engines share the partitions, positions belong to the log: it restores none, and
-    gives what no engine has committed yet.
+    If several engines share the partitions, the log keeps the positions: it restores none, and
+    returns the records that no engine has committed yet.
     """
 
     @property
     def generation(self) -> int:
-        """Rises when partitions come or go, the topic is another one, or a commit fails for good.
+        """A number that rises when the engine has to discard uncommitted work and restore.
 
-        The engine then forgets what it has not committed, and restores.
+        That is when partitions are assigned or revoked, when the topic was replaced by another, or
+        when a commit has failed for good.
         """
 
     @property
     def lost(self) -> int:
-        """How many records the log had deleted before this engine came to them."""
+        """The number of records that the log had deleted before this engine could read them."""
 
     def restore(self, analyses: Sequence[str]) -> Mapping[str, Progress]:
-        """Return how far each of these has come; those that never ran are left out."""
+        """Return the checkpoints of these analyses, without those that never ran."""
 
     def read(self, positions: Positions, max_records: int, timeout_s: float) -> Sequence[Record]:
-        """Return records from these positions on, as :meth:`LogReader.read` does.
+        """Return records from these positions on.
 
-        Where the generation has risen meanwhile there may be more than it returns.
+        The limit and the time-out are those of :meth:`LogReader.read`.
+
+        If the generation has risen meanwhile, the log may hold more records than it returns.
 
         Raises:
-            RetriableError: not now.
+            RetriableError: the log cannot be read now.
         """
 
     def commit(self, commit: Commit) -> None:
         """Store outputs, positions and windows in one transaction.
 
         Raises:
-            RetriableError: not now; nothing was stored, and the same call may be made again.
+            RetriableError: the log cannot be written now. Nothing was stored, and the same call
+                may be repeated.
         """
 
     def close(self) -> None:
-        """Let go; a second call does nothing."""
+        """Release the connection; a second call does nothing."""

@@ -1,4 +1,4 @@
-"""Where raw records are kept."""
+"""The archive sink port: it keeps raw records in files."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,47 +11,49 @@ __all__ = ["ArchiveSink"]
 class ArchiveSink(Protocol):
     """Keeps the records of one topic in files. Used by one thread.
 
-    Several sinks may write one archive: a partition belongs to whoever gets its next file finished.
+    Several sinks may write to one archive: a partition belongs to the sink that is the first to
+    finish its next file.
     """
 
     def reload(self) -> None:
-        """Give up the files that are open and read back what is kept: called before all else.
+        """Abandon all open files, and read the positions of the archive.
 
-        Also when partitions have come or gone, since others may have gone on with them.
+        It has to be called before any other method, and again whenever partitions were assigned or
+        revoked, since other sinks may have written them meanwhile.
 
         Raises:
-            RetriableError: not now; call it again.
-            DamagedError: what is kept has a gap or an overlap.
+            RetriableError: the archive cannot be read now; call it again.
+            DamagedError: the offsets of the archive's files have a gap or an overlap.
             FatalError: the archive cannot be used.
         """
 
     def positions(self) -> Positions:
-        """Return where to read on, per partition: after the last record that was taken.
+        """Return the next offset to write, by partition: the one after the last record written.
 
         Raises:
-            RetriableError, DamagedError, FatalError: as :meth:`reload`.
+            RetriableError, DamagedError, FatalError: see :meth:`reload`.
         """
 
     def write(self, records: Sequence[Record]) -> None:
-        """Take records, each partition's in order, from :meth:`positions` on.
+        """Write records from :meth:`positions` on, in the order of their offsets by partition.
 
-        Offsets may have holes: what is missing there are no records. They are kept for good once
-        :meth:`flush` has finished their file: until then a restart reads them again.
+        Offsets may have holes, which belong to no record. Records are durable once :meth:`flush`
+        has finished their file; after a restart before that, they have to be written again.
 
         Raises:
-            RetriableError: not now, or another writer has gone on with a partition; read on at
-                :meth:`positions`, which may have changed.
+            RetriableError: the archive cannot be written now, or another sink has written a
+                partition. Continue at :meth:`positions`, which may have changed.
         """
 
     def flush(self, *, force: bool = False) -> Positions:
-        """Finish the files that are due by age, or all of them. Needs no traffic: call it often.
+        """Finish the files that are old enough, or all. Call it often, even without records.
 
-        Returns what this writer has finished since :meth:`reload`: all before these positions is
-        kept for good.
+        Returns the positions up to which this sink has finished files since :meth:`reload`: all
+        records before them are durable.
 
         Raises:
-            RetriableError: as :meth:`write`.
+            RetriableError: see :meth:`write`.
         """
 
     def close(self) -> None:
-        """Finish all files and let go; called also after an error; a second call does nothing."""
+        """Finish all files and release them; called after an error too; may be called again."""

@@ -1,4 +1,4 @@
-"""Where posts come from: a server that answers when it is asked."""
+"""The source port for polling: a server's REST API."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
@@ -8,19 +8,19 @@ import attrs
 __all__ = ["About", "Family", "MastodonServer", "RateLimits"]
 
 Family = Literal["mastodon", "gotosocial", "pleroma", "akkoma", "other"]
-"""Which program the server runs: they differ in what they understand."""
+"""The server's software, which decides what requests it understands."""
 
 
 @attrs.frozen(kw_only=True)
 class About:
-    """What a server says of itself in one answer.
+    """A server's description of itself.
 
     Attributes:
-        domain: the server's name, as its accounts bear it.
-        family: which program it runs.
-        version: as it says.
-        hashtags_open: whether hashtag timelines may be read; ``None`` where it does not say.
-        streaming_url: where its streams are; ``None`` where it does not say.
+        domain: the server's name, as in the addresses of its accounts.
+        family: the software that it runs.
+        version: the version that it reports.
+        hashtags_open: whether hashtag timelines may be read; ``None`` if it does not say.
+        streaming_url: the URL of its streams; ``None`` if it does not say.
     """
 
     domain: str
@@ -31,12 +31,12 @@ class About:
 
 
 class RateLimits(NamedTuple):
-    """What an answer says of the request limit.
+    """The rate limit that a response announces.
 
     Attributes:
-        limit: requests in a period.
-        remaining: of these, how many are left.
-        reset_s: seconds until the period ends.
+        limit: requests that are allowed in a period.
+        remaining: requests that are left in this period.
+        reset_s: seconds until this period ends.
     """
 
     limit: int
@@ -45,43 +45,46 @@ class RateLimits(NamedTuple):
 
 
 class MastodonServer(Protocol):
-    """One server and one token, or none. Used by one thread. Each call is one request.
+    """One server, used with one token or without. Used by one thread. Each call is one request.
 
-    All methods raise RetriableError (ask again later; ``retry_after_s`` where the server said
-    when) or FatalError (it will go on refusing; the message says what to do).
+    All methods may raise RetriableError (try again later; ``retry_after_s`` is set if the server
+    said when) or FatalError (the server will keep refusing; the message says what to do).
     """
 
     @property
     def host(self) -> str:
-        """What the server is called in messages, metrics and stamps; unique and stable."""
+        """The server's name in messages, metrics and stamps; unique and stable."""
 
     @property
     def limits(self) -> RateLimits | None:
-        """What the last answer said."""
+        """The rate limit that the last response announced, if it did."""
 
     @property
     def most_ids(self) -> int:
-        """How many statuses it gives at once by their ids. It may turn out to be fewer."""
+        """The number of ids that :meth:`statuses` takes at once. It may fall after a call."""
 
     def about(self) -> About:
-        """Ask the server about itself."""
+        """Return the server's description of itself."""
 
     def timeline(
         self, tags: Sequence[str], *, min_id: str | None = None, max_id: str | None = None
     ) -> Sequence[bytes]:
-        """Return a page of the posts with any of these hashtags, newest first, as they were sent.
+        """Return a page of posts with any of these hashtags, as they were sent, newest first.
 
         Args:
-            tags: more than one only where the family understands it.
-            min_id: the page just above this post, still newest first.
-            max_id: the page just below.
+            tags: the hashtags; more than one only if the server's software understands it.
+            min_id: return the page just above this post, still newest first.
+            max_id: return the page just below this post.
         """
 
     def statuses(self, ids: Sequence[str]) -> Sequence[bytes] | None:
-        """Return those that are still there; at most ``most_ids``.
+        """Return the statuses with these ids that still exist.
 
-        ``None``: that was too many for this server, ``most_ids`` is lower now.
+        Returns ``None`` if these were too many for the server: then ``most_ids`` is lower now.
+
+        Args:
+            ids: at most ``most_ids``.
         """
 
     def close(self) -> None:
-        """Let go; a second call does nothing."""
+        """Release the connections; a second call does nothing."""

@@ -1,4 +1,4 @@
-"""A stage of the pipeline, as the runner drives it and the views show it."""
+"""The stage port: a part of the pipeline that the runner drives and the views show."""
 
 from typing import Literal, Protocol
 
@@ -8,36 +8,38 @@ __all__ = ["Stage", "StageHealth"]
 
 
 class Stage(Protocol):
-    """One part of the pipeline. All calls come from one thread."""
+    """A part of the pipeline. Used by one thread."""
 
     @property
     def name(self) -> str:
-        """What it is called in messages, metrics and views."""
+        """The name in messages, metrics and views."""
 
     def step(self, timeout_s: float) -> int:
-        """Do some work, waiting up to ``timeout_s`` for it; return how many records were done.
+        """Do some work, waiting up to ``timeout_s`` for it; return how many records were processed.
 
         Raises:
-            RetriableError: call again later; nothing was lost.
-            FatalError: this stage cannot go on.
+            RetriableError: nothing was lost; call it again later.
+            FatalError: this stage cannot continue.
         """
 
     def finish(self) -> None:
-        """Store what is worth storing before a clean end."""
+        """Store unfinished work before a clean end."""
 
     def close(self) -> None:
-        """Let go; called once, also after an error."""
+        """Release all resources; called once, after an error too."""
 
 
 @attrs.frozen(kw_only=True)
 class StageHealth:
-    """How a stage fares.
+    """The condition of a stage.
 
     Attributes:
-        processed: records since the start.
-        rate_per_s: records a second, over the last seconds.
-        detail: what it is at, in a few words.
-        error: the last error, while it lasts.
+        name: the stage's name.
+        state: what the stage is doing.
+        processed: records that it has processed since the start.
+        rate_per_s: records that it processes per second, over the last seconds.
+        detail: its current work, in a few words.
+        error: the last error; ``None`` once it is over.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Where events come from without being asked for: a server's stream."""
+"""The source port for streaming: a server's stream, which pushes events."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
@@ -12,15 +12,16 @@ __all__ = ["Cut", "Feed", "Opened", "StreamEvent", "StreamItem", "Streams"]
 
 @attrs.frozen(kw_only=True)
 class Feed:
-    """What to listen to.
+    """A server's streams to listen to.
 
     Attributes:
-        name: what it is called in messages, and in what comes of it; unique.
+        name: a unique name, which all events of the feed carry; also used in messages.
         url: the server's streaming address: ``http``, ``https``, ``ws`` or ``wss`` and the host.
         tags: hashtags, without ``#``.
-        transport: one WebSocket for all hashtags, or one connection of server-sent events each.
-        token: never shown; ``None`` for none.
-        user_agent: sent with each request.
+        transport: ``websocket`` uses one connection for all hashtags, ``sse`` (server-sent events)
+            uses one for each.
+        token: the access token, which is never shown; ``None`` for no token.
+        user_agent: the User-Agent header of all requests.
     """
 
     name: str
@@ -32,14 +33,14 @@ class Feed:
 
 
 class StreamEvent(NamedTuple):
-    """One event.
+    """An event of a stream.
 
     Attributes:
         feed: the feed's name.
-        event: ``update``, ``status.update``, ``delete``, or whatever else the server sends.
-        data: the payload's bytes as they were sent: a status, or the bare id of a ``delete``.
-        tag: the hashtag whose stream it came by; ``None`` where the server does not say.
-        received_ms: when, milliseconds since the epoch.
+        event: ``update``, ``status.update``, ``delete``, or any other name that the server sends.
+        data: the payload as it was sent: a status, or the bare id of a ``delete``.
+        tag: the hashtag whose stream brought it; ``None`` if the server does not say.
+        received_ms: when it arrived, milliseconds since the epoch.
     """
 
     feed: str
@@ -50,18 +51,22 @@ class StreamEvent(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """From now on, these hashtags' events come."""
+    """The streams of these hashtags are open: their events arrive from now on."""
 
     feed: str
     tags: tuple[str, ...]
 
 
 class Cut(NamedTuple):
-    """These hashtags' events come no more. May be said again, when it cannot be opened again.
+    """The streams of these hashtags are cut: their events do not arrive any more.
+
+    It comes again after every failed attempt to reconnect.
 
     Attributes:
-        error: a RetriableError: it is tried again by itself, with full jitter, and another
-            :class:`Opened` will follow. Any other: it will not.
+        feed: the feed's name.
+        tags: the hashtags.
+        error: why. After a RetriableError the client reconnects by itself, with backoff and full
+            jitter, and another :class:`Opened` will follow. After any other error it does not.
     """
 
     feed: str
@@ -72,23 +77,23 @@ class Cut(NamedTuple):
 StreamItem = StreamEvent | Opened | Cut
 
 Put = Callable[[StreamItem], None]
-"""Called from another thread, in the order of arrival; must not block."""
+"""Takes the items in the order of arrival. It is called from another thread and must not block."""
 
 
 class Streams(Protocol):
-    """Listens to any number of feeds. Its methods may be called from any thread."""
+    """A client for any number of feeds. Its methods may be called from any thread."""
 
     def follow(self, feed: Feed) -> None:
-        """Listen; what comes is handed to the ``put`` that this was made with."""
+        """Listen to a feed. Its items go to the ``put`` that the client was made with."""
 
     def unfollow(self, name: str) -> None:
         """Stop listening to a feed."""
 
     def pause(self, *, paused: bool) -> None:
-        """Read no further while paused; what the servers send meanwhile waits there.
+        """Stop or resume reading. Events wait at the servers while paused.
 
-        Opened and Cut are handed on all the same.
+        :class:`Opened` and :class:`Cut` are passed on even then.
         """
 
     def close(self) -> None:
-        """Stop listening to all, within 2 s; a second call does nothing."""
+        """Stop listening to all feeds, within 2 s; a second call does nothing."""

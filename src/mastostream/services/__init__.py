@@ -1,7 +1,8 @@
 """Real servers on this machine, without Docker: each is a plain process that listens on loopback.
 
-A :class:`Service` keeps its data, its configuration and its logs in a folder, and is found there
-again by any later command. Starting it twice starts it once; ending it keeps its data.
+A :class:`Service` keeps its data, its configuration and its logs in a folder. Any later command
+finds the running service again by that folder. Starting a service that runs changes nothing, and
+stopping it keeps its data.
 """
 
 from collections.abc import Callable, Mapping
@@ -41,10 +42,10 @@ __all__ = [
 
 SERVICES: Final = ("kafka", "hdfs", "elasticsearch", "flink")
 PORTS: Final = ("kafka", "hdfs", "hdfs-http", "elasticsearch", "flink")
-"""The ports that clients use, by the names under which another number can be chosen."""
+"""Names of the ports that clients use. A user can choose another number for each of them."""
 
-_Maker = Callable[[Path, Mapping[str, int], int | None], Service]
-_MAKERS: Final[Mapping[str, _Maker]] = {
+_Factory = Callable[[Path, Mapping[str, int], int | None], Service]
+_FACTORIES: Final[Mapping[str, _Factory]] = {
     "kafka": lambda folder, ports, _: KafkaServer(folder, port=ports.get("kafka")),
     "hdfs": lambda folder, ports, _: HdfsServer(
         folder, port=ports.get("hdfs"), http_port=ports.get("hdfs-http")
@@ -64,12 +65,17 @@ def open_service(
     ports: Mapping[str, int] | None = None,
     taskmanagers: int | None = None,
 ) -> Service:
-    """Return one of :data:`SERVICES`, which has a folder of its own in this one.
+    """Return the service of this name; nothing is started.
 
     Args:
-        name: of the service.
-        folder: of all services.
-        ports: by the names in :data:`PORTS`; those left out stay as they were.
-        taskmanagers: of Flink; as it was where nothing is said.
+        name: one of :data:`SERVICES`.
+        folder: the folder of all services. The service gets the subfolder with its own name.
+        ports: port numbers by the names in :data:`PORTS`. Ports that are left out stay as they
+            were at the last start.
+        taskmanagers: the number of Flink's TaskManagers; ``None`` keeps the number of the last
+            start.
+
+    Raises:
+        KeyError: there is no service of this name.
     """
-    return _MAKERS[name](folder / name, ports or {}, taskmanagers)
+    return _FACTORIES[name](folder / name, ports or {}, taskmanagers)

@@ -1,4 +1,4 @@
-"""Files that others read while they are written."""
+"""Atomic file writes, for files that another process may read at the same time."""
 
 from pathlib import Path
 
@@ -6,9 +6,10 @@ __all__ = ["write_whole"]
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file at once: who reads it meanwhile finds the old one or the new one, never a part.
+    """Replace a file atomically: a concurrent reader gets the old content or the new, never a part.
 
-    A server that is just starting reads the configuration that the next one's start writes anew.
+    This matters where two servers share their configuration: one may still read it while the start
+    of the next server writes it again. Text is encoded as UTF-8.
     """
     part = path.with_name(f"{path.name}.part")
     part.write_bytes(content.encode() if isinstance(content, str) else content)

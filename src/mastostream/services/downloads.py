@@ -1,7 +1,7 @@
-"""Gets the servers' files from Maven Central, through jgo and into Maven's own cache.
+"""Downloads the servers' files from Maven Central into Maven's own cache.
 
-jgo works out what belongs to what; the files are written here, so that one that was not wholly
-received, or differs from its checksum, never gets its name.
+The library jgo resolves the dependencies. The files themselves are written here: a file gets its
+final name only after it was received completely and its checksum was verified.
 """
 
 import contextlib
@@ -27,59 +27,79 @@ if TYPE_CHECKING:
 __all__ = ["OnProgress", "class_path", "download", "translated"]
 
 OnProgress = Callable[[str, float | None], None]
-"""Is told what goes on, and which part of it is done: 0 to 1, ``None`` where nobody knows."""
+"""Callback for progress: a short message, and the share that is done.
+
+The share is between 0 and 1, or ``None`` where it is unknown."""
 
 _TIMEOUT_S: Final = 30.0
 _CHUNK_BYTES: Final = 2**17
-_TOLD_BYTES: Final = 10**6
+_LARGE_FILE_BYTES: Final = 10**6
+"""Progress is reported only for files that are larger than this."""
+
 _RETRIES: Final = 4
-_TRY_AGAIN: Final = (429, 500, 502, 503, 504)
-_SCOPES: Final = ("compile", "runtime")
+_RETRIED_STATUSES: Final = (429, 500, 502, 503, 504)
+"""HTTP status codes that may go away: too many requests, and errors of the server."""
+
+_RUNTIME_SCOPES: Final = ("compile", "runtime")
+"""Maven's scopes of the dependencies that a program needs to run."""
 
 
 def class_path(coordinates: Sequence[str], on_progress: OnProgress) -> tuple[Path, ...]:
-    """Return the jars of these (``group:name:version``) and of all that they need.
+    """Return the jars of these artifacts and of all their dependencies at run time.
+
+    Args:
+        coordinates: the artifacts as ``group:name:version``.
+        on_progress: called for each step, and repeatedly for a large file.
 
     Raises:
         MissingExtraError: jgo is not installed.
-        RetriableError: Maven Central cannot be reached, or the disk is full.
-        FatalError: what was received is not what was asked for.
+        RetriableError: Maven Central cannot be reached, a file was received damaged, or the disk
+            cannot be written.
+        FatalError: Maven Central does not have an artifact.
     """
     with translated(), _session() as session:
         resolver = _Resolver(session, on_progress)
         context = _context(resolver)
         _, name, version = coordinates[0].split(":")
         on_progress(f"looking up what {name} {version} needs", None)
-        asked, needed = resolver.resolve([context.create_dependency(each) for each in coordinates])
+        requested, needed = resolver.resolve(
+            [context.create_dependency(coordinate) for coordinate in coordinates]
+        )
         artifacts = [
-            *(each.artifact for each in asked),
-            *(each.artifact for each in needed if each.scope in _SCOPES),
+            *(dependency.artifact for dependency in requested),
+            *(dependency.artifact for dependency in needed if dependency.scope in _RUNTIME_SCOPES),
         ]
-        return tuple(_whole(each, resolver) for each in artifacts)
+        return tuple(_complete_file(artifact, resolver) for artifact in artifacts)
 
 
 def download(coordinate: str, packaging: str, on_progress: OnProgress) -> Path:
-    """Return one file: a jar or a zip, by its ``group:name:version``.
+    """Return one file, without its dependencies.
+
+    Args:
+        coordinate: the artifact as ``group:name:version``.
+        packaging: the kind of file: ``jar`` or ``zip``.
+        on_progress: called repeatedly for a large file.
 
     Raises:
         MissingExtraError: jgo is not installed.
-        RetriableError: Maven Central cannot be reached, or the disk is full.
-        FatalError: what was received is not what was asked for.
+        RetriableError: Maven Central cannot be reached, the file was received damaged, or the disk
+            cannot be written.
+        FatalError: Maven Central does not have the file.
     """
     group, name, version = coordinate.split(":")
     with translated(), _session() as session:
         resolver = _Resolver(session, on_progress)
         project = _context(resolver).project(group, name)
-        return _whole(project.at_version(version).artifact(packaging=packaging), resolver)
+        return _complete_file(project.at_version(version).artifact(packaging=packaging), resolver)
 
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """Turn the errors of jgo, of the network and of the disk into ours.
+    """Translate the errors of jgo, of the network and of the disk into this package's errors.
 
     Raises:
-        RetriableError: the network or the disk; the same call may succeed later.
-        FatalError: anything else.
+        RetriableError: the network or the disk failed; the same call may succeed later.
+        FatalError: jgo reports that something is missing.
     """
     try:
         yield
@@ -93,15 +113,15 @@ def translated() -> Iterator[None]:
             f"cannot write {error.filename or 'a download'} ({error.strerror or error}): free some "
             "space there, or set M2_REPO to a folder that can be written"
         ) from error
-    except RuntimeError as error:  # jgo's for what is missing
+    except RuntimeError as error:  # jgo raises it for what is missing
         raise FatalError(f"Maven Central does not have what is asked for: {error}") from error
 
 
 class _Resolver:
-    """jgo's resolver, with a way of writing files that can be interrupted."""
+    """jgo's resolver, with downloads that leave no partial file when they are interrupted."""
 
     def __init__(self, session: requests.Session, on_progress: OnProgress) -> None:
-        from jgo.maven import PythonResolver  # noqa: PLC0415 - an extra
+        from jgo.maven import PythonResolver  # noqa: PLC0415 - an optional dependency
 
         self._inner = PythonResolver()
         self._session = session
@@ -111,11 +131,12 @@ class _Resolver:
         return self._inner.resolve(dependencies, **options)
 
     def download(self, artifact: "Artifact") -> Path:
-        """Fetch a file into Maven's cache, checked.
+        """Download a file into Maven's cache and verify its checksum.
 
         Raises:
-            RuntimeError: no repository has it, as jgo expects.
-            RetriableError: its checksum is another one.
+            RuntimeError: no repository has the file. jgo expects this kind of error.
+            RetriableError: the checksum is wrong.
+            FatalError: jgo has no cache folder.
         """
         target = artifact.cached_path
         if target is None:
@@ -147,15 +168,15 @@ class _Resolver:
         self, response: requests.Response, write: Callable[[bytes], int], name: str
     ) -> str:
         size = int(response.headers.get("Content-Length", 0))
-        digest = hashlib.sha1(usedforsecurity=False)  # the one checksum that all files there have
+        digest = hashlib.sha1(usedforsecurity=False)  # Maven Central has a SHA-1 for every file
         received = 0
         for chunk in response.iter_content(_CHUNK_BYTES):
             write(chunk)
             digest.update(chunk)
             received += len(chunk)
-            if size > _TOLD_BYTES:
-                told = f"downloading {name} ({size / 1e6:.1f} MB)"
-                self._on_progress(told, min(received / size, 1.0))
+            if size > _LARGE_FILE_BYTES:
+                message = f"downloading {name} ({size / 1e6:.1f} MB)"
+                self._on_progress(message, min(received / size, 1.0))
         return digest.hexdigest()
 
     def _check(self, url: str, digest: str) -> None:
@@ -169,38 +190,38 @@ class _Resolver:
             )
 
 
-def _whole(artifact: "Artifact", resolver: _Resolver) -> Path:
-    """Return the file; one in the cache that somebody else left unfinished is replaced."""
+def _complete_file(artifact: "Artifact", resolver: _Resolver) -> Path:
+    """Return the artifact's file; an incomplete one that another program left is replaced."""
     path = artifact.resolve()
     return path if zipfile.is_zipfile(path) else resolver.download(artifact)
 
 
 def _context(resolver: _Resolver) -> "MavenContext":
-    from jgo.config import GlobalSettings  # noqa: PLC0415 - an extra
-    from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415
-    from jgo.maven import MavenContext  # noqa: PLC0415
+    from jgo.config import GlobalSettings  # noqa: PLC0415 - an optional dependency
+    from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415 - an optional dependency
+    from jgo.maven import MavenContext  # noqa: PLC0415 - an optional dependency
 
-    known = GlobalSettings.load()  # where the user keeps Maven's cache, and repositories
+    user_settings = GlobalSettings.load()  # the user's cache folder and repositories of Maven
     return MavenContext(
-        resolver=resolver,  # type: ignore[arg-type] # it has the two methods that are called
-        repo_cache=known.repo_cache,
-        remote_repos={"central": MAVEN_CENTRAL_URL} | known.repositories,
+        resolver=resolver,  # type: ignore[arg-type] # jgo calls only the two methods that it has
+        repo_cache=user_settings.repo_cache,
+        remote_repos={"central": MAVEN_CENTRAL_URL} | user_settings.repositories,
     )
 
 
 def _session() -> requests.Session:
     try:
-        import jgo.maven  # noqa: F401, PLC0415 - an extra
+        import jgo.maven  # noqa: F401, PLC0415 - is the optional dependency here?
     except ImportError:
         raise MissingExtraError("Downloading servers", "services") from None
-    from requests.adapters import HTTPAdapter  # noqa: PLC0415
-    from urllib3 import Retry  # noqa: PLC0415
+    from requests.adapters import HTTPAdapter  # noqa: PLC0415 - not needed without jgo
+    from urllib3 import Retry  # noqa: PLC0415 - not needed without jgo
 
     retry = Retry(
         total=_RETRIES,
-        connect=0,  # without a network there is nothing to wait for
+        connect=0,  # without a network a retry would only delay the error
         backoff_factor=0.5,
-        status_forcelist=_TRY_AGAIN,
+        status_forcelist=_RETRIED_STATUSES,
         raise_on_status=False,
     )
     session = requests.Session()

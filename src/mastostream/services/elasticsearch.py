@@ -1,4 +1,4 @@
-"""Elasticsearch: a cluster of one node, from Elastic's distribution for tests."""
+"""Elasticsearch on this machine: a single node, from Elastic's distribution for tests."""
 
 import json
 import os
@@ -21,17 +21,22 @@ __all__ = ["ELASTICSEARCH_PORT", "ElasticsearchServer"]
 
 ELASTICSEARCH_PORT: Final = 9200
 _DISTRIBUTION: Final = f"elasticsearch-{ELASTICSEARCH_VERSION}"
-_WRITING_HOME: Final = ("-Xlog:", "-XX:HeapDumpPath", "-XX:ErrorFile")
-"""Options of the distribution that make it write into its own folder, which is read only."""
+_OPTIONS_THAT_WRITE_HOME: Final = ("-Xlog:", "-XX:HeapDumpPath", "-XX:ErrorFile")
+"""Java options of the distribution that write into its own folder. They are left out: that
+folder is treated as read only."""
 
-_USERS_OWN: Final = ("users", "users_roles", "roles.yml", "role_mapping.yml")
-"""Users and roles that were added stay."""
+_SECURITY_FILES: Final = ("users", "users_roles", "roles.yml", "role_mapping.yml")
+"""Configuration files with users and roles. They are not overwritten, so that users and roles that
+somebody added stay."""
 
-_WATERMARK: Final = "cluster.routing.allocation.disk.watermark"
+_DISK_WATERMARK: Final = "cluster.routing.allocation.disk.watermark"
 
 
 class ElasticsearchServer(Service):
-    """A node for one machine. As root it runs as ``nobody``, since it refuses root."""
+    """An Elasticsearch node for one machine.
+
+    Elasticsearch refuses to run as root. Where root starts it, it runs as the user ``nobody``.
+    """
 
     def __init__(
         self,
@@ -42,14 +47,15 @@ class ElasticsearchServer(Service):
         password: str = "",
         heap_mb: int = 512,
     ) -> None:
-        """Describe it; nothing is started.
+        """Describe the service; nothing is started.
 
         Args:
-            folder: for the server, its data, its configuration and its logs.
-            port: for clients. Default: as it was, at first 9200.
-            settings: of the node, by Elasticsearch's names; they win over all others.
-            password: of the user ``elastic``, from the first start on; empty for no security.
-            heap_mb: memory of its Java.
+            folder: holds the distribution, the data, the configuration and the logs.
+            port: the port for clients. Default: the port of the last start, at first 9200.
+            settings: settings of the node by Elasticsearch's names. They win over our own.
+            password: the password of the user ``elastic``; it has to be given from the first start
+                on. Empty: no security.
+            heap_mb: the size of the Java heap, MB.
         """
         folder = folder.resolve()
         self._settings = dict(settings or {})
@@ -105,16 +111,20 @@ class ElasticsearchServer(Service):
         return Command(arguments=arguments, environment=environment)
 
     def _configure(self, home: Path, config: Path) -> None:
-        """Write the configuration. Each value is written as JSON, which is YAML, too."""
+        """Write the configuration. Each value is written as JSON, which is valid YAML as well."""
         for file in (home / "config").iterdir():
-            own = config / file.name
-            if file.is_file() and not (file.name in _USERS_OWN and own.exists()):
-                own.unlink(missing_ok=True)
-                shutil.copy(file, own)
+            copy = config / file.name
+            if file.is_file() and not (file.name in _SECURITY_FILES and copy.exists()):
+                copy.unlink(missing_ok=True)
+                shutil.copy(file, copy)
         logs = self.folder / "logs"
-        kept = (home / "config" / "jvm.options").read_text(encoding="utf-8").splitlines()
+        shipped = (home / "config" / "jvm.options").read_text(encoding="utf-8").splitlines()
         options = (
-            *(line for line in kept if not any(name in line for name in _WRITING_HOME)),
+            *(
+                line
+                for line in shipped
+                if not any(name in line for name in _OPTIONS_THAT_WRITE_HOME)
+            ),
             f"-Xms{self._heap_mb}m",
             f"-Xmx{self._heap_mb}m",
             f"-XX:HeapDumpPath={logs}",
@@ -131,21 +141,22 @@ class ElasticsearchServer(Service):
             "xpack.security.enabled": bool(self._password),
             "path.data": str(self.folder / "data"),
             "path.logs": str(self.folder / "logs"),
-            # By default it stops writing where 95 % of a disk are used, however large it is.
-            f"{_WATERMARK}.low": "750mb",
-            f"{_WATERMARK}.high": "500mb",
-            f"{_WATERMARK}.flood_stage": "250mb",
+            # By default Elasticsearch stops writing when 95 % of the disk are used, even if the
+            # disk is so large that many gigabytes are free.
+            f"{_DISK_WATERMARK}.low": "750mb",
+            f"{_DISK_WATERMARK}.high": "500mb",
+            f"{_DISK_WATERMARK}.flood_stage": "250mb",
         } | self._settings
         lines = (f"{name}: {json.dumps(value)}\n" for name, value in settings.items())
         (config / "elasticsearch.yml").write_text("".join(lines), encoding="utf-8")
 
     def _hand_over(self, user: User | None) -> tuple[str, ...]:
-        """Make the folders that the server writes, and return what has to precede its command."""
-        written = [self.folder / name for name in ("config", "data", "logs", "tmp")]
+        """Make the folders that the server writes; return the prefix that switches to its user."""
+        folders = [self.folder / name for name in ("config", "data", "logs", "tmp")]
         if user is not None:
-            user.own(*written)
+            user.own(*folders)
             return user.switch
-        for folder in written:
+        for folder in folders:
             folder.mkdir(exist_ok=True)
         return ()
 
@@ -161,15 +172,16 @@ class ElasticsearchServer(Service):
 
 
 def _unpack(archive: Path, home: Path) -> None:
-    """Unpack the distribution: whole, or not at all. Everybody may read it."""
+    """Unpack the distribution completely or not at all, readable for every user."""
     part = home.with_name(f"{home.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     with zipfile.ZipFile(archive) as zipped:
         zipped.extractall(part)
         for member in zipped.infolist():
             path = part / member.filename
-            runs = member.is_dir() or (member.external_attr >> 16) & 0o100
-            path.chmod(0o755 if runs else 0o644)
+            # The upper 16 bits hold the Unix mode; zipfile does not restore it.
+            executable = member.is_dir() or (member.external_attr >> 16) & 0o100
+            path.chmod(0o755 if executable else 0o644)
     part.chmod(0o755)
     (part / home.name).rename(home)
     part.rmdir()

@@ -1,4 +1,4 @@
-"""Flink: a JobManager and its TaskManagers, from the ``apache-flink`` wheel."""
+"""Flink on this machine: a JobManager and its TaskManagers, from the ``apache-flink`` wheel."""
 
 import contextlib
 import importlib.util
@@ -22,16 +22,17 @@ __all__ = ["FLINK_PORT", "FlinkCluster"]
 
 FLINK_PORT: Final = 8081
 _JAVA_OPTIONS: Final = re.compile(r"^env:\n +java:\n +opts:\n +all: (.+)$", re.MULTILINE)
-"""What the distribution's own ``config.yaml`` lets Java do; Flink does not run without."""
+"""The Java options in the distribution's own ``config.yaml``. They open packages of Java to Flink,
+which does not run without them."""
 
 
 class FlinkCluster(Service):
-    """A session cluster for one machine.
+    """A Flink session cluster for one machine.
 
     Attributes:
-        jobmanager: takes and watches jobs.
-        taskmanagers: run them.
-        taskmanager: the first of them.
+        jobmanager: the server that accepts and supervises jobs.
+        taskmanagers: the servers that run the tasks of jobs, at least one.
+        taskmanager: the first TaskManager.
     """
 
     def __init__(
@@ -43,14 +44,15 @@ class FlinkCluster(Service):
         slots: int = 4,
         taskmanagers: int | None = None,
     ) -> None:
-        """Describe it; nothing is started.
+        """Describe the service; nothing is started.
 
         Args:
-            folder: for its configuration, its logs and its temporary files.
-            port: for clients. Default: as it was, at first 8081.
-            settings: of both servers, by Flink's names; they win over all others.
-            slots: how many tasks run at once on each TaskManager.
-            taskmanagers: how many there are. Default: as it was, at first one.
+            folder: holds the configuration, the logs and the temporary files.
+            port: the port for clients. Default: the port of the last start, at first 8081.
+            settings: settings of all its servers by Flink's names. They win over our own.
+            slots: the number of task slots of each TaskManager.
+            taskmanagers: the number of TaskManagers. Default: the number of the last start, at
+                first 1.
         """
         folder = folder.resolve()
         self._settings = dict(settings or {})
@@ -78,13 +80,13 @@ class FlinkCluster(Service):
         )
 
     def launch(self, on_progress: OnProgress = silent) -> bool:
-        """Start what does not run, without waiting; :meth:`wait` has to follow.
+        """Start each server that does not run, without waiting; :meth:`wait` has to follow.
 
         Raises:
-            BusyError: it runs with another number of TaskManagers, or on other ports.
+            BusyError: the cluster runs with another number of TaskManagers, or on other ports.
         """
         kept = self._kept_count()
-        if kept != self._count and any(each.pid for each in FlinkCluster(self.folder).servers):
+        if kept != self._count and any(server.pid for server in FlinkCluster(self.folder).servers):
             raise BusyError(
                 f"{self.name} runs with {kept} TaskManagers: end it first with 'mastostream "
                 f"services down {self.name}'"
@@ -92,7 +94,7 @@ class FlinkCluster(Service):
         return super().launch(on_progress)
 
     def _kept_count(self) -> int:
-        """How many TaskManagers it had; one where nothing is known."""
+        """Return the number of TaskManagers of the last start; 1 where it is unknown."""
         with contextlib.suppress(OSError, ValueError):
             return max(1, int(self._count_path.read_text(encoding="ascii")))
         return 1
@@ -111,7 +113,7 @@ class FlinkCluster(Service):
     def _jobmanager_missing(self) -> str:
         if get_json(self._ports["flink"], "/overview") is None:
             return "waiting for the JobManager"
-        running = [each.name for each in self.taskmanagers if each.pid is not None]
+        running = [server.name for server in self.taskmanagers if server.pid is not None]
         return self._report_missing(running)
 
     def _taskmanager_missing(self, name: str) -> str:
@@ -120,11 +122,11 @@ class FlinkCluster(Service):
     def _report_missing(self, names: Sequence[str]) -> str:
         if not names:
             return ""
-        found = get_json(self._ports["flink"], "/taskmanagers") or {}
-        known = [each.get("id") for each in found.get("taskmanagers", [])]
+        response = get_json(self._ports["flink"], "/taskmanagers") or {}
+        registered = [taskmanager.get("id") for taskmanager in response.get("taskmanagers", [])]
         for name in names:
             path = self._id_path(name)
-            if not path.exists() or path.read_text(encoding="utf-8") not in known:
+            if not path.exists() or path.read_text(encoding="utf-8") not in registered:
                 return f"waiting for the {name.replace('taskm', 'TaskM')} to report"
         return ""
 
@@ -132,36 +134,38 @@ class FlinkCluster(Service):
         home = _flink_home()
         java = find_java()
         config = self.folder / "config"
-        for each in ("config", "logs", "tmp"):
-            (self.folder / each).mkdir(exist_ok=True)
+        for subfolder in ("config", "logs", "tmp"):
+            (self.folder / subfolder).mkdir(exist_ok=True)
         for file in ("log4j-console.properties", "logback-console.xml"):
             write_whole(config / file, (home / "conf" / file).read_text(encoding="utf-8"))
         if self.jobmanager.pid is None:
             write_whole(self._count_path, str(self._count))
-            for each in ("jobmanager-rpc", "blob"):
-                self._ports.internal(each)
+            for port_name in ("jobmanager-rpc", "blob"):
+                self._ports.internal(port_name)
         self._configure(home, config)
         options, role = [], "jobmanager"
         if name != self.jobmanager.name:
-            # A new name, so that the one before, should it be missed still, is not taken for it.
-            known_as = f"{name}-{uuid.uuid4().hex[:8]}"
-            write_whole(self._id_path(name), known_as)
-            options, role = [f"-Dtaskmanager.resource-id={known_as}"], "taskmanager"
+            # Each start gets a new id. The JobManager may still list a TaskManager that has ended,
+            # and with the same id it would pass for the new one.
+            resource_id = f"{name}-{uuid.uuid4().hex[:8]}"
+            write_whole(self._id_path(name), resource_id)
+            options, role = [f"-Dtaskmanager.resource-id={resource_id}"], "taskmanager"
         script = str(home / "bin" / f"{role}.sh")
         environment = {
             "JAVA_HOME": str(java.home),
             "FLINK_CONF_DIR": str(config),
             "FLINK_LOG_DIR": str(self.folder / "logs"),
             "FLINK_PID_DIR": str(self.folder / "tmp"),
-            # Added to the class path, whatever it is. A job brings what runs Python, too, but then
-            # each takes 44 MB of a TaskManager's metaspace, of 256, and not 13.
+            # Flink's scripts add it to the class path, and it need not be Hadoop: here it is the
+            # jar that runs Python. A job brings that jar as well, but then each job takes 44 MB of
+            # the 256 MB of a TaskManager's metaspace, instead of 13 MB.
             "HADOOP_CLASSPATH": str(next((home / "opt").glob("flink-python-*.jar"))),
         }
         arguments = ("bash", script, "start-foreground", *options)
         return Command(arguments=arguments, environment=environment)
 
     def _configure(self, home: Path, config: Path) -> None:
-        """Write the configuration. Each value is written as JSON, which is YAML, too."""
+        """Write the configuration. Each value is written as JSON, which is valid YAML as well."""
         shipped = (home / "conf" / "config.yaml").read_text(encoding="utf-8")
         options = _JAVA_OPTIONS.search(shipped)
         if options is None:
@@ -186,11 +190,12 @@ class FlinkCluster(Service):
             "jobmanager.memory.process.size": "1600m",
             "taskmanager.memory.process.size": "1728m",
             "taskmanager.numberOfTaskSlots": self._slots,
-            # One that is gone is noticed within 4 s, one that came back as another within 15 s.
+            # A TaskManager that has ended is noticed within 4 s, one that was replaced by a new one
+            # within 15 s.
             "heartbeat.interval": "2 s",
             "heartbeat.timeout": "15 s",
             "io.tmp.dirs": str(self.folder / "tmp"),
-            # Without these it takes the first python of PATH, which may lack what a job needs.
+            # By default Flink takes the first python of PATH, which may lack packages of a job.
             "python.executable": sys.executable,
             "python.client.executable": sys.executable,
         } | self._settings
@@ -199,9 +204,13 @@ class FlinkCluster(Service):
 
 
 def _flink_home() -> Path:
-    """Return the folder of the distribution, without importing it."""
-    found = importlib.util.find_spec("pyflink")
-    places = list(found.submodule_search_locations or ()) if found else []
-    if not places or not (Path(places[0]) / "bin" / "jobmanager.sh").exists():
+    """Return the folder of the distribution, without importing it.
+
+    Raises:
+        MissingExtraError: the wheel is not installed.
+    """
+    spec = importlib.util.find_spec("pyflink")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    if not folders or not (Path(folders[0]) / "bin" / "jobmanager.sh").exists():
         raise MissingExtraError("Flink", "flink")
-    return Path(places[0])
+    return Path(folders[0])

@@ -1,4 +1,4 @@
-"""HDFS: a NameNode and one DataNode."""
+"""HDFS on this machine: a NameNode and one DataNode."""
 
 import json
 import os
@@ -30,7 +30,7 @@ _CLASSES: Final = "org.apache.hadoop.hdfs.server"
 _OPTIONS: Final = (
     *("-Xms64m", "-Xmx256m", "-XX:+ExitOnOutOfMemoryError"),
     "-Djava.net.preferIPv4Stack=true",  # as Hadoop's own scripts do
-    # WebHDFS makes classes at run time in a way that Java 17 allows only when told to.
+    # WebHDFS makes classes at run time in a way that Java 17 allows only with this option.
     "--add-opens=java.base/java.lang=ALL-UNNAMED",
 )
 _DATANODE_PORTS: Final = {
@@ -38,6 +38,8 @@ _DATANODE_PORTS: Final = {
     "dfs.datanode.http.address": "datanode-http",
     "dfs.datanode.ipc.address": "datanode-ipc",
 }
+"""Settings of ``hdfs-site.xml`` that hold an address, and the internal port that each one gets."""
+
 _LOG4J: Final = """\
 log4j.rootLogger=INFO,console
 log4j.logger.http.requests=WARN
@@ -49,11 +51,11 @@ log4j.appender.console.layout.ConversionPattern=%d{ISO8601} %p %c{2}: %m%n
 
 
 class HdfsServer(Service):
-    """A file system for one machine: one copy of each block, no permissions.
+    """An HDFS for one machine: one replica of each block, permissions are not checked.
 
     Attributes:
-        namenode: knows the files.
-        datanode: holds their blocks.
+        namenode: the server that holds the names of the files and where their blocks are.
+        datanode: the server that holds the blocks.
     """
 
     def __init__(
@@ -64,13 +66,15 @@ class HdfsServer(Service):
         http_port: int | None = None,
         settings: Mapping[str, object] | None = None,
     ) -> None:
-        """Describe it; nothing is started.
+        """Describe the service; nothing is started.
 
         Args:
-            folder: for its data, its configuration and its logs.
-            port: for clients. Default: as it was, at first 9000.
-            http_port: for WebHDFS and the NameNode's pages. Default: as it was, at first 9870.
-            settings: of both servers, by the names in ``hdfs-site.xml``; they win over all others.
+            folder: holds the data, the configuration and the logs.
+            port: the port for clients. Default: the port of the last start, at first 9000.
+            http_port: the port for WebHDFS and the NameNode's web pages. Default: the port of the
+                last start, at first 9870.
+            settings: settings of both servers by the names in ``hdfs-site.xml``. They win over our
+                own.
         """
         folder = folder.resolve()
         self._settings = dict(settings or {})
@@ -98,7 +102,7 @@ class HdfsServer(Service):
 
     @property
     def webhdfs_url(self) -> str:
-        """For clients that speak HTTP."""
+        """The URL for clients that use WebHDFS."""
         return f"http://localhost:{self._ports['hdfs-http']}"
 
     def _namenode_missing(self) -> str:
@@ -106,8 +110,8 @@ class HdfsServer(Service):
         if state is None:
             return "waiting for the NameNode"
         if self.datanode.pid is None:
-            return ""  # alone it can get no further
-        if self._reported_ms() < self._begun_ms():
+            return ""  # without a DataNode it cannot leave safe mode
+        if self._reported_at_ms() < self._started_at_ms():
             return "waiting for the DataNode to report"
         return "" if state.get("FSState") == "Operational" else "leaving safe mode"
 
@@ -116,13 +120,16 @@ class HdfsServer(Service):
             return "waiting for the DataNode"
         return "" if self.namenode.pid is None else self._namenode_missing()
 
-    def _begun_ms(self) -> int:
-        """When the NameNode began."""
+    def _started_at_ms(self) -> int:
+        """When the NameNode started, milliseconds since the epoch; far in the future if unknown."""
         info = self._bean("hdfs-http", "NameNode", "NameNodeInfo") or {}
         return int(info.get("NNStartedTimeInMillis", sys.maxsize))
 
-    def _reported_ms(self) -> int:
-        """When the DataNode last told which blocks it has, at the earliest; 0 for never."""
+    def _reported_at_ms(self) -> int:
+        """When the DataNode last reported its blocks, milliseconds since the epoch; 0 for never.
+
+        The DataNode says it in whole seconds. The result is the earliest moment that is possible.
+        """
         info = self._bean("datanode-http", "DataNode", "DataNodeInfo") or {}
         actors = json.loads(info.get("BPServiceActorInfo") or "[]")
         ages_s = [
@@ -132,10 +139,11 @@ class HdfsServer(Service):
         ]
         return time.time_ns() // 1_000_000 - (ages_s[0] + 1) * 1_000 if ages_s else 0
 
-    def _bean(self, port: str, service: str, name: str) -> dict[str, Any] | None:
-        number = self._ports.kept().get(port)
-        found = number and get_json(number, f"/jmx?qry=Hadoop:service={service},name={name}")
-        beans = found.get("beans") if found else None
+    def _bean(self, port_name: str, service: str, name: str) -> dict[str, Any] | None:
+        """Return what a server says about itself in a JMX bean; ``None`` if it does not answer."""
+        port = self._ports.kept().get(port_name)
+        response = port and get_json(port, f"/jmx?qry=Hadoop:service={service},name={name}")
+        beans = response.get("beans") if response else None
         return beans[0] if beans else None
 
     def _prepare(self, role: Literal["namenode", "datanode"], on_progress: OnProgress) -> Command:
@@ -143,7 +151,7 @@ class HdfsServer(Service):
         java = str(find_java().executable)
         jars = class_path(HADOOP_JARS, on_progress)
         config, web = self.folder / "config", self.folder / "web"
-        for name in ("hdfs", "datanode"):  # the servers want to see their pages' folders
+        for name in ("hdfs", "datanode"):  # the servers need the folders of their web pages
             (web / "webapps" / name / "WEB-INF").mkdir(parents=True, exist_ok=True)
         config.mkdir(exist_ok=True)
         if self.datanode.pid is None:
@@ -151,10 +159,10 @@ class HdfsServer(Service):
                 self._ports.internal(name)
         self._configure(config)
         path = ":".join(map(str, (config, web, *jars)))
-        names = self.folder / "namenode"
-        if role == "namenode" and not names.exists():
+        storage = self.folder / "namenode"
+        if role == "namenode" and not storage.exists():
             on_progress("hdfs: formatting its storage", None)
-            self._format([java, *_OPTIONS, "-cp", path], names)
+            self._format([java, *_OPTIONS, "-cp", path], storage)
         server = {"namenode": "namenode.NameNode", "datanode": "datanode.DataNode"}[role]
         return Command(arguments=[java, *_OPTIONS, "-cp", path, f"{_CLASSES}.{server}"])
 
@@ -170,7 +178,7 @@ class HdfsServer(Service):
             "dfs.permissions.enabled": "false",
             "dfs.namenode.safemode.extension": 0,
             "dfs.namenode.datanode.registration.ip-hostname-check": "false",
-            # A DataNode that is gone is known to be within 20 s, not 10 min.
+            # A DataNode that has ended counts as dead within 20 s, instead of 10 min.
             "dfs.heartbeat.interval": 1,
             "dfs.namenode.heartbeat.recheck-interval": 5_000,
         }
@@ -180,16 +188,16 @@ class HdfsServer(Service):
         _write_site(config / "hdfs-site.xml", site | self._settings)
         write_whole(config / "log4j.properties", _LOG4J)
 
-    def _format(self, java: list[str], names: Path) -> None:
-        """Prepare the NameNode's storage: whole, or not at all."""
-        # Each time another folder: where this process was killed, the tool may still be at work.
-        for left in names.parent.glob("namenode.part*"):
-            shutil.rmtree(left, ignore_errors=True)
-        part = names.with_name(f"namenode.part-{uuid.uuid4().hex[:8]}")
-        place = f"-Ddfs.namenode.name.dir={part}"
-        tool = [f"{_CLASSES}.namenode.NameNode", place, "-format", "-nonInteractive"]
+    def _format(self, java: list[str], storage: Path) -> None:
+        """Format the NameNode's storage folder completely or not at all."""
+        # Each attempt uses a new folder: the tool of an attempt that was killed may still run.
+        for leftover in storage.parent.glob("namenode.part*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        part = storage.with_name(f"namenode.part-{uuid.uuid4().hex[:8]}")
+        setting = f"-Ddfs.namenode.name.dir={part}"
+        tool = [f"{_CLASSES}.namenode.NameNode", setting, "-format", "-nonInteractive"]
         run_tool([*java, *tool], "HDFS cannot be formatted")
-        part.rename(names)
+        part.rename(storage)
 
 
 def _check_user() -> None:

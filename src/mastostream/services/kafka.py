@@ -1,4 +1,4 @@
-"""Kafka in KRaft mode: one process, broker and controller."""
+"""Kafka on this machine: one process in KRaft mode, which is broker and controller."""
 
 import base64
 import shutil
@@ -20,29 +20,30 @@ __all__ = ["KAFKA_PORT", "KafkaServer"]
 KAFKA_PORT: Final = 9092
 _LARGEST_MESSAGE_BYTES: Final = 8 * 2**20
 _PARTITIONS: Final = 8
-"""Of Kafka's own topics; its default of 50 only costs files here."""
+"""Partitions of Kafka's own topics. The default of 50 only costs files on one machine."""
 
 _OPTIONS: Final = (
     *("-Xms128m", "-Xmx512m", "-XX:+ExitOnOutOfMemoryError"),
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss,SSS",
 )
-_SESSION_MS: Final = 4_000
-"""After a crash the broker waits so long until its old self counts as dead; by default 9 s."""
+_SESSION_TIMEOUT_MS: Final = 4_000
+"""The session timeout of the broker. After a crash, a new start waits until the session of the old
+process has expired; Kafka's default is 9 s."""
 
 
 class KafkaServer(Service):
-    """A broker for one machine."""
+    """A Kafka broker for one machine. Topics are not created automatically."""
 
     def __init__(
         self, folder: Path, *, port: int | None = None, settings: Mapping[str, object] | None = None
     ) -> None:
-        """Describe it; nothing is started.
+        """Describe the service; nothing is started.
 
         Args:
-            folder: for its data, its configuration and its log.
-            port: for clients. Default: as it was, at first 9092.
-            settings: of the broker, by Kafka's names; they win over all others.
+            folder: holds the data, the configuration and the log file.
+            port: the port for clients. Default: the port of the last start, at first 9092.
+            settings: settings of the broker by Kafka's names. They win over our own.
         """
         folder = folder.resolve()
         self._settings = dict(settings or {})
@@ -67,7 +68,7 @@ class KafkaServer(Service):
         return Command(arguments=arguments)
 
     def _write(self, properties: Path, data: Path) -> None:
-        """Write the configuration. Lines of names and values, as java.util.Properties reads."""
+        """Write the configuration: lines of ``name=value``, the format of java.util.Properties."""
         controller = f"{HOST}:{self._ports.internal('controller')}"
         settings = {
             "process.roles": "broker,controller",
@@ -88,7 +89,7 @@ class KafkaServer(Service):
             "share.coordinator.state.topic.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
             "broker.heartbeat.interval.ms": 500,
-            "broker.session.timeout.ms": _SESSION_MS,
+            "broker.session.timeout.ms": _SESSION_TIMEOUT_MS,
             "message.max.bytes": _LARGEST_MESSAGE_BYTES,
             "replica.fetch.max.bytes": _LARGEST_MESSAGE_BYTES,
         } | self._settings
@@ -96,16 +97,16 @@ class KafkaServer(Service):
         properties.write_text("".join(lines), encoding="latin-1")
 
     def _format(self, java: list[str]) -> None:
-        """Prepare the storage: whole, or not at all.
+        """Format the storage completely or not at all.
 
-        Each time in another folder, and by a file of its own: where this process was killed, the
-        tool may still be at work, or only about to read what it should do.
+        Each attempt uses a new folder and a new configuration file. The tool of an attempt that was
+        killed may still write, or may not have read its configuration yet.
         """
-        for left in self.folder.glob("data.part*"):
-            if left.suffix == ".properties":
-                left.unlink()
+        for leftover in self.folder.glob("data.part*"):
+            if leftover.suffix == ".properties":
+                leftover.unlink()
             else:
-                shutil.rmtree(left, ignore_errors=True)  # the tool may still write there
+                shutil.rmtree(leftover, ignore_errors=True)  # the tool may still write there
         part = self.folder / f"data.part-{uuid.uuid4().hex[:8]}"
         properties = part.with_name(f"{part.name}.properties")
         self._write(properties, part)
@@ -116,15 +117,18 @@ class KafkaServer(Service):
 
 
 def new_cluster_id() -> str:
-    """Return a random id as Kafka makes them: one that cannot be taken for an option."""
+    """Return a random id in Kafka's format: a UUID in URL-safe base64, 22 characters.
+
+    The id never begins with ``-``, so that no command line takes it for an option.
+    """
     while True:
-        found = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        if not found.startswith("-"):
-            return found
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not cluster_id.startswith("-"):
+            return cluster_id
 
 
 def _escaped(value: object) -> str:
-    """Write a value as java.util.Properties reads it: Latin-1, with escapes."""
+    """Return a value as java.util.Properties reads it: ASCII, and escapes for all else."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
     text = text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
     units = text.encode("utf-16-be", errors="replace")

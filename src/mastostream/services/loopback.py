@@ -1,4 +1,4 @@
-"""Ports of this machine: which are free, and who holds the others."""
+"""TCP ports of this machine: finds free ones, and the processes that listen on the others."""
 
 import contextlib
 import random
@@ -14,19 +14,21 @@ __all__ = ["HOST", "check_free", "free_port", "is_free", "listening"]
 
 HOST: Final = "127.0.0.1"
 _LISTEN: Final = "0A"
-"""TCP_LISTEN in /proc/net/tcp (include/net/tcp_states.h)."""
+"""How /proc/net/tcp writes the state TCP_LISTEN (Linux, include/net/tcp_states.h)."""
 
-_CHOICE: Final = range(20_000, 32_000)
-"""Below the ports that Linux gives to outgoing connections (32768 to 60999): a client that tries to
-reach a stopped server again and again could otherwise be given the server's own port."""
-
+_CANDIDATE_PORTS: Final = range(20_000, 32_000)
+"""The ports that :func:`free_port` chooses from. They are below those that Linux gives to outgoing
+connections (32768 to 60999). Otherwise a client that retries to connect to a stopped server could
+be given the server's own port."""
 
 _PATIENCE_S: Final = 2.0
+"""How long :func:`check_free` waits for a process that is ending to give its port back."""
+
 _POLL_S: Final = 0.1
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen there now."""
+    """Whether a server could listen on this port of the loopback address now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -38,31 +40,41 @@ def is_free(port: int) -> bool:
 
 
 def free_port(taken: Collection[int] = ()) -> int:
-    """Choose a port that nobody listens on; another caller may choose another one.
+    """Choose a port at random that nobody listens on. The port is not reserved.
+
+    Args:
+        taken: ports that must not be chosen.
 
     Raises:
-        BusyError: none was found.
+        BusyError: no free port was found.
     """
-    choice = random.SystemRandom()
+    rng = random.SystemRandom()
     for _ in range(1_000):
-        port = choice.choice(_CHOICE)
+        port = rng.choice(_CANDIDATE_PORTS)
         if port not in taken and is_free(port):
             return port
     raise BusyError("no free port was found: end some of the servers on this machine")
 
 
 def check_free(name: str, port: int) -> None:
-    """Make sure that a server can listen there; one that has just been killed may hold it still.
+    """Check that a server can listen on a port.
+
+    A server that was killed a moment ago may still hold its port, so the check waits up to 2 s.
+
+    Args:
+        name: the name of the port, for the message.
+        port: the port number.
 
     Raises:
-        BusyError: another process does; the message names it where it can be seen.
+        BusyError: another process listens there. The message names it, if it is visible.
     """
     deadline_s = time.monotonic() + _PATIENCE_S
     while True:
         if is_free(port):
             return
         holder = next((pid for pid, (_, held) in listening() if held == port), None)
-        # A process that is ending cannot be seen any more, nor can another user's.
+        # The holder is invisible if it is ending (then the port will be free soon), or if it
+        # belongs to another user.
         if holder is not None or time.monotonic() > deadline_s:
             break
         time.sleep(_POLL_S)
@@ -74,20 +86,24 @@ def check_free(name: str, port: int) -> None:
 
 
 def listening() -> Iterator[tuple[int, tuple[str, int]]]:
-    """Each process that listens, with address and port. Other users' are seen by root alone."""
+    """Yield ``(pid, (address, port))`` for each TCP socket that a process listens on.
+
+    Only root sees the processes of other users.
+    """
     sockets = dict(_sockets())
     for process in Path("/proc").iterdir():
         if not process.name.isdecimal():
             continue
         with contextlib.suppress(OSError):  # it ended, or belongs to another user
-            for each in (process / "fd").iterdir():
+            for descriptor in (process / "fd").iterdir():
                 with contextlib.suppress(OSError):
-                    where = sockets.get(str(each.readlink()))
-                    if where is not None:
-                        yield int(process.name), where
+                    endpoint = sockets.get(str(descriptor.readlink()))
+                    if endpoint is not None:
+                        yield int(process.name), endpoint
 
 
 def _sockets() -> Iterator[tuple[str, tuple[str, int]]]:
+    """Yield each listening socket, as ``/proc/PID/fd`` names it, with its address and port."""
     for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
         path = Path("/proc/net") / table
         lines = path.read_text(encoding="ascii").splitlines()[1:] if path.exists() else []
@@ -96,18 +112,19 @@ def _sockets() -> Iterator[tuple[str, tuple[str, int]]]:
             if state != _LISTEN:
                 continue
             address, port = local.split(":")
-            # each 32-bit word is written in the machine's own byte order
+            # The kernel prints each 32-bit word of an address in the machine's own byte order.
             words = (address[at : at + 8] for at in range(0, len(address), 8))
             raw = b"".join(socket.htonl(int(word, 16)).to_bytes(4, "big") for word in words)
             yield f"socket:[{inode}]", (socket.inet_ntop(family, raw), int(port, 16))
 
 
 def _command(pid: int) -> str:
+    """Return the command line of a process for a message: printable, at most 60 characters."""
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return "unknown"
     program, _, rest = command.decode(errors="replace").partition("\0")
-    told = f"{Path(program).name} {rest}".replace("\0", " ").strip()  # without its folder
-    shown = "".join(each if each.isprintable() else "?" for each in told)
+    line = f"{Path(program).name} {rest}".replace("\0", " ").strip()
+    shown = "".join(character if character.isprintable() else "?" for character in line)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."

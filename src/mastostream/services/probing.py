@@ -1,4 +1,4 @@
-"""Asking a server whether it is ready, over its own protocol. Nothing here raises."""
+"""Asks a server over its own protocol whether it is ready. Nothing here raises an error."""
 
 import base64
 import http.client
@@ -13,17 +13,17 @@ __all__ = ["get_json", "kafka_brokers"]
 
 _TIMEOUT_S: Final = 5.0
 _METADATA: Final = struct.pack(">hhihi", 3, 1, 1, -1, 0)
-"""A request: Metadata (3), version 1, number 1, no client name, no topics.
-See https://kafka.apache.org/protocol"""
+"""A Kafka request: API key 3 (Metadata), version 1, correlation id 1, no client id (length -1), no
+topics (count 0). See https://kafka.apache.org/protocol"""
 
 
 def get_json(port: int, path: str, password: str = "") -> dict[str, Any] | None:
-    """Return the JSON object that a web server gives, ``None`` where it gives none.
+    """Return the JSON object that a web server on this machine sends; ``None`` if it sends none.
 
     Args:
-        port: of the loopback; no proxy is asked.
-        path: with its query.
-        password: of the user ``elastic``.
+        port: the port on the loopback address. No proxy is used.
+        path: the path of the URL, with its query.
+        password: the password of Elasticsearch's user ``elastic``; empty for no authentication.
     """
     headers = {}
     if password:
@@ -33,21 +33,22 @@ def get_json(port: int, path: str, password: str = "") -> dict[str, Any] | None:
     connection = http.client.HTTPConnection(HOST, port, timeout=_TIMEOUT_S)
     try:
         connection.request("GET", path, headers=headers)
-        answer = connection.getresponse()
-        found = json.loads(answer.read()) if answer.status == 200 else None
+        response = connection.getresponse()
+        content = json.loads(response.read()) if response.status == 200 else None
     except (OSError, http.client.HTTPException, ValueError):
         return None
     finally:
         connection.close()
-    return found if isinstance(found, dict) else None
+    return content if isinstance(content, dict) else None
 
 
 def kafka_brokers(port: int) -> int:
-    """Return how many brokers serve, as the one on this port knows; 0 where it does not answer."""
+    """Return how many brokers the one on this port knows of; 0 if it does not answer."""
     try:
         with socket.create_connection((HOST, port), timeout=_TIMEOUT_S) as connection:
             connection.sendall(struct.pack(">i", len(_METADATA)) + _METADATA)
-            answer = connection.makefile("rb").read(12)
-        return int(struct.unpack(">iii", answer)[2])
+            response = connection.makefile("rb").read(12)
+        # Three 32-bit numbers: the length, the correlation id, the number of brokers.
+        return int(struct.unpack(">iii", response)[2])
     except (OSError, struct.error):
         return 0

@@ -1,9 +1,9 @@
-"""One process that outlives the one that started it, and is found again without a doubt.
+"""Runs one server process that outlives its starter and can be identified reliably later.
 
-Who starts a server writes down its number and the moment at which the kernel says it began. Who
-looks for it later believes the number only where that moment, and a command line or an environment
-that name its folder, agree: numbers are used again, and a process that was not started here is
-never touched.
+The start writes the process id (PID) and the start time that the kernel reports into a record file.
+A later command trusts the recorded PID only if the start time agrees, and if the process names the
+service's folder in its command line or its environment. Linux reuses PIDs, and a process that was
+not started here must never get a signal.
 """
 
 import contextlib
@@ -25,33 +25,41 @@ __all__ = ["Command", "Process", "run_tool"]
 _PROC: Final = Path("/proc")
 _POLL_S: Final = 0.05
 _PATIENCE_S: Final = 30.0
-"""How long a server may take to end by itself. Each takes less than 1 s on an idle machine."""
+"""How long a server may take to end after SIGTERM. On an idle machine each takes less than 1 s."""
 
-_REST_PATIENCE_S: Final = 3.0
-"""How long what it started may take after it."""
+_CHILDREN_PATIENCE_S: Final = 3.0
+"""How long the other processes of its group may take after the server has ended."""
 
 _KILL_PATIENCE_S: Final = 10.0
+"""How long a process may take to disappear after SIGKILL."""
+
 _TOOL_PATIENCE_S: Final = 120.0
+"""How long a server's own tool may run."""
+
 _MARK: Final = "MASTOSTREAM_SERVICE"
+"""The environment variable that marks a server and its children as started here."""
+
 _INHERITED: Final = (
     *("PATH", "HOME", "USER", "LOGNAME", "TZ", "TMPDIR"),
     *("LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV"),
 )
-"""What a server gets of our environment: no token, no password."""
+"""The variables that a server inherits from our environment. None holds a token or a password."""
 
-_WRITE_DOWN: Final = (
+_RECORD_AND_EXEC: Final = (
     'read -r line < "/proc/$$/stat" && echo "$line" > "$0" && cd "${0%/*}" && exec "$@"'
 )
-"""The shell becomes the server, so that there is no moment at which a server runs unrecorded."""
+"""Shell script: write our line of ``/proc`` to the record file ``$0``, then become the server.
+
+``exec`` keeps the PID and the start time, so no server ever runs without a record."""
 
 
 @attrs.frozen(kw_only=True)
 class Command:
-    """What to run.
+    """A command line and its environment.
 
     Attributes:
         arguments: the program and its arguments.
-        environment: what it gets besides the common variables.
+        environment: variables besides those that every server inherits.
     """
 
     arguments: Sequence[str]
@@ -59,8 +67,15 @@ class Command:
 
 
 @attrs.frozen(kw_only=True)
-class _Fact:
-    """What ``/proc/PID/stat`` says: see proc(5)."""
+class _ProcessStat:
+    """The fields of ``/proc/PID/stat`` that are used here; see proc(5).
+
+    Attributes:
+        pid: the process id.
+        state: one letter; ``Z`` is a zombie: it has ended, and its parent has not noticed yet.
+        group: the id of its process group.
+        started: when it started, in clock ticks since the machine's boot.
+    """
 
     pid: int
     state: str
@@ -69,14 +84,14 @@ class _Fact:
 
 
 class Process:
-    """A process of this name, which keeps its record and its log in a folder."""
+    """A named process that keeps its record and its log in a folder."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        """Name it; nothing is started or looked for yet.
+        """Describe the process; nothing is started, and no file is read.
 
         Args:
-            name: unique in the folder.
-            folder: absolute, and part of the process's command line.
+            name: the name of the process, unique in the folder.
+            folder: an absolute path. The process's command line should contain it.
         """
         self.name = name
         self.log_path = folder / f"{name}.log"
@@ -85,28 +100,29 @@ class Process:
 
     @property
     def pid(self) -> int | None:
-        """Its number while it runs."""
-        found = self._leader()
-        return None if found is None else found.pid
+        """The process id while it runs; otherwise ``None``."""
+        leader = self._leader()
+        return None if leader is None else leader.pid
 
     @property
     def crashed(self) -> bool:
-        """Whether it was started, and ended without having been asked to."""
+        """Whether it was started and has ended without :meth:`stop` or :meth:`kill`."""
         return self._recorded() is not None and self._leader() is None
 
     def start(self, command: Command) -> None:
-        """Start it, in a session of its own. The caller has made sure that it does not run.
+        """Start the process in its own session. The caller has checked that it does not run.
 
-        Its output goes to a new log file; the one before is kept as ``.1``.
+        Its output goes to a new log file. The log of the run before is kept with the suffix ``.1``.
 
         Raises:
+            ConfigurationError: this system has no ``/proc``.
             FatalError: it cannot be started.
         """
         require_proc()
         if self.log_path.exists():
             self.log_path.replace(self.log_path.with_name(f"{self.log_path.name}.1"))
         environment = _environment(command.environment) | {_MARK: self._mark}
-        shell = ("/bin/sh", "-c", _WRITE_DOWN, str(self._record_path), *command.arguments)
+        shell = ("/bin/sh", "-c", _RECORD_AND_EXEC, str(self._record_path), *command.arguments)
         append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -118,86 +134,94 @@ class Process:
             pid = os.posix_spawn(shell[0], shell, environment, file_actions=actions, setsid=True)
         except OSError as error:
             raise FatalError(f"cannot start {self.name}: {error.strerror}") from error
-        while self._recorded() is None and not _ended(pid):
+        while self._recorded() is None and not _has_ended(pid):
             time.sleep(_POLL_S / 10)
 
     def stop(self, patience_s: float = _PATIENCE_S) -> bool:
-        """End it with SIGTERM, and with SIGKILL what is left after so long.
+        """End the process with SIGTERM, and then all that is left of its group with SIGKILL.
+
+        Args:
+            patience_s: how long to wait after SIGTERM, seconds.
 
         Returns:
             Whether it ran.
 
         Raises:
-            ConfigurationError: it belongs to another user.
+            ConfigurationError: the process belongs to another user.
             FatalError: it does not end.
         """
         leader, members = self._leader(), self._members()
         if leader is not None:
             self._signal(leader.pid, signal.SIGTERM)
-            _wait_until_gone([leader], patience_s)
-            _wait_until_gone(members, min(patience_s, _REST_PATIENCE_S))
+            _wait_until_ended([leader], patience_s)
+            _wait_until_ended(members, min(patience_s, _CHILDREN_PATIENCE_S))
         return self.kill() or leader is not None
 
     def kill(self) -> bool:
-        """End it, and all that it started, with SIGKILL.
+        """End the process and all of its group with SIGKILL.
 
         Returns:
             Whether anything was left to end.
 
         Raises:
-            ConfigurationError: it belongs to another user.
+            ConfigurationError: the process belongs to another user.
             FatalError: it does not end.
         """
         members = self._members()
-        for each in members:
-            self._signal(each.pid, signal.SIGKILL)
-        if not _wait_until_gone(members, _KILL_PATIENCE_S):
-            numbers = ", ".join(str(each.pid) for each in members)
+        for member in members:
+            self._signal(member.pid, signal.SIGKILL)
+        if not _wait_until_ended(members, _KILL_PATIENCE_S):
+            numbers = ", ".join(str(member.pid) for member in members)
             raise FatalError(f"{self.name} (process {numbers}) does not end: see {self.log_path}")
         self._record_path.unlink(missing_ok=True)
         return bool(members)
 
     @property
     def _mark(self) -> str:
+        """The value of the environment variable that marks the process."""
         return f"{self._folder}/{self.name}"
 
-    def _recorded(self) -> _Fact | None:
+    def _recorded(self) -> _ProcessStat | None:
         try:
             return _parse(self._record_path.read_text(encoding="utf-8", errors="replace"))
         except OSError:
             return None
 
-    def _leader(self) -> _Fact | None:
-        """The process that was started, if it runs and is really that one."""
+    def _leader(self) -> _ProcessStat | None:
+        """Return the process that was started, if it runs and is really the same one."""
         recorded = self._recorded()
         if recorded is None:
             return None
-        return recorded if _lives(recorded) and self._ours(recorded.pid) else None
+        return recorded if _is_running(recorded) and self._is_ours(recorded.pid) else None
 
-    def _members(self) -> list[_Fact]:
-        """Its process group: all of it while its leader lives, else those that bear our mark."""
+    def _members(self) -> list[_ProcessStat]:
+        """Return the running processes of its process group.
+
+        While the leader runs, these are all processes of the group. After that only those count
+        that bear our mark.
+        """
         recorded = self._recorded()
         if recorded is None:
             return []
         alive = self._leader() is not None
-        found = _fact(recorded.pid)
-        if not alive and found is not None and found.started != recorded.started:
-            return []  # the number is somebody else's now, and so is the group
-        facts = (_fact(int(path.name)) for path in _PROC.iterdir() if path.name.isdecimal())
+        current = _read_stat(recorded.pid)
+        if not alive and current is not None and current.started != recorded.started:
+            return []  # another process has the PID now, so the group is not ours either
+        stats = (_read_stat(int(path.name)) for path in _PROC.iterdir() if path.name.isdecimal())
         return [
-            each
-            for each in facts
-            if each is not None
-            and each.group == recorded.pid
-            and each.state != "Z"
-            and (alive or self._ours(each.pid))
+            stat
+            for stat in stats
+            if stat is not None
+            and stat.group == recorded.pid
+            and stat.state != "Z"
+            and (alive or self._is_ours(stat.pid))
         ]
 
-    def _ours(self, pid: int) -> bool:
-        """Whether its command line or its environment, inherited from us, names the folder.
+    def _is_ours(self, pid: int) -> bool:
+        """Whether the process's command line or environment names our folder.
 
-        Both are empty while it becomes another program, or ends: its number and its start have to
-        do then.
+        Both are empty while the process executes another program or ends. Then this returns true:
+        the PID and the start time have to be enough.
         """
         with contextlib.suppress(OSError):
             command = (_PROC / str(pid) / "cmdline").read_bytes()
@@ -226,10 +250,16 @@ def run_tool(
     environment: Mapping[str, str] | None = None,
     text: str = "",
 ) -> None:
-    """Run a server's own tool to its end, and give it this text to read.
+    """Run a server's own tool and wait until it has ended.
+
+    Args:
+        command: the program and its arguments.
+        failure: how the message of an error begins.
+        environment: variables besides those that every server inherits.
+        text: the tool's standard input.
 
     Raises:
-        FatalError: it fails; the message says how.
+        FatalError: the tool fails, or takes longer than 120 s; the message has its last output.
     """
     try:
         subprocess.run(  # noqa: S603 - paths and options, no shell
@@ -241,20 +271,20 @@ def run_tool(
             env=_environment(environment or {}),
         )
     except subprocess.CalledProcessError as error:
-        told = "\n  ".join(last_words(error.stdout + error.stderr))
-        raise FatalError(f"{failure}:\n  {told}") from error
+        output = "\n  ".join(last_words(error.stdout + error.stderr))
+        raise FatalError(f"{failure}:\n  {output}") from error
     except subprocess.TimeoutExpired as error:
         raise FatalError(f"{failure}: no end after {_TOOL_PATIENCE_S:.0f} s") from error
 
 
-def _environment(own: Mapping[str, str]) -> dict[str, str]:
-    # Java reads a path that is not ASCII as UTF-8 only where the locale is.
-    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    return kept | {"LC_ALL": "C.UTF-8"} | dict(own)
+def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    # Java decodes a path that is not ASCII as UTF-8 only if the locale uses UTF-8.
+    return inherited | {"LC_ALL": "C.UTF-8"} | dict(extra)
 
 
 def require_proc() -> None:
-    """Make sure that processes can be told apart here.
+    """Check that processes can be identified on this system.
 
     Raises:
         ConfigurationError: this system has no ``/proc``.
@@ -265,45 +295,52 @@ def require_proc() -> None:
         )
 
 
-def _wait_until_gone(facts: Sequence[_Fact], patience_s: float) -> bool:
-    """Return whether these have ended, and let go of their ports, in time.
+def _wait_until_ended(stats: Sequence[_ProcessStat], patience_s: float) -> bool:
+    """Wait until these processes have ended and so released their ports; return whether they did.
 
-    One that is ending has neither command line nor environment, so it is told by its number.
+    Only PID and start time are compared: a process that is ending has no command line and no
+    environment any more.
     """
     deadline = time.monotonic() + patience_s
-    for each in facts:
-        while _lives(each):
+    for stat in stats:
+        while _is_running(stat):
             if time.monotonic() > deadline:
                 return False
             time.sleep(_POLL_S)
     return True
 
 
-def _fact(pid: int) -> _Fact | None:
+def _read_stat(pid: int) -> _ProcessStat | None:
+    """Read what the kernel says of a process; ``None`` if there is none."""
     try:
         return _parse((_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return None
 
 
-def _parse(stat: str) -> _Fact | None:
-    """Read a line of ``stat``; the name in parentheses may hold anything."""
+def _parse(stat: str) -> _ProcessStat | None:
+    """Parse the line of ``/proc/PID/stat``; the program's name in parentheses may hold anything."""
     number, _, rest = stat.partition(" (")
     fields = rest.rpartition(") ")[2].split()
     if not number.isdecimal() or len(fields) < 20:
         return None
-    return _Fact(pid=int(number), state=fields[0], group=int(fields[2]), started=int(fields[19]))
+    return _ProcessStat(
+        pid=int(number), state=fields[0], group=int(fields[2]), started=int(fields[19])
+    )
 
 
-def _lives(known: _Fact) -> bool:
-    found = _fact(known.pid)
-    return found is not None and found.started == known.started and not _ended(known.pid)
+def _is_running(process: _ProcessStat) -> bool:
+    """Whether this very process runs, and not another one with the same PID."""
+    current = _read_stat(process.pid)
+    return (
+        current is not None and current.started == process.started and not _has_ended(process.pid)
+    )
 
 
-def _ended(pid: int) -> bool:
-    """Whether it has ended; our own child is let go then."""
-    found = _fact(pid)
-    if found is not None and found.state != "Z":
+def _has_ended(pid: int) -> bool:
+    """Whether a process has ended. If it was our own child, its exit status is collected."""
+    stat = _read_stat(pid)
+    if stat is not None and stat.state != "Z":
         return False
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)

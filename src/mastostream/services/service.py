@@ -1,4 +1,4 @@
-"""A service: one or several servers that are started, watched and ended together."""
+"""A service: one or more server processes that are started, watched and stopped together."""
 
 import json
 import re
@@ -23,65 +23,77 @@ __all__ = ["Ports", "ServerProcess", "Service", "State", "silent"]
 State = Literal["stopped", "starting", "running", "crashed"]
 
 LEAST_SPACE_BYTES: Final = 10**9
-PATIENCE_S: Final = 300.0
-"""How long a server may take to get ready. On two cores Elasticsearch took 8 s; 45 s while others
-were busy there, too."""
+"""Free disk space that a server needs to start, if it does not say another number."""
 
-_UNFIT: Final = re.compile(r"""[':,;$`\\"*?%=<>|{}\[\]\x00-\x1f\x7f]""")
-"""In a path: they separate lists in Java's and the servers' settings, or mean something to bash.
-Of the others tried were letters that are not ASCII, spaces and ``()&#@!~+``."""
+PATIENCE_S: Final = 300.0
+"""How long a server may take until it is ready. Measured on two cores: Elasticsearch took 8 s, and
+45 s while other programs were busy."""
+
+_UNUSABLE_IN_PATH: Final = re.compile(r"""[':,;$`\\"*?%=<>|{}\[\]\x00-\x1f\x7f]""")
+"""Characters that the path of a service's folder must not contain.
+
+They separate lists in settings of Java and of the servers, or have a meaning in bash. These were
+tried and work: letters that are not ASCII, spaces and ``()&#@!~+``."""
 
 _POLL_S: Final = 0.1
-_SEEN_LINES: Final = 200
+_EXAMINED_LOG_LINES: Final = 200
+"""The message about a server that has ended is taken from this many last lines of its log."""
 
 
 def silent(_: str, __: float | None = None) -> None:
-    """Tell nobody what goes on."""
+    """Ignore progress: the default for ``on_progress``."""
 
 
 class Ports:
-    """The ports of a service, kept in its folder so that any command finds it again.
+    """The ports of a service, kept in its folder so that any later command finds the service.
 
-    A port that is not chosen now stays what it was; one that nobody ever chose is the default, or
-    any free one where there is none.
+    A port is the first of these that exists: the number that is chosen now, the number that is kept
+    in the folder, the default.
     """
 
     def __init__(
         self, folder: Path, chosen: Mapping[str, int | None], defaults: Mapping[str, int]
     ) -> None:
+        """Describe the ports; nothing is written.
+
+        Args:
+            folder: the folder of the service.
+            chosen: port numbers by name; ``None`` where the caller makes no choice.
+            defaults: port numbers by name, for the first start.
+        """
         self._path = folder / "ports.json"
         self._defaults = dict(defaults)
         self._chosen = {name: port for name, port in chosen.items() if port is not None}
 
     def __getitem__(self, name: str) -> int:
-        """Return a port that is known: chosen, kept or the default.
+        """Return the number of a port.
 
         Raises:
-            KeyError: it has none of them.
+            KeyError: it is neither chosen nor kept, and has no default.
         """
         return (self._defaults | self.kept() | self._chosen)[name]
 
     def internal(self, name: str) -> int:
-        """Return a port that only the servers use, a free one if the kept one is taken."""
+        """Return a port that only the servers use. If the kept one is taken, choose a free one."""
         kept = self.kept()
         if name not in kept or not is_free(kept[name]):
             self._keep(kept | {name: free_port(tuple(kept.values()))})
         return self.kept()[name]
 
     def settle(self) -> None:
-        """Write down the ports that were chosen."""
+        """Write the current ports into the folder."""
         self._keep(self._defaults | self.kept() | self._chosen)
 
     def differ(self) -> bool:
-        """Whether others were chosen than those that are kept."""
+        """Whether a port was chosen that differs from the one that is kept."""
         kept = self.kept()
         return any(kept.get(name) != port for name, port in self._chosen.items())
 
     def kept(self) -> dict[str, int]:
-        """Return what stands in the folder; nothing where it is unreadable."""
+        """Return the ports that are kept in the folder; none if the file cannot be read."""
         try:
-            found = json.loads(self._path.read_bytes())
-            return {str(name): int(port) for name, port in found.items()}
+            ports = json.loads(self._path.read_bytes())
+            return {str(name): int(port) for name, port in ports.items()}
         except (OSError, ValueError, AttributeError, TypeError):
             return {}
 
@@ -90,7 +102,7 @@ class Ports:
 
 
 class ServerProcess:
-    """One process of a service."""
+    """One server of a service: how its process is prepared, started, watched and stopped."""
 
     def __init__(
         self,
@@ -101,14 +113,15 @@ class ServerProcess:
         missing: Callable[[], str],
         least_space_bytes: int = LEAST_SPACE_BYTES,
     ) -> None:
-        """Describe it; nothing is started.
+        """Describe the server; nothing is started.
 
         Args:
-            process: what runs.
-            ports: where clients will reach it, by the names of ports.
-            prepare: gets what it needs, writes its configuration, and returns what to run.
-            missing: what it still lacks to be used; empty when it is ready.
-            least_space_bytes: what has to be free on its disk.
+            process: the process that runs the server.
+            ports: returns the ports that clients use, by name. They have to be free at the start.
+            prepare: downloads what the server needs, writes its configuration, and returns the
+                command that runs it.
+            missing: asks the server, and returns what it still waits for; ``""`` when it is ready.
+            least_space_bytes: free space that its disk must have at the start.
         """
         self._least_space_bytes = least_space_bytes
         self._process = process
@@ -122,41 +135,45 @@ class ServerProcess:
 
     @property
     def log_path(self) -> Path:
-        """Where its output goes."""
+        """The file that gets its output."""
         return self._process.log_path
 
     @property
     def pid(self) -> int | None:
-        """Its number while it runs."""
+        """The process id while it runs; otherwise ``None``."""
         return self._process.pid
 
     @property
     def state(self) -> State:
-        """What it is doing; it is asked over its own protocol."""
+        """The state of the server: it is asked over its own protocol whether it is ready."""
         if self.pid is None:
             return "crashed" if self._process.crashed else "stopped"
         return "starting" if self._missing() else "running"
 
     def start(self, on_progress: OnProgress = silent) -> bool:
-        """Start it, unless it runs, and wait until it is ready.
+        """Start the server unless it runs, and wait until it is ready.
 
         Returns:
             Whether it was started.
 
         Raises:
-            ConfigurationError: there is no Java, a port is taken, or similar: it says what to do.
-            RetriableError: no network, no space, or it takes too long.
-            FatalError: it ended; the message holds the last lines of its log.
+            ConfigurationError: it cannot run here, for example without Java or because a port is
+                taken; the message says what to do.
+            RetriableError: no network, no disk space, or the server is not ready in time.
+            FatalError: the server has ended; the message holds the last lines of its log.
         """
         started = self.launch(on_progress)
         self.wait(on_progress)
         return started
 
     def launch(self, on_progress: OnProgress = silent) -> bool:
-        """Start it, unless it runs, without waiting; :meth:`wait` has to follow."""
+        """Start the server unless it runs; return whether it was started.
+
+        This does not wait until the server is ready: :meth:`wait` has to follow.
+        """
         if self.pid is not None:
             return False
-        self._process.kill()  # what a leader that crashed may have left
+        self._process.kill()  # a leader that crashed may have left other processes of its group
         self._check_space()
         for name, port in self._ports().items():
             check_free(name, port)
@@ -166,21 +183,25 @@ class ServerProcess:
         return True
 
     def wait(self, on_progress: OnProgress = silent, patience_s: float = PATIENCE_S) -> None:
-        """Wait until it is ready.
+        """Wait until the server is ready.
+
+        Args:
+            on_progress: called at each check with what is missing.
+            patience_s: how long to wait, seconds.
 
         Raises:
-            RetriableError: it takes longer than that; it goes on.
-            FatalError: it ended; the message holds the last lines of its log.
+            RetriableError: it is not ready in time. The server goes on running.
+            FatalError: the server has ended; the message holds the last lines of its log.
         """
         deadline = time.monotonic() + patience_s
         while True:
             missing = self._missing()
             if self.pid is None:
-                said = "\n".join(last_lines(self.log_path, _SEEN_LINES)).encode()
-                told = "\n  ".join(last_words(said))
+                log_end = "\n".join(last_lines(self.log_path, _EXAMINED_LOG_LINES)).encode()
+                cause = "\n  ".join(last_words(log_end))
                 raise FatalError(
                     f"{self.name} ended while it was starting; its log, {self.log_path}, ends "
-                    f"with:\n  {told}"
+                    f"with:\n  {cause}"
                 )
             if not missing:
                 on_progress(f"{self.name}: ready", 1.0)
@@ -194,11 +215,11 @@ class ServerProcess:
             time.sleep(_POLL_S)
 
     def stop(self) -> bool:
-        """End it in good order; its data stays. Returns whether it ran."""
+        """End the server with SIGTERM; its data stays. Returns whether it ran."""
         return self._process.stop()
 
     def kill(self) -> bool:
-        """End it at once, as a crash would; its data stays. Returns whether it ran."""
+        """End the server with SIGKILL, as a crash would; its data stays. Returns whether it ran."""
         return self._process.kill()
 
     def _check_space(self) -> None:
@@ -212,9 +233,13 @@ class ServerProcess:
 
 
 class Service:
-    """Servers that make up one address. Only one process at a time changes its state."""
+    """One or more servers that clients reach under one address.
 
-    def __init__(  # noqa: PLR0913 - what a service is, by name
+    Several processes may hold the same service. A file lock in its folder makes sure that only one
+    of them at a time starts or stops it.
+    """
+
+    def __init__(  # noqa: PLR0913 - all are given by name
         self,
         *,
         name: str,
@@ -224,15 +249,16 @@ class Service:
         scheme: str = "",
         patience_s: float = PATIENCE_S,
     ) -> None:
-        """Describe it; nothing is started.
+        """Describe the service; nothing is started.
 
         Args:
-            name: also of its main port.
-            folder: of all that it keeps.
-            ports: where it listens.
-            servers: in the order in which they are started.
-            scheme: what its address begins with as a URL.
-            patience_s: how long a server may take to get ready, and another command to end.
+            name: the name of the service, and of its main port.
+            folder: holds everything that the service keeps.
+            ports: the ports that it listens on.
+            servers: its servers, in the order in which they are started.
+            scheme: the prefix of its URL, such as ``http://``; empty for none.
+            patience_s: how long to wait until a server is ready, and for another command that
+                holds the lock, seconds.
         """
         self.name = name
         self.folder = folder
@@ -248,7 +274,7 @@ class Service:
 
     @property
     def url(self) -> str:
-        """The address as clients want it: with ``hdfs://`` or ``http://``, of Kafka without."""
+        """The address with its scheme, ``hdfs://`` or ``http://``; for Kafka without a scheme."""
         return f"{self._scheme}{self.address}"
 
     @property
@@ -258,28 +284,32 @@ class Service:
 
     @property
     def state(self) -> State:
-        """``running`` where all of it is; else what the first that is not is doing."""
+        """``running`` if all servers are; otherwise the state of the first one that is not."""
         states = [server.state for server in self.servers]
         return next((state for state in states if state != "running"), "running")
 
     def start(self, on_progress: OnProgress = silent) -> bool:
-        """Start what does not run, and wait until all is ready.
+        """Start each server that does not run, and wait until all are ready.
 
         Returns:
-            Whether anything was started.
+            Whether any server was started.
 
         Raises:
-            ConfigurationError: there is no Java, a port is taken, or similar: it says what to do.
-            RetriableError: no network, no space, or it takes too long.
-            FatalError: a server ended; the message holds the last lines of its log.
+            ConfigurationError: a server cannot run here, for example without Java or because a
+                port is taken; the message says what to do.
+            RetriableError: no network, no disk space, or a server is not ready in time.
+            FatalError: a server has ended; the message holds the last lines of its log.
         """
         started = self.launch(on_progress)
         self.wait(on_progress)
         return started
 
     def launch(self, on_progress: OnProgress = silent) -> bool:
-        """Start what does not run, without waiting; :meth:`wait` has to follow."""
-        with self._alone():
+        """Start each server that does not run; return whether any was started.
+
+        This does not wait until they are ready: :meth:`wait` has to follow.
+        """
+        with self._locked():
             if any(server.pid for server in self.servers):
                 if self._ports.differ():
                     raise BusyError(
@@ -292,30 +322,30 @@ class Service:
         return any(started)
 
     def wait(self, on_progress: OnProgress = silent) -> None:
-        """Wait until all of it is ready."""
+        """Wait until all servers are ready; raises what :meth:`ServerProcess.wait` raises."""
         for server in self.servers:
             server.wait(on_progress, self._patience_s)
 
     def stop(self) -> bool:
-        """End it in good order, the last server first; data stays. Returns whether any ran."""
-        with self._alone():
+        """End all servers with SIGTERM, the last one first; return whether any ran. Data stays."""
+        with self._locked():
             ended = [server.stop() for server in reversed(self.servers)]
         return any(ended)
 
     def kill(self) -> bool:
-        """End it at once, as a crash would; data stays. Returns whether any ran."""
-        with self._alone():
+        """End all servers with SIGKILL, as a crash would; return whether any ran. Data stays."""
+        with self._locked():
             ended = [server.kill() for server in reversed(self.servers)]
         return any(ended)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold the folder, which is made where it is missing."""
-        unfit = _UNFIT.search(str(self.folder))
-        if unfit is not None:
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock of the folder; the folder is made if it is missing."""
+        unusable = _UNUSABLE_IN_PATH.search(str(self.folder))
+        if unusable is not None:
             raise ConfigurationError(
                 f"the servers cannot work in {str(self.folder)!r}, as its path holds "
-                f"{unfit[0]!r}: choose another --folder"
+                f"{unusable[0]!r}: choose another --folder"
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""For servers that refuse to run as root: they run as ``nobody`` then."""
+"""Runs servers that refuse to run as root as the user ``nobody`` instead."""
 
 import os
 import pwd
@@ -17,12 +17,12 @@ _USER: Final = "nobody"
 
 @attrs.frozen(kw_only=True)
 class User:
-    """Whom a server runs as.
+    """The user that a server runs as.
 
     Attributes:
-        uid: of the user.
-        gid: of the user's group.
-        switch: the command that becomes this user; what to run follows it.
+        uid: the user id.
+        gid: the id of the user's group.
+        switch: a command prefix: the command that follows it runs as this user.
     """
 
     uid: int
@@ -30,7 +30,7 @@ class User:
     switch: tuple[str, ...]
 
     def own(self, *folders: Path) -> None:
-        """Make these, and give them with all that is in them to the user."""
+        """Make the folders if they are missing; give them and their content to the user."""
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
             for root, _, files in os.walk(folder):
@@ -40,14 +40,14 @@ class User:
 
     @staticmethod
     def take_back(folder: Path) -> None:
-        """Make a folder root's own, so that no file in it can be exchanged while root writes."""
+        """Give a folder back to root, so that the user cannot replace files while root writes."""
         os.chown(folder, 0, 0)
 
     def check_entry(self, *paths: Path) -> None:
-        """Make sure that the user can get there.
+        """Check that the user can reach these paths.
 
         Raises:
-            ConfigurationError: a folder on the way is closed to others.
+            ConfigurationError: other users may not enter one of the parent folders.
         """
         for path in paths:
             for folder in path.absolute().parents:
@@ -61,14 +61,15 @@ class User:
 
 
 def other_user(server: str, uid: int) -> User | None:
-    """Return whom a server has to run as; ``None`` where it is not root that starts it.
+    """Return the user that a server has to run as; ``None`` if the starting user is not root.
 
     Args:
-        server: its name, for a person.
-        uid: of who starts it.
+        server: the name of the server, for the message.
+        uid: the id of the user that starts it.
 
     Raises:
-        ConfigurationError: we are root, and cannot become anybody else.
+        ConfigurationError: root starts it, but there is no user ``nobody`` or no program
+            ``setpriv``.
     """
     if uid != 0:
         return None

@@ -1,4 +1,4 @@
-"""Which servers are started. ``compose.yaml`` has the same versions; a test holds them together."""
+"""Versions of the servers. ``compose.yaml`` has the same ones; a test compares them."""
 
 from typing import Final
 
@@ -21,22 +21,22 @@ KIBANA_VERSION: Final = ELASTICSEARCH_VERSION
 
 HADOOP_VERSION: Final = "3.4.1"
 FLINK_VERSION: Final = "2.2"
-"""Of the ``apache-flink`` wheel, which is the whole distribution."""
+"""The version of the ``apache-flink`` wheel, which contains the whole distribution."""
 
 FLINK_KAFKA_JAR: Final = "org.apache.flink:flink-sql-connector-kafka:4.0.1-2.0"
-"""What a Flink job reads and writes Kafka with; the one with all that it needs."""
+"""Flink's Kafka connector, as one jar with all its dependencies."""
 
 KAFKA_JARS: Final = (
     f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}",
-    "org.slf4j:slf4j-simple:1.7.36",  # the API that Kafka brings is 1.7
+    "org.slf4j:slf4j-simple:1.7.36",  # Kafka comes with version 1.7 of the API
 )
 HADOOP_JARS: Final = (
     f"org.apache.hadoop:hadoop-common:{HADOOP_VERSION}",
     f"org.apache.hadoop:hadoop-hdfs:{HADOOP_VERSION}",
     f"org.apache.hadoop:hadoop-hdfs-client:{HADOOP_VERSION}",
-    "org.slf4j:slf4j-reload4j:1.7.36",  # what its servers log with
+    "org.slf4j:slf4j-reload4j:1.7.36",  # the logger that Hadoop's servers use
 )
 ELASTICSEARCH_ZIP: Final = (
     f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{ELASTICSEARCH_VERSION}"
 )
-"""Elastic's own server with few modules, made for tests: no ``GET /``, no ILM, no scripts."""
+"""Elastic's distribution for tests. It has few modules: no ``GET /``, no ILM, no scripts."""

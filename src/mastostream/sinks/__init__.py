@@ -1,1 +1,1 @@
-"""Where records end up: the index and the archive."""
+"""Sinks, where records end up: the index (SQLite or Elasticsearch) and the archive of files."""

@@ -1,4 +1,4 @@
-"""The index in one SQLite file.
+"""The index as one SQLite file: its writer and its reader.
 
 Open it with any SQLite tool::
 
@@ -6,8 +6,9 @@ Open it with any SQLite tool::
     SELECT account, engagement_score, url FROM engagement ORDER BY engagement_score DESC LIMIT 10;
     SELECT hashtag, sum(uses) FROM hashtag_uses GROUP BY hashtag ORDER BY 2 DESC LIMIT 10;
 
-``documents`` holds the newest version of each document, and a tombstone of each deleted one;
-``engagement``, ``hashtags`` and ``hashtag_uses`` are views of what is there.
+The table ``documents`` holds the newest version of each document, and a tombstone for each deleted
+one. ``engagement``, ``hashtags`` and ``hashtag_uses`` are views of the documents that are not
+deleted.
 """
 
 import heapq
@@ -87,10 +88,14 @@ _UPSERT: Final = (
 
 
 class _Members(msgspec.Struct):
+    """The member of a document that becomes a column of its own."""
+
     created_at: Timestamp | None = None
 
 
 class _Engagement(msgspec.Struct):
+    """The members of an engagement record that a summary needs."""
+
     key: str
     account: str
     engagement_score: int
@@ -101,6 +106,8 @@ class _Engagement(msgspec.Struct):
 
 
 class _Hashtags(msgspec.Struct):
+    """The members of a hashtag record that a summary needs: tags, and the uses of each."""
+
     hashtags: list[str]
     hashtag_counts: list[int]
 
@@ -111,10 +118,18 @@ _decode_hashtags: Final = msgspec.json.Decoder(_Hashtags).decode
 
 
 class SqliteIndex:
-    """A :class:`ports.index.IndexWriter` on a file. Each ``write`` is one transaction."""
+    """A :class:`ports.index.IndexWriter` on a file. Each ``write`` is one transaction.
+
+    A document may be written twice: an upsert keeps the highest version.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Open the file. Errors as :func:`mastostream.database.connect`."""
+        """Open the file, and create it if it is missing.
+
+        Raises:
+            DamagedError, FatalError, RetriableError: those of
+                :func:`mastostream.database.connect`.
+        """
         self._path = path
         self._connection = connect(path, _SCHEMA, _VERSION)
 
@@ -135,11 +150,11 @@ class SqliteIndex:
 
 
 def _row(document: Document) -> tuple[Any, ...]:
-    """The row of a document.
+    """Return the row of a document.
 
     Raises:
-        ValueError, msgspec.MsgspecError, RecursionError: the index can never take it; the message
-            says why.
+        ValueError, msgspec.MsgspecError, RecursionError: the index can never store the document;
+            the message says why.
     """
     if not document.id:
         raise ValueError("a document needs an id")
@@ -157,7 +172,12 @@ class SqliteIndexReader:
     """A :class:`ports.index.IndexReader` on a file that others may be writing."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file. Errors as :func:`mastostream.database.connect`."""
+        """Open the file, and create it if it is missing.
+
+        Raises:
+            DamagedError, FatalError, RetriableError: those of
+                :func:`mastostream.database.connect`.
+        """
         self._path = path
         self._connection = connect(path, _SCHEMA, _VERSION)
 
@@ -200,7 +220,13 @@ class SqliteIndexReader:
     def _records(
         self, index_name: str, span: tuple[int, int], decode: Callable[[str], _T]
     ) -> Iterator[_T]:
-        """The documents of the posts created in the span; what is no such record is left out."""
+        """Return the records of posts created in the span, and leave out malformed documents.
+
+        Args:
+            index_name: the index of the documents.
+            span: start (inclusive) and end (exclusive), milliseconds since the epoch.
+            decode: turns the JSON of a document into a record.
+        """
         rows: sqlite3.Cursor = self._connection.execute(
             "SELECT body FROM documents WHERE index_name = ? AND deleted = 0 "
             "AND created_ms >= ? AND created_ms < ?",
@@ -221,7 +247,15 @@ class SqliteIndexReader:
 
 
 class _Tally:
-    """Counts posts as they pass."""
+    """Sums over posts, which are passed through :meth:`add` one by one.
+
+    Attributes:
+        posts: number of posts.
+        total_score: sum of their engagement scores.
+        accounts: accounts that wrote them.
+        languages: language without region, in lower case, to its number of posts.
+        volume: start of each interval, milliseconds since the epoch, to its number of posts.
+    """
 
     def __init__(self, span: tuple[int, int], interval_ms: int) -> None:
         self.posts = 0

@@ -1,1 +1,1 @@
-"""Where posts come from: Mastodon servers, archives, files."""
+"""Sources of posts: Mastodon servers, archives and files."""

@@ -1,4 +1,4 @@
-"""An archive, or any file of statuses, sent into a log again."""
+"""Replay: sends the posts of an archive, or of any file of statuses, into a log again."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -29,29 +29,34 @@ __all__ = [
 ]
 
 BATCH: Final = 500
+"""Records that are appended to the log at once."""
+
 LONGEST_PAUSE_S: Final = 3_600.0
-"""In a replay at a multiple of real time, a longer silence is cut to this, before the multiple."""
+"""A longer pause between two posts is cut to this, before it is divided by the replay's speed."""
 
 TEXT_SUFFIXES: Final = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".json", ".ndjson")
-"""How the names of files end that a replay takes from a folder."""
+"""The endings of the files that a replay takes from a folder."""
 
 Unwrap = Callable[[bytes], bytes]
+"""Turns a line of a file into the record's value."""
+
 OnProgress = Callable[[int, int], None]
+"""Takes the number of records that were sent, and of bytes that were read."""
 
 
 class ReplayFile(Protocol):
-    """A file of records, wherever it is."""
+    """A file of records, on this machine or elsewhere."""
 
     @property
     def size_bytes(self) -> int:
-        """As it is stored."""
+        """The size of the file as it is stored."""
 
     def values(self) -> Iterator[tuple[bytes, int]]:
-        """Return each record's value, with how many bytes of the file have been read so far.
+        """Yield the value of each record, and the number of bytes that were read so far.
 
         Raises:
-            DamagedError: the file is cut short, or damaged; all values before it were given.
-            RetriableError: not now.
+            DamagedError: the file is cut short or damaged; all values before that were yielded.
+            RetriableError: the file cannot be read now.
         """
 
 
@@ -60,10 +65,10 @@ class TextFile:
     """A :class:`ReplayFile` of JSON lines (plain, gzip, zstd) or of one JSON array.
 
     Attributes:
-        name: its path; the end says what is inside.
-        size_bytes: as it is stored.
-        open: opens it.
-        unwrap: what turns a line into the value that it keeps.
+        name: its path, whose ending says which format and compression it has.
+        size_bytes: the size of the file as it is stored.
+        open: opens the file.
+        unwrap: turns a line into the record's value.
     """
 
     name: str
@@ -79,11 +84,11 @@ class TextFile:
 
 @attrs.frozen(kw_only=True)
 class ReplayResult:
-    """What a replay has sent.
+    """The number of records that a replay has sent.
 
     Attributes:
-        records: in all.
-        undecodable: of these, lines that are no post; the engine makes them dead letters.
+        records: all records.
+        undecodable: those of them that are no post; the engine turns them into dead letters.
     """
 
     records: int
@@ -91,10 +96,10 @@ class ReplayResult:
 
 
 def replay_files(path: Path, unwrap: Unwrap = bytes) -> tuple[TextFile, ...]:
-    """Return what a path of this machine stands for: a file, or a folder's files, by name.
+    """Return the file at a path of this machine, or the files of the folder there, by name.
 
     Raises:
-        ConfigurationError: there is nothing to read.
+        ConfigurationError: there is no file to read.
     """
     if path.is_dir():
         files = sorted(
@@ -114,7 +119,7 @@ def replay_files(path: Path, unwrap: Unwrap = bytes) -> tuple[TextFile, ...]:
         TextFile(
             name=str(file),
             size_bytes=file.stat().st_size,
-            open=lambda file=file: file.open("rb"),  # type: ignore[misc]  # bound here
+            open=lambda file=file: file.open("rb"),  # type: ignore[misc]  # file is bound as a default
             unwrap=unwrap,
         )
         for file in files
@@ -122,12 +127,12 @@ def replay_files(path: Path, unwrap: Unwrap = bytes) -> tuple[TextFile, ...]:
 
 
 def total_bytes(files: Sequence[ReplayFile]) -> int:
-    """Return how many bytes a replay of these files reads."""
+    """Return the number of bytes that a replay of these files reads."""
     return sum(file.size_bytes for file in files)
 
 
 def due_s(first_ms: int, created_ms: int, speed: float) -> float:
-    """Return when a post is due, in seconds after the first: real time, divided by the speed."""
+    """Return when a post is due, in seconds after the first: the real time divided by the speed."""
     return max(0.0, (created_ms - first_ms) / 1000 / speed)
 
 
@@ -141,20 +146,20 @@ def replay(  # noqa: PLR0913 - each is a choice of the user's, by name
     speed: float | None = None,
     on_progress: OnProgress | None = None,
 ) -> ReplayResult:
-    """Send every value, as it is, and return once the log has confirmed them.
+    """Send every value unchanged, and return once the log has confirmed all of them.
 
     Args:
-        files: in this order.
-        writer: where they go; not closed.
-        topic: the topic that they go to.
+        files: the files to send, in this order.
+        writer: appends to the log; not closed here.
+        topic: the topic to append to.
         clock: waits between posts.
-        stop: ends the replay after the batch at hand.
-        speed: a multiple of real time by ``created_at``; ``None`` for as fast as it goes.
+        stop: ends the replay after the current batch.
+        speed: a multiple of real time, by ``created_at``; ``None`` for as fast as possible.
         on_progress: called after each batch with the records sent and the bytes read so far.
 
     Raises:
-        DamagedError: a compressed file is cut short; all lines before are sent.
-        RetriableError: from the log.
+        DamagedError: a compressed file is cut short; all lines before that were sent.
+        RetriableError: the log cannot be written now.
     """
     pace = _Pace(clock, stop, speed)
     records = undecodable = 0
@@ -190,7 +195,7 @@ def replay(  # noqa: PLR0913 - each is a choice of the user's, by name
 
 
 class _Pace:
-    """Holds each post back until it is due."""
+    """Delays every post until it is due."""
 
     def __init__(self, clock: Clock, stop: threading.Event, speed: float | None) -> None:
         self._clock = clock
@@ -219,7 +224,7 @@ class _Pace:
 
 
 def _lines(files: Sequence[ReplayFile]) -> Iterator[tuple[bytes, int]]:
-    """Each value with the bytes read so far."""
+    """Yield every value, and the number of bytes that were read so far."""
     before = 0
     for file in files:
         for value, position in file.values():
@@ -233,7 +238,7 @@ def _file_lines(name: str, raw: BinaryIO) -> Iterator[bytes]:
         return
     number = 0
     try:
-        for number, line in enumerate(compressed(raw, compression_of(name), "rb"), start=1):  # noqa: B007 - told
+        for number, line in enumerate(compressed(raw, compression_of(name), "rb"), start=1):  # noqa: B007 - the error names it
             if text := line.rstrip(b"\r\n"):
                 yield text
     except DAMAGE as error:
@@ -241,7 +246,7 @@ def _file_lines(name: str, raw: BinaryIO) -> Iterator[bytes]:
 
 
 def _array_or_lines(name: str, raw: BinaryIO) -> Iterator[bytes]:
-    """A JSON array of statuses, read as a whole, or JSON lines."""
+    """Read a JSON array of statuses, which is loaded as a whole, or JSON lines."""
     start = raw.read(64).lstrip()
     raw.seek(0)
     if start.startswith(b"["):

@@ -1,1 +1,1 @@
-"""Public tools for tests: simulated and real servers, fakes, suites, strategies for hypothesis."""
+"""Public tools for tests: real and simulated servers, fakes, conformance suites, strategies."""

@@ -1,8 +1,8 @@
-"""A collector put to the test: a simulated Fediverse, faults, ``kill -9``, and then the count.
+"""Chaos experiment: runs the collector against a simulated Fediverse with faults and ``kill -9``.
 
-The collector runs as its users run it, as a process of its own, which is killed at random moments
-and started again. Its clock and that of the servers run many times as fast as the machine's. In the
-end what it holds is compared with what one holds if nothing goes wrong.
+The collector runs as its users run it, as a process of its own. It is killed at random moments and
+started again. Its clock and the clock of the servers run many times as fast as the machine's. At
+the end, the stored data is compared with the data of a collector for which nothing goes wrong.
 """
 
 import os
@@ -46,32 +46,37 @@ PRODUCT: Final = (sys.executable, "-c", "from mastostream.cli import main; main(
 """The command ``mastostream`` of this Python."""
 
 START_MS: Final = 1_750_000_000_000
-"""When the simulated time begins: 2025-06-15, a Sunday."""
+"""Where the simulated clock begins: 2025-06-15 15:06:40 UTC, a Sunday."""
 
 _WEEK: Final = TrafficProfile(posts_per_s=0.04, day_night=0.8, latest_s=7_200.0, boost_share=0.01)
 _HOUR_MS: Final = 3_600_000
 _BACKLOG_MS: Final = 600_000
+"""The simulated servers have posts from this long before the clock begins."""
+
 _PATIENCE_S: Final = 120.0
+"""How long the collector may take to read every timeline once, real seconds."""
 
 
 @attrs.frozen(kw_only=True)
 class ChaosExperiment:
-    """What is done to the collector.
+    """The parameters of a chaos experiment.
 
     Attributes:
-        hours: simulated, in which posts count.
-        settle_hours: simulated, afterwards, without faults: the last counts are read again. Up to
-            twice as long where they have not been by then.
-        speed: simulated seconds a second.
-        kills: how often it is ended by ``kill -9``, at random moments of ``hours``.
-        longest_off_s: how long it stays off then, at most, simulated.
-        servers: how many, of different families where there are several.
-        tags: how many hashtags are followed.
-        fault_every_s: one fault of each server in each such stretch, simulated; 0 for none.
-        traffic_profile: what goes on there.
-        refresh_after_s: when counts are read again.
-        settings: further settings, as variables of the environment.
-        seed: another seed, another trial.
+        hours: how long the experiment lasts, simulated hours. Posts of this time are compared.
+        settle_hours: how long it goes on after that without faults, simulated hours, so that the
+            collector refreshes the last counts. It takes up to twice as long if refreshes are left.
+        speed: simulated seconds per real second.
+        kills: how often the collector is ended with ``kill -9``, at random moments of ``hours``.
+        longest_off_s: the longest time until it is started again, simulated seconds.
+        servers: the number of simulated servers. If there are several, one runs GoToSocial.
+        tags: the number of hashtags that the collector follows.
+        fault_every_s: each server has one fault in each interval of this length, simulated
+            seconds; 0 for no faults.
+        traffic_profile: the rate and the mix of the posts on the servers.
+        refresh_after_s: the ages at which the collector refreshes a post's counts, simulated
+            seconds after the first observation.
+        settings: further settings of the collector, as environment variables.
+        seed: the seed of all random choices.
     """
 
     hours: float = 168.0
@@ -90,14 +95,14 @@ class ChaosExperiment:
 
 @attrs.frozen(kw_only=True)
 class ExperimentResult:
-    """What came of it.
+    """The result of a chaos experiment.
 
     Attributes:
-        check: what the collector holds, compared with what it should hold.
-        logged: records of the log by event.
-        kills: how often it was killed.
-        ended: how often it ended by itself; it should not.
-        usage: what each server was asked for, by host.
+        check: the data that the collector holds, compared with the data that it should hold.
+        logged: the number of records in the log, by event.
+        kills: how often the collector was killed.
+        ended: how often the collector ended by itself; this has to be 0.
+        usage: the requests that each server received, by host.
     """
 
     check: CheckResult
@@ -125,72 +130,82 @@ class ExperimentResult:
 
 
 OnProgress = Callable[[float, str], None]
+"""Callback for progress: the share that is done, 0 to 1, and a short message."""
 
 
 def run_experiment(
-    trial: ChaosExperiment,
+    experiment: ChaosExperiment,
     folder: Path,
     *,
     command: Sequence[str] = PRODUCT,
     on_progress: OnProgress | None = None,
 ) -> ExperimentResult:
-    """Do it, and return what came of it.
+    """Run a chaos experiment and compare the collector's data with the truth.
 
     Args:
-        trial: what is done.
-        folder: for the data and the collector's log; new.
-        command: starts the collector; ``run`` and its options are added.
-        on_progress: called now and then with the share that is done and a few words.
+        experiment: the parameters.
+        folder: a new folder, for the data and the collector's log.
+        command: the command of the program; ``run`` and its options are added.
+        on_progress: called regularly with the share that is done and a short message.
 
     Raises:
-        FatalError: the collector does not even start.
+        FatalError: the collector does not read every timeline once within 120 s.
     """
-    clock = ScaledClock(time.time_ns() // 1_000_000, START_MS, trial.speed)
-    hosts = [f"server{number}.example" for number in range(trial.servers)]
+    clock = ScaledClock(time.time_ns() // 1_000_000, START_MS, experiment.speed)
+    hosts = [f"server{number}.example" for number in range(experiment.servers)]
     families: dict[str, Family] = {hosts[-1]: "gotosocial"} if len(hosts) > 1 else {}
     fediverse = Fediverse(
         hosts=hosts,
         families=families,
-        seed=trial.seed,
+        seed=experiment.seed,
         start_ms=START_MS - _BACKLOG_MS,
-        traffic_profile=trial.traffic_profile,
+        traffic_profile=experiment.traffic_profile,
     )
     plan = None
-    if trial.fault_every_s:
+    if experiment.fault_every_s:
         plan = FaultPlan(
-            seed=trial.seed,
-            every_s=trial.fault_every_s,
-            until_ms=START_MS + int(trial.hours * _HOUR_MS),
+            seed=experiment.seed,
+            every_s=experiment.fault_every_s,
+            until_ms=START_MS + int(experiment.hours * _HOUR_MS),
         )
     tokens = {host: f"token-of-{host}" for host in hosts}
     with ExitStack() as stack:
         servers = stack.enter_context(serving(fediverse, clock=clock, tokens=tokens, plan=plan))
-        process = _Process(trial, folder, command, clock, servers, tokens)
+        process = _CollectorProcess(experiment, folder, command, clock, servers, tokens)
         stack.callback(process.end)
-        run = _Run(trial, folder, clock, servers, process, on_progress or (lambda *_: None))
-        since_ms = run.begin()
-        until_ms = since_ms + int(trial.hours * _HOUR_MS)
-        run.go_on(until_ms)
-        run.settle(until_ms, until_ms + int(trial.settle_hours * _HOUR_MS))
+        run = _ExperimentRun(
+            experiment, folder, clock, servers, process, on_progress or (lambda *_: None)
+        )
+        since_ms = run.start()
+        until_ms = since_ms + int(experiment.hours * _HOUR_MS)
+        run.inject_kills(until_ms)
+        run.settle(until_ms, until_ms + int(experiment.settle_hours * _HOUR_MS))
         process.end()
         truth = fediverse.truth(
-            _tags(trial), since_ms, until_ms, reading=RefreshSchedule(after_s=trial.refresh_after_s)
+            _tags(experiment),
+            since_ms,
+            until_ms,
+            reading=RefreshSchedule(after_s=experiment.refresh_after_s),
         )
         return ExperimentResult(
-            check=compare(truth, _held(folder, servers), _new_keys(folder)),
-            logged=_logged(folder),
+            check=compare(truth, _stored_posts(folder, servers), _new_keys(folder)),
+            logged=_count_by_event(folder),
             kills=run.kills,
             ended=process.ended,
             usage={server.host: server.usage for server in servers},
         )
 
 
-class _Process:
-    """The collector's process."""
+class _CollectorProcess:
+    """The collector's process. It can be started again any number of times.
 
-    def __init__(  # noqa: PLR0913, PLR0917 - all that it is started with
+    Attributes:
+        ended: how often it has ended by itself.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the command line and the environment need them all
         self,
-        trial: ChaosExperiment,
+        experiment: ChaosExperiment,
         folder: Path,
         command: Sequence[str],
         clock: ScaledClock,
@@ -203,9 +218,9 @@ class _Process:
         self._command = [*command, "run", "--data", str(folder / "data"), "--no-archive", "-v"]
         for server in servers:
             self._command += ["--server", server.url]
-        for tag in _tags(trial):
+        for tag in _tags(experiment):
             self._command += ["--tag", tag]
-        after_s = ",".join(f"{seconds:g}" for seconds in trial.refresh_after_s)
+        after_s = ",".join(f"{seconds:g}" for seconds in experiment.refresh_after_s)
         self._environment = os.environ | {
             "MASTOSTREAM_SIMULATED_CLOCK": (
                 f"{clock.real_ms},{clock.simulated_ms},{clock.speed:g}"
@@ -214,13 +229,13 @@ class _Process:
             "MASTOSTREAM_COLLECT_HEARTBEAT_TIMEOUT_S": "2",
             "MASTOSTREAM_COLLECT_REQUEST_TIMEOUT_S": "5",
             **{_variable("ACCESS_TOKEN", server.url): tokens[server.host] for server in servers},
-            **trial.settings,
+            **experiment.settings,
         }
 
     def start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / "collector.log").open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - what the caller asks for
+            self._process = subprocess.Popen(  # noqa: S603 - the caller chooses the command
                 self._command,
                 cwd=self._folder,
                 env=self._environment,
@@ -229,8 +244,8 @@ class _Process:
                 stderr=log,
             )
 
-    def look(self) -> None:
-        """Start it again, should it have ended by itself."""
+    def restart_if_ended(self) -> None:
+        """Start it again if it has ended by itself."""
         if self._process is not None and self._process.poll() is not None:
             self.ended += 1
             self.start()
@@ -251,123 +266,142 @@ class _Process:
             self._process = None
 
 
-class _Run:
-    """How a trial goes."""
+class _ExperimentRun:
+    """The phases of a chaos experiment: start, inject kills, settle.
 
-    def __init__(  # noqa: PLR0913, PLR0917 - all that takes part in it
+    Attributes:
+        kills: how often the collector was killed.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - each part of the experiment is one argument
         self,
-        trial: ChaosExperiment,
+        experiment: ChaosExperiment,
         folder: Path,
         clock: ScaledClock,
         servers: Sequence[SimulatedServer],
-        process: _Process,
+        process: _CollectorProcess,
         on_progress: OnProgress,
     ) -> None:
         self.kills = 0
-        self._trial = trial
+        self._experiment = experiment
         self._folder = folder
         self._clock = clock
         self._servers = servers
         self._process = process
         self._on_progress = on_progress
-        self._rng = random.Random(trial.seed)  # noqa: S311 - the same seed, the same moments
-        self._whole_ms = (trial.hours + trial.settle_hours) * _HOUR_MS
+        self._rng = random.Random(experiment.seed)  # noqa: S311 - has to be repeatable
+        self._total_ms = (experiment.hours + experiment.settle_hours) * _HOUR_MS
 
-    def begin(self) -> int:
-        """Start it; return the moment from which on nothing may be missing."""
+    def start(self) -> int:
+        """Start the collector and wait until it has read every timeline once.
+
+        Returns:
+            The simulated time from which on no post may be missing, milliseconds since the epoch.
+        """
         self._process.start()
-        wanted = len(self._servers) * self._trial.tags
+        timelines = len(self._servers) * self._experiment.tags
         end_s = time.monotonic() + _PATIENCE_S
-        while _timelines_read(self._folder) < wanted:
+        while _count_timelines_read(self._folder) < timelines:
             if time.monotonic() > end_s:
                 raise FatalError(
                     "the collector has not read every timeline once within "
                     f"{_PATIENCE_S:.0f} s: see {self._folder / 'collector.log'}"
                 )
-            self._process.look()
+            self._process.restart_if_ended()
             time.sleep(0.2)
         return self._clock.now_ms()
 
-    def go_on(self, until_ms: int) -> None:
-        """Kill it at random moments."""
+    def inject_kills(self, until_ms: int) -> None:
+        """Kill the collector at random moments, and start it again, until a simulated time."""
         begin_ms = self._clock.now_ms()
-        moments = sorted(self._rng.uniform(begin_ms, until_ms) for _ in range(self._trial.kills))
+        moments = sorted(
+            self._rng.uniform(begin_ms, until_ms) for _ in range(self._experiment.kills)
+        )
         for moment in moments:
             self._wait(int(moment))
             self._process.kill()
             self.kills += 1
-            off_ms = self._rng.uniform(0, self._trial.longest_off_s) * 1000
+            off_ms = self._rng.uniform(0, self._experiment.longest_off_s) * 1000
             self._pause(min(int(self._clock.now_ms() + off_ms), until_ms))
             self._process.start()
         self._wait(until_ms)
 
     def settle(self, since_ms: int, until_ms: int) -> None:
-        """Wait until all posts from before have been read for the last time."""
+        """Wait without faults until the counts of all earlier posts were refreshed.
+
+        Args:
+            since_ms: posts that were first seen before this have to be refreshed completely.
+            until_ms: the earliest end; the latest is ``settle_hours`` after it.
+        """
         self._wait(until_ms)
-        latest_ms = until_ms + int(self._trial.settle_hours * _HOUR_MS)
-        while _to_be_read(self._folder, since_ms) and self._clock.now_ms() < latest_ms:
-            self._wait(self._clock.now_ms() + int(self._trial.speed * 1000))
+        latest_ms = until_ms + int(self._experiment.settle_hours * _HOUR_MS)
+        while _count_refreshes_left(self._folder, since_ms) and self._clock.now_ms() < latest_ms:
+            self._wait(self._clock.now_ms() + int(self._experiment.speed * 1000))
 
     def _wait(self, until_ms: int) -> None:
         while self._clock.now_ms() < until_ms:
-            self._process.look()
-            self._pause(min(until_ms, self._clock.now_ms() + int(self._trial.speed * 500)))
+            self._process.restart_if_ended()
+            self._pause(min(until_ms, self._clock.now_ms() + int(self._experiment.speed * 500)))
 
     def _pause(self, until_ms: int) -> None:
         left_s = self._clock.real_s((until_ms - self._clock.now_ms()) / 1000)
         time.sleep(max(0.0, left_s))
         done_ms = self._clock.now_ms() - START_MS
-        told = f"{done_ms / _HOUR_MS:.0f} h simulated, killed {self.kills} times"
-        self._on_progress(min(1.0, done_ms / self._whole_ms), told)
+        message = f"{done_ms / _HOUR_MS:.0f} h simulated, killed {self.kills} times"
+        self._on_progress(min(1.0, done_ms / self._total_ms), message)
 
 
-def _tags(trial: ChaosExperiment) -> tuple[str, ...]:
-    return TAGS[: trial.tags]
+def _tags(experiment: ChaosExperiment) -> tuple[str, ...]:
+    return TAGS[: experiment.tags]
 
 
 def _variable(name: str, url: str) -> str:
+    """Return the name of the environment variable that holds a setting of one server."""
     host = url.partition("://")[2]
     return f"{name}_{''.join(c if c.isalnum() else '_' for c in host.upper())}"
 
 
 def _query(path: Path, query: str) -> list[Any]:
+    """Return the rows of a query; none if there is no database yet."""
     if not path.is_file():
         return []
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as connection:
         return connection.execute(query).fetchall()
 
 
-def _timelines_read(folder: Path) -> int:
+def _count_timelines_read(folder: Path) -> int:
     try:
         rows = _query(folder / "data" / "collector.sqlite3", "SELECT count(*) FROM cursors")
-    except sqlite3.OperationalError:  # not made yet
+    except sqlite3.OperationalError:  # the table does not exist yet
         return 0
     return int(rows[0][0]) if rows else 0
 
 
-def _to_be_read(folder: Path, before_ms: int) -> int:
+def _count_refreshes_left(folder: Path, before_ms: int) -> int:
     query = f"SELECT count(*) FROM refreshes WHERE first_ms < {before_ms:d}"  # noqa: S608 - a number
     return int(_query(folder / "data" / "collector.sqlite3", query)[0][0])
 
 
-def _held(folder: Path, servers: Sequence[SimulatedServer]) -> list[HeldPost]:
-    uncounted = {
+def _stored_posts(folder: Path, servers: Sequence[SimulatedServer]) -> list[HeldPost]:
+    """Return the posts in the collector's index as the comparison needs them."""
+    without_quotes = {
         urlsplit(server.url).netloc for server in servers if server.world.family == "gotosocial"
     }
     rows = _query(
         folder / "data" / "mastostream.sqlite3",
         f"SELECT body FROM documents WHERE index_name = '{ENGAGEMENT}' AND deleted = 0",  # noqa: S608 - a constant
     )
-    found = []
+    posts = []
     for (body,) in rows:
         post = msgspec.json.decode(body, type=HeldPost)
-        if msgspec.json.decode(body)["instance"] in uncounted:
-            post = attrs.evolve(post, quotes_count=None)  # it does not say
-        found.append(post)
-    return found
+        if msgspec.json.decode(body)["instance"] in without_quotes:
+            post = attrs.evolve(post, quotes_count=None)  # GoToSocial does not count quotes
+        posts.append(post)
+    return posts
 
 
 def _stamps(folder: Path) -> list[tuple[str, str]]:
+    """Return event and key of each record in the log."""
     rows = _query(
         folder / "data" / "mastostream.sqlite3",
         f"SELECT value FROM log WHERE topic = '{STREAM}'",  # noqa: S608 - a constant
@@ -380,5 +414,5 @@ def _new_keys(folder: Path) -> list[str]:
     return [key for event, key in _stamps(folder) if event == "new"]
 
 
-def _logged(folder: Path) -> dict[str, int]:
+def _count_by_event(folder: Path) -> dict[str, int]:
     return dict(Counter(event for event, _ in _stamps(folder)))

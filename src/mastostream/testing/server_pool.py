@@ -1,10 +1,10 @@
-"""One set of real servers for a whole test run, however many processes run its tests.
+"""One set of real servers that all processes of a test run share.
 
 pytest-xdist runs tests in several worker processes. The process that begins the run owns the pool:
-a folder with a named pipe whose writing end it holds open. Each server gets a host process of its
-own, which starts the server, writes down how that went, and waits for the end of the pipe. The
-kernel ends the pipe with its owner, even after ``kill -9``: the servers end with the test run. Only
-the host itself must not be killed.
+a folder with a named pipe whose writing end it holds open. Each server gets its own host process.
+The host starts the server, writes a file with the outcome, and reads from the pipe until it ends.
+The kernel closes the pipe when its owner ends, even after ``kill -9``, so the servers end with the
+test run. A server outlives the test run only if its host process is killed.
 """
 
 import fcntl
@@ -37,24 +37,32 @@ from mastostream.services.server_logs import last_lines
 __all__ = ["ServerPool", "host_server"]
 
 _PIPE: Final = "owner"
+"""The named pipe in the pool's folder. Its owner never writes; hosts wait for its end."""
+
 _LOCK: Final = "hosted"
+"""The file in a server's folder that its host keeps locked as long as it lives."""
+
 _LOG: Final = "host.log"
+"""The output of a server's host process."""
+
 _POLL_S: Final = 0.05
 _START_PATIENCE_S: Final = 600.0
-"""How long a server may take to start: twice of what its host waits, plus its download."""
+"""How long a server may take to start: the host waits 300 s for it, and a download may precede."""
 
 _END_PATIENCE_S: Final = 60.0
-_SEEN_LINES: Final = 20
-_HOST: Final = """\
+"""How long :meth:`ServerPool.close` waits for the hosts."""
+
+_SHOWN_LOG_LINES: Final = 20
+_HOST_PROGRAM: Final = """\
 import pathlib, sys
 from mastostream.testing.server_pool import host_server
 host_server(pathlib.Path(sys.argv[1]), sys.argv[2])
 """
 
 _QUICK_SESSIONS: Final = {"group.min.session.timeout.ms": 2_000}
-"""Consumers may ask for short sessions, so that others soon take over from one that was killed."""
+"""Lets consumers use short sessions, so that others soon take over from one that was killed."""
 
-_NEW: Final[Mapping[str, Callable[[Path], Service]]] = {
+_NEW_SERVERS: Final[Mapping[str, Callable[[Path], Service]]] = {
     "kafka": lambda folder: KafkaServer(folder, port=free_port(), settings=_QUICK_SESSIONS),
     "elasticsearch": lambda folder: ElasticsearchServer(folder, port=free_port()),
     "hdfs": lambda folder: HdfsServer(
@@ -62,20 +70,23 @@ _NEW: Final[Mapping[str, Callable[[Path], Service]]] = {
     ),
     "flink": lambda folder: FlinkCluster(folder, port=free_port()),
 }
-_KNOWN: Final[Mapping[str, Callable[[Path], Service]]] = {
+"""Functions that describe a new server on free ports."""
+
+_RUNNING_SERVERS: Final[Mapping[str, Callable[[Path], Service]]] = {
     "kafka": lambda folder: KafkaServer(folder, settings=_QUICK_SESSIONS),
     "elasticsearch": ElasticsearchServer,
     "hdfs": HdfsServer,
     "flink": FlinkCluster,
 }
-"""The same servers, found again by the ports in their folders."""
+"""Functions that describe a server that was started before, on the ports kept in its folder."""
 
 
 class ServerPool:
-    """The servers of one test run: each is started once, by the first process that asks.
+    """The servers of one test run. The first process that needs a server starts it, only once.
 
     Args:
-        folder: of a pool that another process owns; without one this process owns a new pool.
+        folder: the folder of a pool that another process owns. Without it, a new pool is made,
+            which this process owns.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -84,33 +95,35 @@ class ServerPool:
             folder = Path(tempfile.mkdtemp(prefix="mastostream-servers-"))
             folder.chmod(0o755)  # Elasticsearch may run as another user
             os.mkfifo(folder / _PIPE)
-            self._owned = os.open(folder / _PIPE, os.O_RDWR)  # does not wait for a reader
+            self._owned = os.open(
+                folder / _PIPE, os.O_RDWR
+            )  # O_RDWR: opening does not wait for a reader
         self.folder = folder
 
     def start(self, name: str) -> None:
-        """Start a server unless it was started before, without waiting for it.
+        """Start a server unless it was started before; return without waiting for it.
 
         Args:
             name: ``kafka``, ``elasticsearch``, ``hdfs`` or ``flink``.
         """
         with FileLock(self.folder / ".lock"):
-            place = self.folder / name
-            if place.exists():
+            server_folder = self.folder / name
+            if server_folder.exists():
                 return
-            place.mkdir(mode=0o755)
+            server_folder.mkdir(mode=0o755)
             try:
-                self._start_host(place, name)
+                self._start_host(server_folder, name)
             except OSError:
-                shutil.rmtree(place)
+                shutil.rmtree(server_folder)
                 raise
 
-    def _start_host(self, place: Path, name: str) -> None:
-        """Start a host, which inherits a lock: the kernel gives it back when the host ends."""
-        command = (sys.executable, "-c", _HOST, str(self.folder), name)
+    def _start_host(self, server_folder: Path, name: str) -> None:
+        """Start a host process. It inherits a lock, which the kernel releases when it ends."""
+        command = (sys.executable, "-c", _HOST_PROGRAM, str(self.folder), name)
         with (
             (self.folder / _PIPE).open("rb") as pipe,
-            (place / _LOCK).open("wb") as lock,
-            (place / _LOG).open("wb") as log,
+            (server_folder / _LOCK).open("wb") as lock,
+            (server_folder / _LOG).open("wb") as log,
         ):
             fcntl.flock(lock, fcntl.LOCK_EX)
             process = subprocess.Popen(  # noqa: S603 - our own program
@@ -121,43 +134,48 @@ class ServerPool:
                 pass_fds=(lock.fileno(),),
                 start_new_session=True,
             )
-        process.returncode = 0  # It outlives this process on purpose: nothing to warn about.
+        # The host may outlive this process on purpose. This avoids Popen's warning about it.
+        process.returncode = 0
 
     def get(self, name: str) -> Service:
-        """Return a server that is ready, starting it first where that was not done.
+        """Return a server that is ready; start it first if nobody has done so.
+
+        Args:
+            name: ``kafka``, ``elasticsearch``, ``hdfs`` or ``flink``.
 
         Raises:
-            ConfigurationError: it cannot run here; the message says why.
-            RetriableError: it cannot be downloaded, or takes too long to start.
-            FatalError: it ended, or its host did; the message holds the last lines of its log.
+            ConfigurationError: the server cannot run here; the message says why.
+            RetriableError: it cannot be downloaded, or is not ready within 600 s.
+            FatalError: the server or its host has ended; the message holds the last lines of the
+                log.
         """
         self.start(name)
         deadline = time.monotonic() + _START_PATIENCE_S
         outcome = _outcome_path(self.folder, name)
         while not outcome.exists():
             if not _is_hosted(self.folder / name) and not outcome.exists():
-                told = "\n  ".join(last_lines(self.folder / name / _LOG, _SEEN_LINES))
-                raise FatalError(f"the process that should host {name} has ended:\n  {told}")
+                log_end = "\n  ".join(last_lines(self.folder / name / _LOG, _SHOWN_LOG_LINES))
+                raise FatalError(f"the process that should host {name} has ended:\n  {log_end}")
             if time.monotonic() > deadline:
                 raise RetriableError(f"{name} did not start within {_START_PATIENCE_S:.0f} s")
             time.sleep(_POLL_S)
         error = pickle.loads(outcome.read_bytes())  # noqa: S301 - our own host wrote it
         if error is not None:
             raise error
-        return _KNOWN[name](self.folder / name / "server")
+        return _RUNNING_SERVERS[name](self.folder / name / "server")
 
     def close(self) -> None:
-        """End all servers and remove their data, where this process owns the pool.
+        """If this process owns the pool, end all servers and remove their data.
 
-        A server that is still starting ends when it has started, after this has returned: whoever
-        hosts the last server removes the pool.
+        A server that is still starting ends after it has started. That may be after this method has
+        returned; the last host then removes the pool.
         """
         if self._owned is None:
             return
         os.close(self._owned)
         self._owned = None
         deadline = time.monotonic() + _END_PATIENCE_S
-        while any(_is_hosted(self.folder / name) for name in _NEW):
+        while any(_is_hosted(self.folder / name) for name in _NEW_SERVERS):
             if time.monotonic() > deadline:
                 return
             time.sleep(_POLL_S)
@@ -165,42 +183,50 @@ class ServerPool:
 
 
 def host_server(pool: Path, name: str) -> None:
-    """Run one server of a pool until standard input ends; the last host removes the pool."""
-    place = pool / name
+    """Run one server of a pool until standard input ends: the main function of a host process.
+
+    The last host that ends removes the pool.
+
+    Args:
+        pool: the folder of the pool.
+        name: the name of the server.
+    """
+    server_folder = pool / name
     outcome: Exception | None = None
     with ExitStack() as stack:
         try:
-            service = _NEW[name](place / "server")
+            service = _NEW_SERVERS[name](server_folder / "server")
             stack.callback(service.kill)
             service.start()
-        except Exception as error:  # noqa: BLE001 - whoever asked for the server raises it
+        except Exception as error:  # noqa: BLE001 - ServerPool.get raises it in another process
             outcome = error
         try:
-            told = pickle.dumps(outcome)
-        except Exception:  # noqa: BLE001 - an error that cannot travel travels as text
-            told = pickle.dumps(FatalError(f"{name} did not start: {outcome!r}"))
-        write_whole(_outcome_path(pool, name), told)
+            pickled = pickle.dumps(outcome)
+        except Exception:  # noqa: BLE001 - an error that cannot be pickled is passed on as text
+            pickled = pickle.dumps(FatalError(f"{name} did not start: {outcome!r}"))
+        write_whole(_outcome_path(pool, name), pickled)
         sys.stdin.read()
-    shutil.rmtree(place, ignore_errors=True)
+    shutil.rmtree(server_folder, ignore_errors=True)
     for path in (_outcome_path(pool, name), pool / _PIPE):
         path.unlink(missing_ok=True)
-    if not any((pool / other).exists() for other in _NEW):
+    if not any((pool / other).exists() for other in _NEW_SERVERS):
         (pool / ".lock").unlink(missing_ok=True)
-        with suppress(OSError):  # another host removes it just now
+        with suppress(OSError):  # another host removes it at the same time
             pool.rmdir()
 
 
-def _is_hosted(place: Path) -> bool:
-    """Whether there is a process that hosts a server."""
+def _is_hosted(server_folder: Path) -> bool:
+    """Whether a process that hosts this server is alive."""
     try:
-        with (place / _LOCK).open("rb") as lock:
+        with (server_folder / _LOCK).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except FileNotFoundError:  # it has never begun, or has cleared up
+    except FileNotFoundError:  # it was never started, or has removed its folder
         return False
     return False
 
 
 def _outcome_path(pool: Path, name: str) -> Path:
+    """Return the file with the pickled error of a server's start, or with ``None`` for success."""
     return pool / f"{name}.outcome"

@@ -1,18 +1,19 @@
-"""Real servers for tests: Kafka, Elasticsearch, HDFS and Flink, each on free ports of loopback.
+"""pytest fixtures for real servers: Kafka, Elasticsearch, HDFS and Flink on free loopback ports.
 
-In the topmost ``conftest.py``::
+Put this into the topmost ``conftest.py``::
 
     pytest_plugins = ["mastostream.testing.servers"]
 
-gives the fixtures ``kafka_server``, ``elasticsearch_server``, ``hdfs_server`` and
-``flink_cluster``. Those that the chosen tests ask for are started at once, side by side, as soon as
-the tests are collected, and end with the test run. Where pytest-xdist runs tests in several
-processes, all of them share one of each. Where there is no Java, no network to get a server, or an
-extra is missing, such tests are skipped, and say why; where ``MASTOSTREAM_REQUIRE_SERVERS`` is set
-they fail. A test that stops or kills a server has to start it again, and no other test may run
-meanwhile.
+It provides the fixtures ``kafka_server``, ``elasticsearch_server``, ``hdfs_server`` and
+``flink_cluster``. The servers that the selected tests use are started in parallel as soon as the
+tests are collected, and end with the test run. If pytest-xdist runs tests in several processes, all
+processes share one server of each kind.
 
-For a server with settings of its own there is :func:`server_or_skip`, without pytest
+If Java is missing, or the network for a download, or an optional dependency, tests that need a
+server are skipped with the reason. They fail instead if ``MASTOSTREAM_REQUIRE_SERVERS`` is set. A
+test that stops or kills a server has to start it again, and no other test may run meanwhile.
+
+For a server with other settings use :func:`server_or_skip`, or without pytest
 :func:`mastostream.testing.temporary.temporary_server`.
 """
 
@@ -45,8 +46,9 @@ __all__ = [
 ]
 
 REQUIRE: Final = "MASTOSTREAM_REQUIRE_SERVERS"
+"""The environment variable that lets tests fail where no server can run, instead of skipping."""
 
-_FIXTURES: Final = {
+_SERVER_NAMES: Final = {
     "kafka_server": "kafka",
     "elasticsearch_server": "elasticsearch",
     "hdfs_server": "hdfs",
@@ -54,29 +56,29 @@ _FIXTURES: Final = {
 }
 _POOL: Final = pytest.StashKey[ServerPool]()
 _POOL_FOLDER: Final = "mastostream_server_pool"
-"""What a worker process of pytest-xdist is told by the process that started it."""
+"""The key under which a worker process of pytest-xdist receives the folder of the pool."""
 
-_Some = TypeVar("_Some", bound=Service)
+_ServiceT = TypeVar("_ServiceT", bound=Service)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a worker process of pytest-xdist where the pool is."""
+    """Send the folder of the pool to a worker process of pytest-xdist."""
     node.workerinput[_POOL_FOLDER] = str(_pool(node.config).folder)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Start what the chosen tests need, without waiting for it."""
+    """Start the servers that the selected tests need, without waiting for them."""
     if session.config.option.collectonly:
         return
-    asked = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    for fixture, name in _FIXTURES.items():
-        if fixture in asked:
+    needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    for fixture, name in _SERVER_NAMES.items():
+        if fixture in needed:
             _pool(session.config).start(name)
 
 
 def _pool(config: pytest.Config) -> ServerPool:
-    """Return the pool of this run: of the process that began it, or one of our own."""
+    """Return the pool of this test run: that of the process that began the run, or a new one."""
     if _POOL not in config.stash:
         folder = getattr(config, "workerinput", {}).get(_POOL_FOLDER)
         config.stash[_POOL] = pool = ServerPool(None if folder is None else Path(folder))
@@ -86,37 +88,38 @@ def _pool(config: pytest.Config) -> ServerPool:
 
 @pytest.fixture(scope="session")
 def kafka_server(pytestconfig: pytest.Config) -> KafkaServer:
-    """A Kafka broker: ``.address``. Sessions of consumers may be as short as two seconds."""
+    """A Kafka broker with ``.address``. Consumer sessions may be as short as two seconds."""
     return _shared(pytestconfig, "kafka", KafkaServer)
 
 
 @pytest.fixture(scope="session")
 def elasticsearch_server(pytestconfig: pytest.Config) -> ElasticsearchServer:
-    """An Elasticsearch node without security: ``.url``."""
+    """An Elasticsearch node without security, with ``.url``."""
     return _shared(pytestconfig, "elasticsearch", ElasticsearchServer)
 
 
 @pytest.fixture(scope="session")
 def hdfs_server(pytestconfig: pytest.Config) -> HdfsServer:
-    """An HDFS: ``.url``, ``.webhdfs_url``, ``.namenode``, ``.datanode``."""
+    """An HDFS with ``.url``, ``.webhdfs_url``, ``.namenode`` and ``.datanode``."""
     return _shared(pytestconfig, "hdfs", HdfsServer)
 
 
 @pytest.fixture(scope="session")
 def flink_cluster(pytestconfig: pytest.Config) -> FlinkCluster:
-    """A Flink session cluster: ``.address``, ``.jobmanager``, ``.taskmanager``."""
+    """A Flink session cluster with ``.address``, ``.jobmanager`` and ``.taskmanager``."""
     return _shared(pytestconfig, "flink", FlinkCluster)
 
 
-def _shared(config: pytest.Config, name: str, kind: type[_Some]) -> _Some:
-    with _skipped_where_impossible():
+def _shared(config: pytest.Config, name: str, kind: type[_ServiceT]) -> _ServiceT:
+    with _skip_if_impossible():
         server = _pool(config).get(name)
-    assert isinstance(server, kind)  # noqa: S101 - it tells mypy
+    assert isinstance(server, kind)  # noqa: S101 - mypy needs it
     return server
 
 
 @contextmanager
-def _skipped_where_impossible() -> Iterator[None]:
+def _skip_if_impossible() -> Iterator[None]:
+    """Skip the test if a server cannot run here; with :data:`REQUIRE`, let the test fail."""
     try:
         yield
     except (ConfigurationError, RetriableError) as error:
@@ -126,14 +129,15 @@ def _skipped_where_impossible() -> Iterator[None]:
 
 
 @contextmanager
-def server_or_skip(kind: Callable[..., _Some], **options: Any) -> Iterator[_Some]:
-    """Run a server as the fixtures do: where it cannot run, the test is skipped, or fails.
+def server_or_skip(kind: Callable[..., _ServiceT], **options: Any) -> Iterator[_ServiceT]:
+    """Run a server for one block; if it cannot run here, skip the test as the fixtures do.
 
     Args:
-        kind: of server; see :func:`mastostream.testing.temporary.temporary_server`.
-        options: what it takes besides folder and ports, such as ``settings``.
+        kind: the class of the server; see
+            :func:`mastostream.testing.temporary.temporary_server`.
+        options: arguments of the class besides the folder and the ports, such as ``settings``.
     """
     with ExitStack() as stack:
-        with _skipped_where_impossible():
+        with _skip_if_impossible():
             server = stack.enter_context(temporary_server(kind, **options))
         yield server

@@ -14,12 +14,12 @@ _counts = st.integers(0, 500) | st.integers(0, MAX_COUNT)
 
 
 def times() -> st.SearchStrategy[datetime]:
-    """Any moment of the years 1 to 9999, UTC."""
+    """Generate aware UTC datetimes of the years 1 to 9999."""
     return st.datetimes(timezones=st.just(UTC))
 
 
 def accounts() -> st.SearchStrategy[Account]:
-    """Any account."""
+    """Generate accounts."""
     return st.builds(
         Account,
         acct=_text,
@@ -33,7 +33,7 @@ def accounts() -> st.SearchStrategy[Account]:
 
 
 def stamps(event: str | None = None) -> st.SearchStrategy[Stamp]:
-    """Any stamp, or any of one event."""
+    """Generate stamps: of this event, or of ``new``, ``edit`` and ``refresh``."""
     events = st.sampled_from(("new", "edit", "refresh")) if event is None else st.just(event)
     return st.builds(Stamp, key=_name, event=events, instance=_text, observed_at=times())
 
@@ -42,7 +42,12 @@ def posts(
     created_at: st.SearchStrategy[datetime] | None = None,
     stamp: st.SearchStrategy[Stamp | None] | None = None,
 ) -> st.SearchStrategy[Post]:
-    """Any post."""
+    """Generate posts.
+
+    Args:
+        created_at: generates the times of creation; :func:`times` by default.
+        stamp: generates the stamps; by default none or any of :func:`stamps`.
+    """
     return st.builds(
         Post,
         id=_name,
@@ -67,5 +72,5 @@ def posts(
 
 
 def deletions() -> st.SearchStrategy[Deletion]:
-    """Any deletion."""
+    """Generate deletions with a stamp of the event ``delete``."""
     return st.builds(Deletion, id=_name, uri=st.none() | _text, mastostream=stamps("delete"))

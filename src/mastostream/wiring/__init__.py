@@ -1,4 +1,4 @@
-"""Which adapters a pipeline is made of: the only room that names them."""
+"""Builds a pipeline's stages from the settings: the only package that names the adapters."""
 
 from mastostream.engines.local.local_engine import OnResults
 from mastostream.wiring.archiver_stage import (

@@ -1,4 +1,4 @@
-"""The archive, what writes it, and what reads it."""
+"""Builds the archiver, and the operations on its archive: verify, compact, export, replay."""
 
 import logging
 import re
@@ -40,17 +40,20 @@ from mastostream.wiring.paths import data_paths
 __all__ = ["archive_sink", "archiver", "compact", "export", "replay_inputs", "verify"]
 
 _DAY: Final = re.compile(r"/date=[0-9-]+$")
-_LOOKS: Final = 3
-"""A listing that was overtaken by compaction is made again; a gap that stays is as it is."""
+_LISTINGS: Final = 3
+"""How often an archive is listed, at most. Compaction may replace files during a listing, which
+then has a gap between offsets and is repeated; a gap in the last listing is really there."""
 
 _logger = logging.getLogger(__name__)
 
 
 def archiver(settings: Settings, clock: Clock, topic: str = STREAM) -> Archiver:
-    """Archive a topic, by default the collected posts. Nothing is looked at before the first step.
+    """Return the stage that archives a topic, by default the collected posts.
+
+    Nothing is read or written before the stage's first step.
 
     Raises:
-        ConfigurationError: a place that is none, or an extra that is not installed.
+        ConfigurationError: the archive's address is not valid, or an extra is not installed.
     """
     place = data_paths(settings).archive
     filesystem, folder = open_place(place, settings.hdfs)
@@ -67,8 +70,9 @@ def archiver(settings: Settings, clock: Clock, topic: str = STREAM) -> Archiver:
                     "choose another folder for it"
                 )
 
-    # A group for each folder. What an archive has nothing of begins with the oldest record there
-    # is, also where it once had more: its files alone say how far it is.
+    # Each folder has its own consumer group, whose commits are not used to resume: the files of the
+    # archive alone say where to go on. A partition without files begins with its oldest record,
+    # even if the archive once held more of it.
     group = f"archive-{zlib.crc32(f'{filesystem.address}{folder}'.encode()):08x}"
     return Archiver(log_reader(settings, topic, group, resume=False), sink, check=check)
 
@@ -76,13 +80,13 @@ def archiver(settings: Settings, clock: Clock, topic: str = STREAM) -> Archiver:
 def archive_sink(
     settings: Settings, topic: str, clock: Clock, filesystem: FileSystem, folder: str
 ) -> FileArchive:
-    """Write a topic's archive in this folder. Nothing is looked at yet.
+    """Return the sink that writes a topic's archive to a folder. Nothing is read or written yet.
 
-    Its folder and its files have the name that the topic has in the log: pipelines on one Kafka
-    that differ in their prefix have archives of their own in one folder.
+    The topic's subfolder and files carry the topic's name in the log, with its prefix. So pipelines
+    with different prefixes on one Kafka have separate archives in one folder.
 
     Raises:
-        ConfigurationError: an extra that is not installed.
+        ConfigurationError: the extra for the archive's format is not installed.
     """
     chosen = settings.archive
     if chosen.format == "parquet":
@@ -102,7 +106,7 @@ def archive_sink(
 
 
 def verify(settings: Settings, topic: str, on_progress: Callable[[int], None]) -> Verified:
-    """Read all that the archive holds of a topic. Errors as for ``verify_archive``."""
+    """Read and check all archived records of a topic. Raises the errors of ``verify_archive``."""
     return verify_archive(_place(settings, topic), on_progress)
 
 
@@ -113,7 +117,7 @@ def compact(
     target_bytes: int,
     on_progress: Callable[[int, int], None],
 ) -> Compacted:
-    """Make few large files of many small ones. Errors as for ``compact_archive``."""
+    """Merge a topic's small files into large ones. Raises the errors of ``compact_archive``."""
     return compact_archive(
         _place(settings, topic),
         clock=clock,
@@ -126,7 +130,10 @@ def compact(
 def export(
     settings: Settings, topic: str, output: str, on_progress: Callable[[int, int], None]
 ) -> int:
-    """Write the archive as one file of JSON lines. Errors as for ``export_lines``."""
+    """Write the archive to one file of JSON lines; return the number of records.
+
+    Raises the errors of ``export_lines``.
+    """
     target, path = open_place(output, settings.hdfs)
     return export_lines(_place(settings, topic), target, path, on_progress)
 
@@ -137,18 +144,22 @@ def _place(settings: Settings, topic: str) -> TopicPlace:
 
 
 def replay_inputs(settings: Settings, place: str) -> tuple[ReplayFile, ...]:
-    """Return what a place holds for a replay: a file of statuses, or all those of a folder.
+    """Return the files to replay: one file of statuses, or all files of a folder.
 
-    The files of an archive come by topic, partition and offset, without those that compaction has
-    merged. Others beside them are left out, since an exported file holds the same statuses once
-    more; where there is no archive, files come by name.
+    Files of an archive are ordered by topic, partition and offset; files that compaction has merged
+    into others are left out. Beside an archive, other files are left out with a warning, since an
+    exported file holds the same statuses again. Without an archive, files are ordered by name.
+
+    Args:
+        settings: how HDFS is reached.
+        place: path or URL of the file or folder.
 
     Raises:
         ConfigurationError: there is nothing to read.
-        RetriableError: not now.
+        RetriableError: the file system cannot be read now.
     """
     filesystem, path = open_place(place, settings.hdfs)
-    for _ in range(_LOOKS):
+    for _ in range(_LISTINGS):
         others: list[FileFacts] = []
         archives: dict[tuple[str, str], list[ArchiveFile]] = {}
         for entry in _data_files(filesystem, path, place):
@@ -158,13 +169,13 @@ def replay_inputs(settings: Settings, place: str) -> tuple[ReplayFile, ...]:
             else:
                 root = _DAY.sub("", file.folder)
                 archives.setdefault((root, file.topic), []).append(file)
-        kept = [each for key in sorted(archives) for each in placed(archives[key])[0]]
+        kept = [file for key in sorted(archives) for file in placed(archives[key])[0]]
         if not breaks(kept):
             break
     if not others and not kept:
         raise ConfigurationError(f"{place} holds no archive: expected files *.jsonl")
     if not kept:
-        paths = sorted(others, key=lambda each: each.path)
+        paths = sorted(others, key=lambda entry: entry.path)
         return tuple(_text(filesystem, entry.path, entry.size_bytes) for entry in paths)
     for entry in others:
         _logger.warning("%s stands beside an archive: left out, name it to send it", entry.path)
@@ -173,7 +184,7 @@ def replay_inputs(settings: Settings, place: str) -> tuple[ReplayFile, ...]:
 
 @attrs.frozen(kw_only=True)
 class _ParquetFile:
-    """A :class:`sources.replay.ReplayFile` of an archive."""
+    """A Parquet file of an archive, as a :class:`sources.replay.ReplayFile`."""
 
     filesystem: FileSystem
     file: ArchiveFile
@@ -199,13 +210,13 @@ def _text(filesystem: FileSystem, path: str, size_bytes: int) -> TextFile:
 
 
 def _data_files(filesystem: FileSystem, path: str, place: str) -> Iterator[FileFacts]:
-    """The file that this is, whatever its name; or the data files below a folder."""
+    """Yield the file at ``path``, whatever its name; or all data files below that folder."""
     parent, _, name = path.rpartition("/")
-    itself = [entry for entry in filesystem.list(parent or "/") if entry.name == name]
-    if name and not itself:
+    matches = [entry for entry in filesystem.list(parent or "/") if entry.name == name]
+    if name and not matches:
         raise ConfigurationError(f"there is no file or folder {place}")
-    if itself and not itself[0].is_folder:
-        yield itself[0]
+    if matches and not matches[0].is_folder:
+        yield matches[0]
         return
     folders = [path]
     while folders:

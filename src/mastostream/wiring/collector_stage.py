@@ -1,4 +1,4 @@
-"""Whom to follow, and how."""
+"""Builds the collector: which servers and hashtags it follows, and with which clients."""
 
 import re
 from collections.abc import Callable
@@ -27,49 +27,51 @@ if TYPE_CHECKING:
 __all__ = ["CredentialsFor", "collector", "followed_servers", "key_by", "mastodon_client"]
 
 _NEVER_IN_TAGS: Final = re.compile(r"[\s\x00-/:-@\[-^`{-\x7f]")
+"""White space, control characters and ASCII punctuation, except ``_``."""
+
 _CHECK_S: Final = 300.0
-"""How often a page shows whether a stream brings all of a hashtag's posts."""
+"""Seconds between two polls that check whether a stream delivers all posts of its hashtag."""
 
 CredentialsFor = Callable[[str, bool], Credentials]
-"""The credentials for a host; the second argument says whether it is the only one."""
+"""Returns the credentials for a host; the second argument says whether it is the only server."""
 
 
 def followed_servers(settings: Settings) -> tuple[ServerSettings, ...]:
-    """Return whom to follow, each with its hashtags and its mode.
+    """Return the servers to follow, each with its hashtags and its mode.
 
     Raises:
-        ConfigurationError: a server without a hashtag, one that is named twice, or a name that is
-            none.
+        ConfigurationError: a server has no hashtag or is named twice, two servers would share the
+            name of a token, or the name of a server or hashtag is not valid.
     """
-    found: dict[str, ServerSettings] = {}
-    names: dict[str, str] = {}
-    for each in settings.servers or (ServerSettings(server=settings.server),):
-        tags = tuple(map(_hashtag, each.tags or settings.tags))
+    by_url: dict[str, ServerSettings] = {}
+    servers_by_token: dict[str, str] = {}
+    for server in settings.servers or (ServerSettings(server=settings.server),):
+        tags = tuple(map(_hashtag, server.tags or settings.tags))
         if not tags:
             raise ConfigurationError(
                 "no hashtag to follow: name one with --tag, or 'tags' in mastostream.toml"
             )
-        url = server_url(each.server)
-        if url in found:
-            raise ConfigurationError(f"the server {each.server} is named twice")
-        name = credential_name("ACCESS_TOKEN", urlsplit(url).netloc)
-        if name in names:
+        url = server_url(server.server)
+        if url in by_url:
+            raise ConfigurationError(f"the server {server.server} is named twice")
+        token_name = credential_name("ACCESS_TOKEN", urlsplit(url).netloc)
+        if token_name in servers_by_token:
             raise ConfigurationError(
-                f"{names[name]} and {each.server} would share the token {name}: follow them from "
-                "two data folders"
+                f"{servers_by_token[token_name]} and {server.server} would share the token "
+                f"{token_name}: follow them from two data folders"
             )
-        names[name] = each.server
+        servers_by_token[token_name] = server.server
         spelled = {normalize_hashtag(tag): tag for tag in tags}
-        found[url] = ServerSettings(
-            server=each.server,
+        by_url[url] = ServerSettings(
+            server=server.server,
             tags=tuple(spelled.values()),
-            mode=each.mode or settings.collect.mode,
+            mode=server.mode or settings.collect.mode,
         )
-    return tuple(found.values())
+    return tuple(by_url.values())
 
 
 def mastodon_client(settings: Settings, server: str, token: str | None) -> "MastodonClient":
-    """Return a client for a server."""
+    """Return a client for one Mastodon server; ``None`` for a client without a token."""
     from mastostream.sources.mastodon.client import (  # noqa: PLC0415 - 0.15 s to import
         MastodonClient,
     )
@@ -79,29 +81,31 @@ def mastodon_client(settings: Settings, server: str, token: str | None) -> "Mast
 
 
 def key_by(settings: Settings) -> KeyBy:
-    """Return what posts are called: one server's ids, or the names that all servers share."""
+    """Return how posts are identified: by one server's ids, or by URIs, the same on all servers."""
     if settings.collect.key != "auto":
         return settings.collect.key
     return "id" if len(followed_servers(settings)) == 1 else "uri"
 
 
 def collector(settings: Settings, credentials_for: CredentialsFor, clock: Clock) -> Collector:
-    """Follow the configured hashtags of the configured servers.
+    """Return the stage that collects the configured hashtags from the configured servers.
 
     Raises:
-        ConfigurationError: a server or a hashtag is none, or the key of pseudonyms is missing.
+        ConfigurationError: the name of a server or hashtag is not valid, or the pseudonym key
+            cannot be read.
+        FatalError: the state store belongs to another log.
     """
-    where = data_paths(settings)
+    paths = data_paths(settings)
     servers = followed_servers(settings)
     state_store = CollectorStateStore(
-        where.memory,
+        paths.collector_state,
         key_by=key_by(settings),
         refresh_after_s=settings.collect.refresh_after_s,
     )
-    _check_memory(state_store, settings)
+    _check_state_store(state_store, settings)
     collect = settings.collect
     return Collector(
-        [_target(settings, each, credentials_for, only=len(servers) == 1) for each in servers],
+        [_target(settings, server, credentials_for, only=len(servers) == 1) for server in servers],
         log_writer(settings, clock),
         log_reader(settings, STREAM, "collect", shared=False),
         state_store,
@@ -117,7 +121,7 @@ def collector(settings: Settings, credentials_for: CredentialsFor, clock: Clock)
         ),
         key_by=key_by(settings),
         make_streams=partial(_streams, clock=clock, settings=settings)
-        if any(each.mode != "poll" for each in servers)
+        if any(server.mode != "poll" for server in servers)
         else None,
         policy=ConsentPolicy(
             leave_out_noindex=settings.consent.leave_out_noindex,
@@ -129,15 +133,21 @@ def collector(settings: Settings, credentials_for: CredentialsFor, clock: Clock)
     )
 
 
-def _check_memory(state_store: CollectorStateStore, settings: Settings) -> None:
-    """Refuse what was remembered of another log: posts of this one would be logged again."""
-    where = data_paths(settings)
+def _check_state_store(state_store: CollectorStateStore, settings: Settings) -> None:
+    """Refuse a state store that belongs to another log.
+
+    It does not know the posts in this log, which would be logged again.
+
+    Raises:
+        FatalError: the store's offsets lie beyond the end of the log.
+    """
+    paths = data_paths(settings)
     ends = log_ends(settings, STREAM)
     for partition, position in state_store.positions().items():
         if position > ends.get(partition, 0):
             state_store.close()
             raise FatalError(
-                f"{where.memory} remembers the log up to offset {position - 1}, but "
+                f"{paths.collector_state} remembers the log up to offset {position - 1}, but "
                 f"{log_name(settings)} ends before it: it is another log's memory. Move it away, "
                 "and posts that the servers still show are logged again; or restore the log that "
                 "belongs to it"

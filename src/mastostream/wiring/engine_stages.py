@@ -1,4 +1,4 @@
-"""Analyses, and the engine that runs them."""
+"""Finds analyses by their names, and builds the local engines that run them."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -24,17 +24,17 @@ __all__ = ["Mode", "analyses", "engines"]
 Mode = Literal["stream", "sql"]
 
 _KAFKA_BATCH: Final = 5_000
-"""Records a step: Kafka's own costs, once a step, are spread over them."""
+"""Most records per step. A step on Kafka has a fixed cost, which its records share."""
 
 
 def analyses(settings: Settings, mode: Mode, names: Sequence[str]) -> tuple[Analysis, ...]:
-    """Return the analyses of these names: built in, or ``module:NAME`` of the user's own.
+    """Return the analyses with these names: built-in ones, or ``module:NAME`` for a user's own.
 
     Raises:
         ConfigurationError: there is no such analysis.
     """
     weights = _weights(settings)
-    found: dict[str, Analysis] = {}
+    by_name: dict[str, Analysis] = {}
     for name in names:
         if ":" in name:
             chosen: tuple[Analysis, ...] = (_load(name),)
@@ -46,8 +46,8 @@ def analyses(settings: Settings, mode: Mode, names: Sequence[str]) -> tuple[Anal
                     f"--mode {mode} has no analysis {name!r}; see 'mastostream analyze --help', "
                     "or name your own as module:NAME"
                 ) from None
-        found.update({analysis.name: analysis for analysis in chosen})
-    return tuple(found.values())
+        by_name.update({analysis.name: analysis for analysis in chosen})
+    return tuple(by_name.values())
 
 
 def _weights(settings: Settings) -> EngagementWeights:
@@ -81,11 +81,11 @@ def engines(
     clock: Clock,
     on_results: OnResults | None = None,
 ) -> tuple[LocalEngine, ...]:
-    """Run these analyses over the collected posts.
+    """Return the engines that run these analyses over the collected posts.
 
-    One engine on the data folder. On Kafka one for all that work post by post, which shares the
-    partitions with others like it, and one for each windowed analysis, which works in one process
-    at a time.
+    On the data folder, one engine runs all of them. On Kafka, one engine runs all per-post analyses
+    and shares the partitions with the same engine in other processes; each windowed analysis has an
+    engine of its own, which works in one process at a time.
     """
     if settings.log == "kafka":
         return _on_kafka(settings, chosen, clock, on_results)
@@ -98,37 +98,37 @@ def engines(
 def _on_kafka(
     settings: Settings, chosen: Sequence[Analysis], clock: Clock, on_results: OnResults | None
 ) -> tuple[LocalEngine, ...]:
-    place = kafka_client_config(settings)
-    from mastostream.log.kafka import (  # noqa: PLC0415 - an extra
+    config = kafka_client_config(settings)
+    from mastostream.log.kafka import (  # noqa: PLC0415 - needs an extra
         KafkaEngineLog,
         KafkaWindowLog,
         ensure_topics,
     )
 
-    ensure_topics(place, TOPICS)
+    ensure_topics(config, TOPICS)
     per_post = [analysis for analysis in chosen if analysis.function is not None]
-    found = []
+    stages = []
     if per_post:
         names = "+".join(sorted(analysis.name for analysis in per_post))
         log = KafkaEngineLog(
-            place,
+            config,
             topic=STREAM,
-            group=f"{place.group}-analyze-{names}",
+            group=f"{config.group}-analyze-{names}",
             delivery=settings.kafka.delivery,
             now_ms=clock.now_ms,
         )
-        found.append(_engine(settings, log, per_post, clock, on_results, batch=_KAFKA_BATCH))
+        stages.append(_engine(settings, log, per_post, clock, on_results, batch=_KAFKA_BATCH))
     for analysis in chosen:
         if analysis.aggregate is not None:
             windows = KafkaWindowLog(
-                place, topic=STREAM, analysis=analysis.name, now_ms=clock.now_ms
+                config, topic=STREAM, analysis=analysis.name, now_ms=clock.now_ms
             )
             name = f"analyze:{analysis.name}" if len(chosen) > 1 else "analyze"
-            found.append(_engine(settings, windows, [analysis], clock, on_results, name=name))
-    return tuple(found)
+            stages.append(_engine(settings, windows, [analysis], clock, on_results, name=name))
+    return tuple(stages)
 
 
-def _engine(  # noqa: PLR0913 - what an engine takes
+def _engine(  # noqa: PLR0913 - the arguments of LocalEngine
     settings: Settings,
     log: EngineLog,
     chosen: Sequence[Analysis],

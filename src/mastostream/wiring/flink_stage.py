@@ -1,4 +1,4 @@
-"""Analyses on Flink."""
+"""Builds the engine that runs analyses as a job on Flink."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["chosen_analyses", "flink_engine", "flink_job", "sql_literals"]
 
 
-def flink_engine(  # noqa: PLR0913 - each is a choice of the user's, by name
+def flink_engine(  # noqa: PLR0913 - every argument is a choice of the user, by name
     settings: Settings,
     mode: Mode,
     names: Sequence[str],
@@ -49,19 +49,20 @@ def flink_engine(  # noqa: PLR0913 - each is a choice of the user's, by name
     savepoint: str = "",
     on_results: OnResults | None = None,
 ) -> FlinkEngine:
-    """Return a job that runs these analyses; nothing is started.
+    """Return the engine that runs these analyses as one Flink job; nothing is started yet.
 
-    What ``sql`` has by name is SQL; all others are the functions of the analyses.
+    An analysis of mode ``sql`` that has an SQL file runs as SQL, all others as Python functions.
 
     Args:
-        settings: where.
+        settings: of the pipeline.
         mode: of the analyses.
-        names: of them, built in or ``module:NAME``.
-        on_progress: told of the download of Flink's connector for Kafka.
-        once: whether the job ends with what is there when it begins; it closes all windows then.
-        savepoint: whose state it begins with; empty for none.
-        on_results: told of each result of the one analysis, built in and of mode ``sql``; nothing
-            is written then. ``None``: all is written.
+        names: of the analyses, built in or ``module:NAME``.
+        on_progress: is called during the download of Flink's connector for Kafka.
+        once: whether the job ends after the records that exist when it begins; it then closes all
+            windows.
+        savepoint: path of the savepoint whose state the job begins with; empty for none.
+        on_results: is called with each result, which is then not written; only for a single
+            built-in analysis of mode ``sql``. ``None``: all results are written.
 
     Raises:
         ConfigurationError: something that Flink needs is missing, or cannot run there.
@@ -78,9 +79,10 @@ def flink_engine(  # noqa: PLR0913 - each is a choice of the user's, by name
         check_cluster(settings.flink.target)
         with Cluster(settings.flink.target) as cluster:
             cluster.check_free(job.name)
-    from mastostream.log.kafka import ensure_topics  # noqa: PLC0415 - an extra
+    from mastostream.log.kafka import ensure_topics  # noqa: PLC0415 - needs an extra
 
-    ensure_topics(kafka_client_config(settings), [*TOPICS, *(str(each.topic) for each in chosen)])
+    own_topics = [str(analysis.topic) for analysis in chosen]
+    ensure_topics(kafka_client_config(settings), [*TOPICS, *own_topics])
     jar = _jar(settings.flink, on_progress)
     job = attrs.evolve(job, archive=archive, folder=Path.cwd(), savepoint=savepoint)
     return FlinkEngine(settings.flink, jar, job)
@@ -94,22 +96,23 @@ def flink_job(
     once: bool,
     on_results: OnResults | None = None,
 ) -> FlinkJob:
-    """Return what a job is called and does; neither Flink nor Kafka is asked.
+    """Return a job's definition, with its name; sends no request to Flink or Kafka.
 
     Args:
-        settings: where.
-        in_sql: the analyses that are SQL, by name.
-        chosen: the others.
-        once: as for :func:`flink_engine`.
-        on_results: as for :func:`flink_engine`; the one analysis is SQL then.
+        settings: of the pipeline.
+        in_sql: names of the analyses that run as SQL.
+        chosen: the analyses that run as Python functions.
+        once: whether the job ends after the records that exist when it begins.
+        on_results: is called with each result of the single analysis ``in_sql``, which is then not
+            written. ``None``: all results are written.
 
     Raises:
         MissingExtraError: the extra ``kafka`` is not installed.
-        ConfigurationError: a setting that cannot be chosen.
+        ConfigurationError: the settings change what users cannot choose.
     """
-    told = "+".join([*(f"sql-{name}" for name in in_sql), *(each.name for each in chosen)])
+    parts = "+".join([*(f"sql-{name}" for name in in_sql), *(analysis.name for analysis in chosen)])
     shown = "" if on_results is None else "-shown"
-    name = f"{name_prefix(settings)}{settings.kafka.group}-flink-{told}{shown}"
+    name = f"{name_prefix(settings)}{settings.kafka.group}-flink-{parts}{shown}"
     kafka = kafka_client_config(settings)
     topics = Topics(
         servers=kafka.servers,
@@ -128,16 +131,16 @@ def flink_job(
 def chosen_analyses(
     settings: Settings, mode: Mode, names: Sequence[str], *, shown: bool
 ) -> tuple[list[str], list[Analysis]]:
-    """Return which of these analyses are SQL, by name, and the others.
+    """Return the names of the analyses that run as SQL, and the other analyses.
 
     Args:
-        settings: the weights of the analyses.
+        settings: hold the weights and languages of the analyses.
         mode: of the analyses.
-        names: of them, built in or ``module:NAME``.
-        shown: whether the results are shown, and not written.
+        names: of the analyses, built in or ``module:NAME``.
+        shown: whether the results are shown instead of written.
 
     Raises:
-        ConfigurationError: one that there is not, or that Flink cannot write or show.
+        ConfigurationError: there is no such analysis, or Flink cannot write or show its results.
     """
     in_sql = sorted(set(names) & set(SQL_NAMES)) if mode == "sql" else []
     others = analyses(settings, mode, [name for name in names if name not in in_sql])
@@ -162,7 +165,7 @@ def _check_written(chosen: Sequence[Analysis]) -> None:
 
 
 def _archive(flink: FlinkSettings) -> Path | None:
-    """The code that travels to a cluster; a job within the process needs none."""
+    """Return the bundle of Python code for a cluster; a job within the process needs none."""
     if not flink.python_archive or flink.target == LOCAL:
         return None
     archive = Path(flink.python_archive)
@@ -188,15 +191,15 @@ def _check_installed() -> None:
 def _job(
     settings: Settings, topics: Topics, in_sql: Sequence[str], chosen: Sequence[Analysis]
 ) -> FlinkJob:
-    """All analyses as one job."""
+    """Return one job that runs all analyses and writes their results."""
     per_post = [analysis for analysis in chosen if analysis.function is not None]
     windowed = [analysis for analysis in chosen if analysis.aggregate is not None]
     files = {name: read_sql(name, sql_literals(settings, topics)) for name in in_sql}
 
     def declare(env: "StreamTableEnvironment") -> "StatementSet":
-        from mastostream.engines.flink.sql_job import add_sql  # noqa: PLC0415 - an extra
-        from mastostream.engines.flink.stream_job import stream_job  # noqa: PLC0415 - as above
-        from mastostream.engines.flink.window_topology import add_windows  # noqa: PLC0415 - as above
+        from mastostream.engines.flink.sql_job import add_sql  # noqa: PLC0415 - needs an extra
+        from mastostream.engines.flink.stream_job import stream_job  # noqa: PLC0415 - needs an extra
+        from mastostream.engines.flink.window_topology import add_windows  # noqa: PLC0415 - needs an extra
 
         if not per_post:
             statements = env.create_statement_set()
@@ -227,12 +230,12 @@ def _job(
 
 
 def _shown(settings: Settings, topics: Topics, name: str, on_results: OnResults) -> FlinkJob:
-    """One analysis whose results are shown."""
+    """Return a job that runs one SQL analysis and shows its results."""
     (analysis,) = analyses(settings, "sql", [name])
     file = read_sql(name, sql_literals(settings, topics))
 
     def declare(env: "StreamTableEnvironment") -> "Table":
-        from mastostream.engines.flink.sql_job import results_of  # noqa: PLC0415 - an extra
+        from mastostream.engines.flink.sql_job import results_of  # noqa: PLC0415 - needs an extra
 
         return results_of(env, name, file, topics)
 
@@ -250,12 +253,15 @@ def _shown(settings: Settings, topics: Topics, name: str, on_results: OnResults)
 
 
 def _settings_of(files: Iterable[SqlFile]) -> dict[str, str]:
-    """What the files set for the job: nothing that Python's operators were tried with."""
+    """Return the job settings of the SQL files.
+
+    Jobs with Python operators do not use them, as the two were not tested together.
+    """
     return {name: value for file in files for name, value in file.settings.items()}
 
 
 def sql_literals(settings: Settings, topics: Topics) -> dict[str, str | int]:
-    """What stands in the place of a file's literals, by their names."""
+    """Return the values that replace literals in the SQL files, by the literals' names."""
     return {
         "topic": topics.full_name(STREAM),
         "counts": topics.full_name(COUNTS),

@@ -1,4 +1,4 @@
-"""The index, and what writes and reads it."""
+"""Builds the indexer, and the reader of its index."""
 
 import logging
 from collections.abc import Sequence
@@ -21,15 +21,18 @@ if TYPE_CHECKING:
 __all__ = ["index_place", "index_reader", "indexer", "set_up_index"]
 
 GROUP: Final = "index"
+"""Consumer group of the indexer's readers."""
+
 _logger = logging.getLogger(__name__)
 
 
 def indexer(settings: Settings, clock: Clock) -> Indexer:
-    """Index the results of the per-post analyses.
+    """Return the stage that indexes the results of the per-post analyses.
+
+    An index that cannot be reached now is no error: the stage retries.
 
     Raises:
-        ConfigurationError: the index cannot be used as it is set. One that cannot be reached now
-            is no error: the stage tries again.
+        ConfigurationError: the index cannot be used with these settings.
     """
     if settings.index == "elasticsearch":
         return _into_elasticsearch(settings, clock)
@@ -38,7 +41,7 @@ def indexer(settings: Settings, clock: Clock) -> Indexer:
 
 
 def index_reader(settings: Settings) -> IndexReader:
-    """Return what answers a dashboard's questions."""
+    """Return the reader of the index, for dashboards."""
     if settings.index == "elasticsearch":
         from mastostream.sinks import elasticsearch as sink  # noqa: PLC0415 - needs an extra
 
@@ -47,7 +50,7 @@ def index_reader(settings: Settings) -> IndexReader:
 
 
 def index_place(settings: Settings) -> str:
-    """Return where the index is, for a person."""
+    """Return the address of the index, to show it to a person."""
     if settings.index == "elasticsearch":
         from mastostream.sinks import elasticsearch as sink  # noqa: PLC0415 - needs an extra
 
@@ -57,11 +60,11 @@ def index_place(settings: Settings) -> str:
 
 
 def set_up_index(settings: Settings) -> "Sequence[SetupStep]":
-    """Make the index what the settings say; return what was done.
+    """Create the index, or update it to the settings; return the steps that were done.
 
     Raises:
         RetriableError: the server cannot be reached now.
-        ConfigurationError: credentials, certificates, version.
+        ConfigurationError: the credentials, the certificate or the server's version is wrong.
     """
     if settings.index != "elasticsearch":
         SqliteIndex(data_paths(settings).log).close()

@@ -1,4 +1,4 @@
-"""The log, and what reads and writes it."""
+"""Opens the log, in SQLite or Kafka: its readers, writers, topics and offsets."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
@@ -46,24 +46,26 @@ TOPICS: Final = (
     DEAD_LETTERS,
     LATE,
 )
-"""The topics that come with the package."""
+"""The topics of the built-in stages; users' own analyses may have more."""
 
 _SECRETS: Final = {"KAFKA_USERNAME": "sasl.username", "KAFKA_PASSWORD": "sasl.password"}
+"""The setting of librdkafka for each secret, by the secret's name in the environment."""
+
 _DAY_MS: Final = 86_400_000
 
 
 def kafka_client_config(settings: Settings) -> "KafkaClientConfig":
-    """Return which Kafka, and how it is used.
+    """Return the configuration of all Kafka clients.
 
     Raises:
         MissingExtraError: the extra ``kafka`` is not installed.
-        ConfigurationError: a setting that cannot be chosen.
+        ConfigurationError: the settings change what users cannot choose.
     """
     try:
-        import confluent_kafka  # noqa: F401, PLC0415 - an extra; 50 ms
+        import confluent_kafka  # noqa: F401, PLC0415 - needs an extra; 50 ms to import
     except ImportError as error:
         raise MissingExtraError("Kafka", "kafka") from error
-    from mastostream.log.kafka import KafkaClientConfig  # noqa: PLC0415 - as above
+    from mastostream.log.kafka import KafkaClientConfig  # noqa: PLC0415 - needs an extra
 
     kafka, kept = settings.kafka, settings.retention
     secrets = load_secrets(list(_SECRETS))
@@ -81,7 +83,7 @@ def kafka_client_config(settings: Settings) -> "KafkaClientConfig":
 
 
 def log_name(settings: Settings) -> str:
-    """Return where the log is, for a person."""
+    """Return the address of the log, to show it to a person."""
     if settings.log == "kafka":
         prefix = settings.kafka.topic_prefix
         return f"Kafka at {settings.kafka.servers}" + (f" (topics {prefix}*)" if prefix else "")
@@ -89,25 +91,25 @@ def log_name(settings: Settings) -> str:
 
 
 def topic_name(settings: Settings, topic: str) -> str:
-    """Return what a topic is called where the log is, for a person and for the archive's files."""
+    """Return a topic's name in the log, with its prefix, for people and the archive's files."""
     return name_prefix(settings) + topic
 
 
 def data_place(settings: Settings) -> str:
-    """Return where the data is, for a person: the log, and the folder of all else."""
+    """Return where the data is, to show it to a person: the log, and the folder for the rest."""
     if settings.log == "kafka":
         return f"{log_name(settings)} and {settings.data}"
     return settings.data
 
 
 def log_writer(settings: Settings, clock: Clock | None = None) -> LogWriter:
-    """Return a writer to the log."""
+    """Return a writer to the log; ``clock``, by default the system's, dates the records."""
     now_ms = (clock or system_clock()).now_ms
     if settings.log == "kafka":
-        place = kafka_client_config(settings)
-        from mastostream.log.kafka import KafkaLogWriter  # noqa: PLC0415 - an extra
+        config = kafka_client_config(settings)
+        from mastostream.log.kafka import KafkaLogWriter  # noqa: PLC0415 - needs an extra
 
-        return KafkaLogWriter(place, now_ms=now_ms)
+        return KafkaLogWriter(config, now_ms=now_ms)
     return SqliteLogWriter(data_paths(settings).log, partitions=settings.partitions, now_ms=now_ms)
 
 
@@ -117,51 +119,51 @@ def log_reader(
     """Return a reader of the log.
 
     Args:
-        settings: where.
-        topic: what is read.
-        group: whose commits it goes on from.
-        shared: whether the readers of the group share the partitions, where the log can do that.
-        resume: of one that shares: whether it begins at the group's commits; else at the oldest
-            record.
+        settings: say where the log is.
+        topic: to read.
+        group: of readers; each group has its own commits.
+        shared: whether the readers of the group share the partitions, which only Kafka can do.
+        resume: whether to begin at the group's commits, or else at the oldest record. A reader on
+            Kafka that is not shared always begins at the commits.
     """
     if settings.log == "kafka":
-        place = kafka_client_config(settings)
-        from mastostream.log.kafka import (  # noqa: PLC0415 - an extra
+        config = kafka_client_config(settings)
+        from mastostream.log.kafka import (  # noqa: PLC0415 - needs an extra
             KafkaLogReader,
             KafkaSharedReader,
         )
 
-        name = f"{place.group}-{group}-{topic}"
+        name = f"{config.group}-{group}-{topic}"
         if shared:
-            return KafkaSharedReader(place, topic=topic, group=name, resume=resume)
-        return KafkaLogReader(place, topic=topic, group=name)
+            return KafkaSharedReader(config, topic=topic, group=name, resume=resume)
+        return KafkaLogReader(config, topic=topic, group=name)
     return SqliteLogReader(data_paths(settings).log, topic=topic, group=group, resume=resume)
 
 
 def dead_letter_reader(settings: Settings, group: str) -> LogReader:
-    """Return a reader of the dead letters."""
+    """Return a reader of all dead letters."""
     return log_reader(settings, DEAD_LETTERS, group, shared=False)
 
 
 def topics(settings: Settings, names: Sequence[str] = TOPICS) -> tuple[TopicFacts, ...]:
-    """Return the partitions of these topics, where they exist; of the data folder, of all topics.
+    """Return the partitions of those of these topics that exist; in SQLite, of all topics.
 
     Raises:
-        RetriableError: not now.
+        RetriableError: the log cannot be read now.
     """
     if settings.log == "kafka":
-        place = kafka_client_config(settings)
-        from mastostream.log.kafka import kafka_topic_facts  # noqa: PLC0415 - an extra
+        config = kafka_client_config(settings)
+        from mastostream.log.kafka import kafka_topic_facts  # noqa: PLC0415 - needs an extra
 
-        return kafka_topic_facts(place, names)
+        return kafka_topic_facts(config, names)
     return topic_facts(data_paths(settings).log)
 
 
 def log_ends(settings: Settings, topic: str) -> Mapping[int, int]:
-    """Return where each partition of a topic ends: the offset of its next record.
+    """Return the end of each partition of a topic: the offset of its next record.
 
     Raises:
-        RetriableError: not now.
+        RetriableError: the log cannot be read now.
     """
     return {
         facts.partition: facts.next_offset

@@ -1,4 +1,4 @@
-"""Where the data of one pipeline is, by which clock, and who holds it."""
+"""The paths of a pipeline's data, its clock, and the locks that keep out a second process."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -16,6 +16,7 @@ from mastostream.ports.clock import Clock, ScaledClock, SystemClock
 __all__ = ["DataPaths", "data_paths", "name_prefix", "stage_lock", "system_clock"]
 
 _CLOCK: Final = "MASTOSTREAM_SIMULATED_CLOCK"
+"""Environment variable that makes a process use the clock of a simulation."""
 
 
 def system_clock() -> Clock:
@@ -39,37 +40,39 @@ def system_clock() -> Clock:
 
 @attrs.frozen(kw_only=True)
 class DataPaths:
-    """Where the data of one pipeline is.
+    """The paths of one pipeline's data.
 
     Attributes:
-        log: log and index, one SQLite file.
-        memory: what the collector remembers.
-        archive: a folder, or the address of one.
+        folder: the data folder.
+        log: the SQLite file of the log and the index.
+        collector_state: the SQLite file of the collector's state store.
+        archive: the archive's folder, a path or a URL.
+        locks: the folder of the stages' lock files.
     """
 
     folder: Path
     log: Path
-    memory: Path
+    collector_state: Path
     archive: str
     locks: Path
 
 
 def name_prefix(settings: Settings) -> str:
-    """Return what names begin with that belong to this pipeline, and not to another beside it."""
+    """Return the prefix that tells this pipeline's names from others' on the same Kafka."""
     return settings.kafka.topic_prefix if settings.log == "kafka" else ""
 
 
 def data_paths(settings: Settings) -> DataPaths:
-    """Return where the data is, or will be.
+    """Return the paths of the data; nothing is created.
 
-    Pipelines on one Kafka that differ in their prefix have files of their own in one folder: what
-    a collector remembers says which posts are in its own topic.
+    Pipelines with different prefixes on one Kafka have separate files in one folder, since the
+    state store of a collector says which posts are in its own topic.
     """
     folder, prefix = Path(settings.data), name_prefix(settings)
     return DataPaths(
         folder=folder,
         log=folder / f"{prefix}mastostream.sqlite3",
-        memory=folder / f"{prefix}collector.sqlite3",
+        collector_state=folder / f"{prefix}collector.sqlite3",
         archive=settings.archive.folder or str(folder / "archive"),
         locks=folder / "locks",
     )
@@ -77,12 +80,13 @@ def data_paths(settings: Settings) -> DataPaths:
 
 @contextmanager
 def stage_lock(settings: Settings, stages: Sequence[str]) -> Iterator[None]:
-    """Hold these stages' locks, so that no second process does the same on one data folder.
+    """Hold the locks of these stages: no second process runs them on the same data folder.
 
-    Processes share what comes from Kafka; only a collector, whose memory is here, is alone.
+    With the log in Kafka, processes share the other stages' work, so only the collector is locked:
+    its state store is in the data folder.
 
     Raises:
-        BusyError: another process holds one of them.
+        BusyError: another process holds one of the locks.
         FatalError: the folder cannot be written.
     """
     if settings.log == "kafka":

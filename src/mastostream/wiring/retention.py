@@ -1,4 +1,4 @@
-"""How much of the log is kept."""
+"""Builds the stage that deletes old records from the log."""
 
 from mastostream.config import Settings
 from mastostream.log.sqlite import (
@@ -15,7 +15,7 @@ __all__ = ["retention_stages"]
 def retention_stages(settings: Settings, clock: Clock) -> tuple[Stage, ...]:
     """Return the stage that deletes old records, if the settings ask for it."""
     kept = settings.retention
-    if settings.log == "kafka":  # the broker does it
+    if settings.log == "kafka":  # Kafka's brokers delete old records
         return ()
     if not kept.age_days and not kept.size_bytes:
         return ()

@@ -1,4 +1,4 @@
-"""What stages say of themselves, for views and metrics."""
+"""The stages' counters and one-line details, for views and metrics."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,38 +14,38 @@ __all__ = ["counters", "details"]
 
 
 def counters(stages: Sequence[Stage]) -> dict[str, int]:
-    """Return what these stages count beside their records: every way in which one is set aside."""
-    found: Counter[str] = Counter()
+    """Return all counters of these stages besides the records: collected, rejected, late, lost."""
+    totals: Counter[str] = Counter()
     for stage in stages:
         if isinstance(stage, Collector):
-            found.update(_collector_counters(stage))
+            totals.update(_collector_counters(stage))
         elif isinstance(stage, LocalEngine):
-            found["records_rejected"] += stage.stats.rejected
-            found["records_late"] += stage.stats.late
-            found["records_lost"] += stage.stats.lost
+            totals["records_rejected"] += stage.stats.rejected
+            totals["records_late"] += stage.stats.late
+            totals["records_lost"] += stage.stats.lost
         elif isinstance(stage, FlinkEngine):
-            found["records_rejected"] += stage.dropped
+            totals["records_rejected"] += stage.dropped
         elif isinstance(stage, Indexer):
-            found["documents_refused"] = stage.stats.refused
-            found["documents_lost"] = stage.stats.lost
-    return found
+            totals["documents_refused"] = stage.stats.refused
+            totals["documents_lost"] = stage.stats.lost
+    return totals
 
 
 def details(stages: Sequence[Stage]) -> dict[str, str]:
-    """Return what these stages are at, in a few words, by their names."""
-    found = {}
+    """Return a few words on the state of each stage that has some, by stage name."""
+    texts = {}
     for stage in stages:
         if isinstance(stage, Collector):
             ways = [f"{server.name} {server.way}" for server in stage.stats.servers]
             failed = sum(source.failed for source in stage.stats.sources)
-            errors = [each.error for each in stage.stats.sources]
-            errors += [each.refresh_error for each in stage.stats.servers]
-            told = [", ".join(ways), f"{failed} sources given up" if failed else ""]
-            told += [error for error in errors if error][:1]
-            found[stage.name] = "; ".join(filter(None, told))
+            errors = [source.error for source in stage.stats.sources]
+            errors += [server.refresh_error for server in stage.stats.servers]
+            parts = [", ".join(ways), f"{failed} sources given up" if failed else ""]
+            parts += [error for error in errors if error][:1]
+            texts[stage.name] = "; ".join(filter(None, parts))
         elif isinstance(stage, FlinkEngine) and stage.dropped:
-            found[stage.name] = f"{stage.dropped} values left out that are no JSON"
-    return found
+            texts[stage.name] = f"{stage.dropped} values left out that are no JSON"
+    return texts
 
 
 def _collector_counters(stage: Collector) -> dict[str, int]:
@@ -60,9 +60,9 @@ def _collector_counters(stage: Collector) -> dict[str, int]:
         "posts_after_delete": dedup.after_delete,
         "events_ignored": stage.stats.ignored_events,
         **{f"posts_left_out_{reason}": dedup.left_out[reason] for reason in REASONS},
-        "source_requests": sum(each.requests for each in stage.stats.servers),
-        "source_retries": sum(each.retries for each in sources),
-        "source_incomplete_rounds": sum(each.incomplete for each in sources),
-        "source_stream_missed": sum(each.stream_missed for each in sources),
-        "sources_failed": sum(each.failed for each in sources),
+        "source_requests": sum(server.requests for server in stage.stats.servers),
+        "source_retries": sum(source.retries for source in sources),
+        "source_incomplete_rounds": sum(source.incomplete for source in sources),
+        "source_stream_missed": sum(source.stream_missed for source in sources),
+        "sources_failed": sum(source.failed for source in sources),
     }

@@ -1,8 +1,8 @@
-"""The same by Bytewax, with its own connectors.
+"""The task by Bytewax, with its own Kafka connectors.
 
 python -m bytewax.run 'by_bytewax:flow("SERVERS", "INPUT", "ENGAGEMENT", "HASHTAGS")'
 
-It keeps no positions, as recovery is off: less work than the others do.
+Recovery is off, so it stores no offsets: that is less work than the other contenders do.
 """
 
 import bytewax.operators as op
@@ -14,7 +14,7 @@ Message = KafkaSinkMessage[bytes, bytes]
 
 
 def flow(servers: str, source: str, engagement: str, hashtags: str) -> Dataflow:
-    """Both records of each status: one step, one sink that takes each to its topic."""
+    """Make both records of each status in one step, and write them by one sink."""
 
     def both(message: KafkaSourceMessage[bytes, bytes]) -> tuple[Message, Message]:
         key, first, second = records(message.value)

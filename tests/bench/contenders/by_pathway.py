@@ -1,4 +1,4 @@
-"""The same by Pathway.
+"""The task by Pathway.
 
 python by_pathway.py SERVERS INPUT GROUP ENGAGEMENT HASHTAGS
 """
@@ -10,18 +10,18 @@ from task import CONSUMER, PRODUCER, records
 
 
 def texts(settings: dict[str, object]) -> dict[str, str]:
-    """As Pathway takes them."""
+    """Return the settings as texts, as Pathway needs them."""
     return {name: str(value).lower() for name, value in settings.items()}
 
 
 @pw.udf(deterministic=True)
 def both(value: bytes) -> tuple[bytes, bytes]:
-    """Both records of one status."""
+    """Return both records of one status."""
     return records(value)[1:]
 
 
 def main(servers: str, source: str, group: str, engagement: str, hashtags: str) -> None:
-    """Run until it is ended."""
+    """Process records until the process is ended."""
     common = {"bootstrap.servers": servers}
     reading = {"group.id": group, "auto.offset.reset": "earliest"}
     posts = pw.io.kafka.read(common | reading | texts(CONSUMER), topic=source, format="raw")

@@ -1,4 +1,4 @@
-"""The same by Quix Streams.
+"""The task by Quix Streams.
 
 python by_quix.py SERVERS INPUT GROUP ENGAGEMENT HASHTAGS
 """
@@ -10,7 +10,7 @@ from task import CONSUMER, PRODUCER, records
 
 
 def main(servers: str, source: str, group: str, engagement: str, hashtags: str) -> None:
-    """Run until it is ended."""
+    """Process records until the process is ended."""
     app = Application(
         broker_address=servers,
         consumer_group=group,
@@ -22,10 +22,10 @@ def main(servers: str, source: str, group: str, engagement: str, hashtags: str) 
         loglevel="ERROR",
     )
     posts = app.dataframe(app.topic(source, value_deserializer="bytes"))
-    made = posts.apply(records)
+    pairs = posts.apply(records)
     for number, name in ((1, engagement), (2, hashtags)):
         topic = app.topic(name, value_serializer="bytes")
-        made.apply(lambda both, number=number: both[number]).to_topic(topic)
+        pairs.apply(lambda pair, number=number: pair[number]).to_topic(topic)
     app.run()
 
 

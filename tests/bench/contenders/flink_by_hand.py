@@ -1,8 +1,8 @@
-"""The same by PyFlink as it is usually written: dicts, and a function a step.
+"""The task by PyFlink as it is usually written: statuses are dicts, and each step is a function.
 
 python flink_by_hand.py SERVERS INPUT GROUP ENGAGEMENT HASHTAGS JAR PARALLELISM
 
-It ends with what is in the topic when it begins.
+It ends after the records that are in the topic when it begins.
 """
 
 import json

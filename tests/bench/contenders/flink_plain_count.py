@@ -1,8 +1,8 @@
-"""Posts in each 10 s by Flink SQL, as it is written first: whatever comes twice counts twice.
+"""Counts the posts of each 10 s by plain Flink SQL: a post that is delivered twice counts twice.
 
 python flink_plain_count.py SERVERS INPUT GROUP COUNTS JAR PARALLELISM
 
-It ends with what is in the topic when it begins.
+It ends after the records that are in the topic when it begins.
 """
 
 import sys
@@ -30,11 +30,11 @@ GROUP BY window_start, window_end"""
 
 
 def main(servers: str, topic: str, group: str, counts: str, jar: str, parallelism: str) -> None:
-    chosen = Configuration()
-    chosen.set_string("pipeline.jars", jar)
-    chosen.set_string("parallelism.default", parallelism)
-    chosen.set_string("execution.checkpointing.interval", CHECKPOINT)
-    settings = EnvironmentSettings.new_instance().with_configuration(chosen)
+    configuration = Configuration()
+    configuration.set_string("pipeline.jars", jar)
+    configuration.set_string("parallelism.default", parallelism)
+    configuration.set_string("execution.checkpointing.interval", CHECKPOINT)
+    settings = EnvironmentSettings.new_instance().with_configuration(configuration)
     env = TableEnvironment.create(settings.in_streaming_mode().build())
     env.execute_sql(SOURCE.format(servers=servers, topic=topic, group=group))
     env.execute_sql(SINK.format(servers=servers, topic=counts))

@@ -1,9 +1,10 @@
-"""The same by Flink SQL alone: no record comes to Python.
+"""The task by Flink SQL alone: no record passes through Python.
 
 python flink_sql.py SERVERS INPUT GROUP ENGAGEMENT HASHTAGS JAR PARALLELISM
 
-It ends with what is in the topic when it begins. Less work than the others do: hashtags stay as
-the server spells them, nothing is checked, and a record that is no status fails the job.
+It ends after the records that are in the topic when it begins. It does less work than the other
+contenders: hashtags stay as the server spells them, nothing is checked, and a record that is not a
+status fails the job.
 """
 
 import sys
@@ -52,11 +53,11 @@ def main(
     jar: str,
     parallelism: str,
 ) -> None:
-    chosen = Configuration()
-    chosen.set_string("pipeline.jars", jar)
-    chosen.set_string("parallelism.default", parallelism)
-    chosen.set_string("execution.checkpointing.interval", CHECKPOINT)
-    settings = EnvironmentSettings.new_instance().with_configuration(chosen)
+    configuration = Configuration()
+    configuration.set_string("pipeline.jars", jar)
+    configuration.set_string("parallelism.default", parallelism)
+    configuration.set_string("execution.checkpointing.interval", CHECKPOINT)
+    settings = EnvironmentSettings.new_instance().with_configuration(configuration)
     env = TableEnvironment.create(settings.in_streaming_mode().build())
     env.execute_sql(SOURCE.format(servers=servers, topic=topic, group=group))
     for name, columns, output in (

@@ -1,4 +1,4 @@
-"""One run: fresh topics, processes that are ready, input that all becomes visible at once, ends."""
+"""One run of a contender: new topics, ready processes, input that becomes visible all at once."""
 
 import os
 import signal
@@ -27,11 +27,21 @@ INPUT, ENGAGEMENT, HASHTAGS = TOPICS = (
 )
 PARTITIONS = 4
 WARM_UP = 400
+"""Posts that are processed before the measurement begins."""
+
 DIFFERENT = 20_000
+"""Different statuses; after these they repeat under new ids."""
+
 PATIENCE_S = 120
+"""Time limit of each request and of each run."""
+
 LOOK_EVERY_S = 0.05
 NEARLY_ALL = 0.95
+"""Share of the posts at which the measurement ends."""
+
 QUIET_CORES, QUIET_PATIENCE_S = 0.25, 60
+"""The machine is quiet while it uses fewer cores than this; longest wait for that."""
+
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 Command = Sequence[str | Path]
@@ -39,13 +49,13 @@ Command = Sequence[str | Path]
 
 @attrs.frozen
 class Contender:
-    """Who does the work.
+    """An implementation of the task that is measured.
 
     Attributes:
-        name: for people.
-        commands: one a process; ``{servers}`` and ``{group}`` are filled in.
-        environment: the same.
-        grouped: whether its processes are members of a consumer group.
+        name: name in the output.
+        commands: one command for each process; ``{servers}`` and ``{group}`` are filled in.
+        environment: environment variables of the processes; filled in likewise.
+        grouped: whether the processes are members of a consumer group.
     """
 
     name: str
@@ -56,12 +66,13 @@ class Contender:
 
 @attrs.frozen
 class Moment:
-    """How far it was, and what it had cost.
+    """The progress of a run, and the processor time used, at one time.
 
     Attributes:
-        posts: whose records are there; half of one if one of two is.
-        cpu_s: ``python``, ``client`` (the threads of Kafka's client), ``broker`` and ``all`` that
-            the machine did.
+        at_s: time on the monotonic clock, in seconds.
+        posts: posts whose two records are written; one record alone counts as half a post.
+        cpu_s: processor seconds so far: ``python``, ``client`` (the threads of Kafka's client),
+            ``broker``, and ``all`` for the whole machine.
     """
 
     at_s: float
@@ -71,13 +82,13 @@ class Moment:
 
 @attrs.frozen
 class Speed:
-    """What one run gave.
+    """The result of one run.
 
     Attributes:
-        posts_per_s: from the moment when the input was there until nineteen twentieths were done.
-        cpu_us: microseconds of the processor a post, by what they were spent on.
-        busy: cores in use, of the whole machine.
-        others: cores that somebody else used meanwhile.
+        posts_per_s: posts per second, from the commit of the input until 95 % are processed.
+        cpu_us: processor microseconds per post, by what used them.
+        busy: cores in use on the whole machine, on average.
+        others: cores that other processes used, on average.
     """
 
     posts_per_s: float
@@ -95,13 +106,13 @@ class Speed:
 
 @attrs.frozen
 class Bench:
-    """What all runs have in common.
+    """What all runs share.
 
     Attributes:
-        servers: Kafka's address.
-        broker: its process id.
+        servers: address of the Kafka broker.
+        broker: process id of the broker.
         statuses: the input.
-        folder: where contenders run; what they say is in ``contender.log``.
+        folder: working folder of the contenders; their output is in its ``contender.log``.
     """
 
     servers: str
@@ -111,13 +122,13 @@ class Bench:
 
 
 class Statuses:
-    """Generated statuses, some of them different, under as many ids as wanted."""
+    """Generated statuses without end: ``DIFFERENT`` ones, repeated under ever new ids."""
 
     def __init__(self) -> None:
-        self._rests = [each.partition(b",")[2] for each in generate_statuses(DIFFERENT)]
+        self._rests = [status.partition(b",")[2] for status in generate_statuses(DIFFERENT)]
 
     def take(self, first: int, count: int) -> Iterator[tuple[str, bytes]]:
-        """Yield ids from this one on, each with its status."""
+        """Yield ``count`` ids from ``first`` on, each with its status."""
         start = first % DIFFERENT
         rests = islice(cycle(self._rests), start, start + count)
         for number, rest in enumerate(rests, first):
@@ -125,10 +136,11 @@ class Statuses:
 
 
 def run(bench: Bench, contender: Contender, posts: int) -> Speed:
-    """Let it process this many posts; its records stay in their topics until the next run.
+    """Let a contender process this many posts; its records stay until the next run.
 
-    The input is in Kafka before, in a transaction: once all processes are ready, and have done
-    some posts, and the machine is quiet, the commit shows all of it at once.
+    The input is written to Kafka first, in an open transaction. When all processes are ready and
+    have processed ``WARM_UP`` posts, and the machine is quiet, the commit makes all of the input
+    visible at once.
     """
     admin = AdminClient({"bootstrap.servers": bench.servers, "log_level": 2})
     group = f"bench-{uuid4().hex[:12]}"
@@ -138,7 +150,7 @@ def run(bench: Bench, contender: Contender, posts: int) -> Speed:
             "bootstrap.servers": bench.servers,
             "compression.type": "lz4",
             "transactional.id": group,
-            "log_level": 2,  # that its coordinator has just begun is no news
+            "log_level": 2,  # hides the warning that its coordinator has just started
             "transaction.timeout.ms": 5 * PATIENCE_S * 1000,
         }
     )
@@ -149,7 +161,7 @@ def run(bench: Bench, contender: Contender, posts: int) -> Speed:
     producer.flush(PATIENCE_S)
     with processes_of(contender, bench, group) as processes:
         wait_until_ready(admin, processes, group if contender.grouped else None)
-        pids = [bench.broker, *(each for process in processes for each in _family(process.pid))]
+        pids = [bench.broker, *(pid for process in processes for pid in _family(process.pid))]
         _wait_until_quiet()
         first = Moment(time.monotonic(), 0, _cpu_s(pids))
         producer.commit_transaction(PATIENCE_S)
@@ -158,41 +170,41 @@ def run(bench: Bench, contender: Contender, posts: int) -> Speed:
 
 
 def ends(admin: AdminClient, topics: Sequence[str] = (ENGAGEMENT, HASHTAGS)) -> int:
-    """How many offsets these topics have in all."""
-    here = [TopicPartition(topic, each) for topic in topics for each in range(PARTITIONS)]
-    answers = admin.list_offsets(dict.fromkeys(here, OffsetSpec.latest()))  # type: ignore[no-untyped-call]
-    return sum(answer.result(PATIENCE_S).offset for answer in answers.values())
+    """Return the sum of the end offsets of all partitions of these topics."""
+    partitions = [TopicPartition(topic, n) for topic in topics for n in range(PARTITIONS)]
+    futures = admin.list_offsets(dict.fromkeys(partitions, OffsetSpec.latest()))  # type: ignore[no-untyped-call]
+    return sum(future.result(PATIENCE_S).offset for future in futures.values())
 
 
 def make_topics(admin: AdminClient, topics: Sequence[str] = TOPICS) -> None:
-    """Make these anew."""
-    there = [topic for topic in admin.list_topics(timeout=PATIENCE_S).topics if topic in topics]
-    for future in admin.delete_topics(there).values() if there else ():
+    """Create these topics, after deleting those that exist."""
+    existing = [topic for topic in admin.list_topics(timeout=PATIENCE_S).topics if topic in topics]
+    for future in admin.delete_topics(existing).values() if existing else ():
         future.result(PATIENCE_S)
     new = [NewTopic(topic, num_partitions=PARTITIONS, replication_factor=1) for topic in topics]
     for future in admin.create_topics(new).values():
         future.result(PATIENCE_S)
     deadline_s = time.monotonic() + PATIENCE_S
-    while True:  # the broker knows them a moment later
+    while True:  # the broker knows new topics a little later
         try:
             ends(admin, topics)
         except KafkaException:
             if time.monotonic() > deadline_s:
                 raise
             time.sleep(LOOK_EVERY_S)
-            admin.list_topics(timeout=PATIENCE_S)  # else it may ask for the topic that was deleted
+            admin.list_topics(timeout=PATIENCE_S)  # else it may use the old topic's metadata
         else:
             return
 
 
 def _produce(producer: Producer, statuses: Iterator[tuple[str, bytes]]) -> None:
-    """In one transaction, which is left open."""
+    """Produce the statuses in one transaction, which stays open."""
     producer.begin_transaction()
     send(producer, statuses)
 
 
 def send(producer: Producer, statuses: Iterator[tuple[str, bytes]]) -> None:
-    """Hand them over for the input, evenly to all partitions; nothing is flushed."""
+    """Produce the statuses evenly to all partitions of the input; nothing is flushed."""
     for number, (key, status) in enumerate(statuses):
         while True:
             try:
@@ -206,7 +218,7 @@ def send(producer: Producer, statuses: Iterator[tuple[str, bytes]]) -> None:
 def processes_of(
     contender: Contender, bench: Bench, group: str
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Start them, each in a session of its own, and end them with what they started."""
+    """Start a contender's processes, each in its own session; at the end, stop each session."""
     known = {"servers": bench.servers, "group": group}
     environment = os.environ | {
         name: value.format_map(known) for name, value in contender.environment.items()
@@ -245,7 +257,7 @@ def wait_until_ready(
     group: str | None,
     records: int = 2 * WARM_UP,
 ) -> None:
-    """Until the first posts are through, and each process of a group has its share."""
+    """Wait until the first posts are processed and each group member has its partitions."""
     deadline_s = time.monotonic() + PATIENCE_S
     while ends(admin) < records or (group and not _shared(admin, group, len(processes))):
         _check(processes, deadline_s)
@@ -254,15 +266,16 @@ def wait_until_ready(
 
 def _shared(admin: AdminClient, prefix: str, members: int) -> bool:
     listed = admin.list_consumer_groups().result(PATIENCE_S).valid
-    group = next((each.group_id for each in listed if each.group_id.startswith(prefix)), None)
+    ids = [listing.group_id for listing in listed]
+    group = next((group_id for group_id in ids if group_id.startswith(prefix)), None)
     if group is None:
         return False
     try:
-        facts = admin.describe_consumer_groups([group])[group].result(PATIENCE_S)
+        description = admin.describe_consumer_groups([group])[group].result(PATIENCE_S)
     except KafkaException:
-        return False  # its coordinator has just begun
-    shares = [len(member.assignment.topic_partitions) for member in facts.members]
-    stable = facts.state == ConsumerGroupState.STABLE
+        return False  # its coordinator has just started
+    shares = [len(member.assignment.topic_partitions) for member in description.members]
+    stable = description.state == ConsumerGroupState.STABLE
     return stable and sorted(shares) == [PARTITIONS // members] * members
 
 
@@ -277,7 +290,7 @@ def _check(processes: Sequence[subprocess.Popen[bytes]], deadline_s: float) -> N
 def _watch(
     admin: AdminClient, processes: Sequence[subprocess.Popen[bytes]], pids: list[int], posts: int
 ) -> Moment:
-    """Wait until all is done; return the moment when nineteen twentieths were."""
+    """Wait until all posts are processed; return the progress when ``NEARLY_ALL`` were."""
     deadline_s = time.monotonic() + PATIENCE_S
     nearly = None
     while True:
@@ -292,27 +305,27 @@ def _watch(
 
 def _speed(first: Moment, last: Moment) -> Speed:
     elapsed_s = last.at_s - first.at_s
-    spent_s = {name: last.cpu_s[name] - first.cpu_s[name] for name in first.cpu_s}
-    busy_s = spent_s.pop("all")
-    others_s = busy_s - sum(spent_s.values())
+    used_s = {name: last.cpu_s[name] - first.cpu_s[name] for name in first.cpu_s}
+    busy_s = used_s.pop("all")
+    others_s = busy_s - sum(used_s.values())
     return Speed(
         last.posts / elapsed_s,
-        {name: each_s / last.posts * 1e6 for name, each_s in spent_s.items()},
+        {name: cpu_s / last.posts * 1e6 for name, cpu_s in used_s.items()},
         busy_s / elapsed_s,
         others_s / elapsed_s,
     )
 
 
 def _family(pid: int) -> list[int]:
-    """A process and all that it started."""
+    """Return the ids of a process and all its descendants."""
     children = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         children += [int(child) for child in (task / "children").read_text().split()]
-    return [pid, *(each for child in children for each in _family(child))]
+    return [pid, *(descendant for child in children for descendant in _family(child))]
 
 
 def _cpu_s(pids: Sequence[int]) -> dict[str, float]:
-    """Seconds of processor time so far; the first process is the broker."""
+    """Return the processor seconds so far by user; the first process is the broker."""
     spent = {"python": 0.0, "client": 0.0, "broker": _ticks(Path(f"/proc/{pids[0]}")) / TICKS_PER_S}
     for pid in pids[1:]:
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -323,14 +336,14 @@ def _cpu_s(pids: Sequence[int]) -> dict[str, float]:
 
 
 def _all_cpu_s() -> float:
-    """What the whole machine has done."""
+    """Return the processor seconds of the whole machine since it started."""
     whole = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     user, nice, system, _, _, irq, softirq, _ = map(int, whole)
     return (user + nice + system + irq + softirq) / TICKS_PER_S
 
 
 def _wait_until_quiet() -> None:
-    """Until the machine does nearly nothing for a second, but not for ever."""
+    """Wait until the machine is quiet for a second, for ``QUIET_PATIENCE_S`` at most."""
     for _ in range(QUIET_PATIENCE_S):
         before_s = _all_cpu_s()
         time.sleep(1)
@@ -338,6 +351,6 @@ def _wait_until_quiet() -> None:
             return
 
 
-def _ticks(of: Path) -> int:
-    fields = (of / "stat").read_text().rpartition(")")[2].split()
+def _ticks(folder: Path) -> int:
+    fields = (folder / "stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])

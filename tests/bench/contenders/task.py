@@ -1,6 +1,6 @@
-"""What every contender has to do: two records of each status, with these settings.
+"""The task of every contender: two records of each status, with the same client settings.
 
-Whoever runs it, the work is the same; what differs is what the framework takes for itself.
+The work is the same for all contenders, so they differ only by the cost of their frameworks.
 """
 
 import re
@@ -49,8 +49,8 @@ class Status:
 
 
 @lru_cache(maxsize=10_000)
-def spelled(tag: str) -> str:
-    """The tag as this data needs it: lower case, Latin letters without their marks."""
+def normalized(tag: str) -> str:
+    """Return the normalised tag: lower case, Latin letters without diacritics."""
     text = unicodedata.normalize("NFKC", tag).lower()
     return "".join(
         unicodedata.normalize("NFD", letter)[0] if letter < "\u017f" else letter for letter in text
@@ -64,11 +64,11 @@ encode = msgspec.json.Encoder().encode
 
 
 def records(value: bytes) -> tuple[str, bytes, bytes]:
-    """Both records of one status."""
+    """Return the key of a status, its engagement record and its hashtag record."""
     status = decode(value)
-    counts = {spelled(tag.name): 0 for tag in status.tags}
+    counts = {normalized(tag.name): 0 for tag in status.tags}
     for use in USES.findall(TAGS.sub("", status.content)):
-        if (name := spelled(use)) in counts:
+        if (name := normalized(use)) in counts:
             counts[name] += 1
     account = status.account
     score = (

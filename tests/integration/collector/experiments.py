@@ -1,4 +1,4 @@
-"""A trial of the collector that takes half a minute."""
+"""A chaos experiment on the collector that takes half a minute."""
 
 from pathlib import Path
 
@@ -28,6 +28,6 @@ QUICK = ChaosExperiment(
 )
 
 
-def told(folder: Path) -> str:
-    """The end of the collector's log."""
+def log_tail(folder: Path) -> str:
+    """Return the end of the collector's log."""
     return (folder / "collector.log").read_text(errors="replace")[-3_000:]

@@ -1,4 +1,4 @@
-"""The collector against a ground truth."""
+"""Chaos experiments: what the collector logs is compared with the ground truth."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from mastostream.testing.chaos import run_experiment
 
-from .trials import QUICK, told
+from .experiments import QUICK, log_tail
 
 pytestmark = pytest.mark.alone
 
@@ -21,13 +21,13 @@ def test_nothing_is_lost_repeated_or_out_of_date(
     kills: int,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """With every fault, and killed again and again."""
+    """With all kinds of faults, while the collector is killed again and again."""
     settings = {**QUICK.settings, "MASTOSTREAM_COLLECT_MODE": mode}
-    trial = attrs.evolve(
+    experiment = attrs.evolve(
         QUICK, hours=0.16 * kills, kills=kills, fault_every_s=300.0, settings=settings, seed=seed
     )
-    result = run_experiment(trial, tmp_path)
+    result = run_experiment(experiment, tmp_path)
     record_property("kills", result.kills)
     print(f"\n{result}")
     assert result.check.expected > 200
-    assert result.ok, f"{result}\n{told(tmp_path)}"
+    assert result.ok, f"{result}\n{log_tail(tmp_path)}"

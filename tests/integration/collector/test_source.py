@@ -1,4 +1,4 @@
-"""The client of Mastodon servers keeps what every source keeps, on a server of somebody else."""
+"""The Mastodon client passes the source conformance suite on a server that others wrote."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,11 +15,11 @@ POSTS = 90
 
 @attrs.define
 class Posts:
-    """What is on the server.
+    """The posts of the server.
 
     Attributes:
-        api: writes and deletes there.
-        tag_of: the hashtag of each post by its id, the newest last.
+        api: writes and deletes posts on the server.
+        tag_of: the hashtag of each post, by its id, the newest last.
     """
 
     api: mastodon.Mastodon
@@ -33,10 +33,10 @@ class Posts:
         return [post_id for post_id, tag in reversed(self.tag_of.items()) if tag in tags]
 
     def delete(self, tag: str) -> str:
-        gone = self.there([tag])[POSTS // 4]
-        self.api.status_delete(gone)
-        del self.tag_of[gone]
-        return gone
+        post_id = self.there([tag])[POSTS // 4]
+        self.api.status_delete(post_id)
+        del self.tag_of[post_id]
+        return post_id
 
 
 @pytest.fixture(scope="module")

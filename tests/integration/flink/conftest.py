@@ -1,4 +1,4 @@
-"""Where analyses run on Flink."""
+"""Fixtures: the places where analyses run on Flink."""
 
 import pytest
 

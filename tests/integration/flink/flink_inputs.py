@@ -1,4 +1,4 @@
-"""What Flink and the local engine are given: real statuses, a simulated run, made ones."""
+"""The input of Flink and of the local engine: real statuses, a simulated run, generated posts."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -42,27 +42,27 @@ LIVELY: Final = ChaosExperiment(
 """Edits, deletions, late posts, and the disorder of several servers."""
 
 REPEATED_AFTER: Final = 7
-"""So many records later some come again, as after a crash."""
+"""Some records come again this many records later, as after a crash."""
 
 
 def history(real: Sequence[bytes], folder: Path | None) -> list[NewRecord]:
-    """Real statuses and a simulated run, in the order of their writing, some of them twice.
+    """Return real statuses and a simulated run, in the order of their creation, some of them twice.
 
-    The run takes a quarter of a minute, and is left out where there is no folder for it.
+    The run takes a quarter of a minute. It is left out if ``folder`` is ``None``.
     """
     simulated = [] if folder is None else run(folder)
     start = min(
         (post.created_at for post in map(decode, values(simulated)) if isinstance(post, Post)),
         default=datetime.max.replace(tzinfo=UTC),
     )
-    found = sorted(((written_at(value), value) for value in real), key=lambda pair: pair[0])
-    before = [NewRecord(STREAM, "", value) for at, value in found if at < start]
-    after = [NewRecord(STREAM, "", value) for at, value in found if at >= start]
+    dated = sorted(((written_at(value), value) for value in real), key=lambda pair: pair[0])
+    before = [NewRecord(STREAM, "", value) for created_at, value in dated if created_at < start]
+    after = [NewRecord(STREAM, "", value) for created_at, value in dated if created_at >= start]
     return twice([*before, *simulated, *after])
 
 
 def run(folder: Path) -> list[NewRecord]:
-    """What a collector writes that follows simulated servers."""
+    """Return what a collector writes that reads from simulated servers."""
     run_experiment(LIVELY, folder)
     path = folder / "data" / "mastostream.sqlite3"
     with closing(SqliteLogReader(path, topic=STREAM, group="test")) as reader:
@@ -79,21 +79,21 @@ def written_at(value: bytes) -> datetime:
 
 
 def twice(records: Sequence[NewRecord]) -> list[NewRecord]:
-    """Each 20th record again, a little later."""
-    found: list[NewRecord] = []
+    """Return the records, with each 20th one again a little later."""
+    repeated: list[NewRecord] = []
     for number, record in enumerate(records):
-        found.append(record)
+        repeated.append(record)
         if number % 20 == 0 and number >= REPEATED_AFTER:
-            found.append(records[number - REPEATED_AFTER])
-    return found
+            repeated.append(records[number - REPEATED_AFTER])
+    return repeated
 
 
 def arbitrary(
     since: datetime, until: datetime, tags: Sequence[str] | None = None
 ) -> list[NewRecord]:
-    """Whatever hypothesis makes of posts and deletions; their writing goes on with time.
+    """Return posts and deletions that hypothesis generates, in the order of their creation.
 
-    Their hashtags are of these where some are given: SQL does not know each letter.
+    Their hashtags are chosen from ``tags``, if these are given: SQL does not know every letter.
     """
     made: list[bytes] = []
     times = st.datetimes(since.replace(tzinfo=None), until.replace(tzinfo=None), timezones=_UTC)
@@ -105,7 +105,7 @@ def arbitrary(
     @settings(max_examples=300, phases=[Phase.generate], database=None)
     @given(some_post | deletions())
     def make(item: object) -> None:
-        made.append(encode(item))  # type: ignore[arg-type]  # one of both
+        made.append(encode(item))  # type: ignore[arg-type]  # a post or a deletion
 
     make()
     return [NewRecord(STREAM, None, value) for value in sorted(made, key=written_at)]

@@ -1,7 +1,7 @@
-"""The operators for jobs of one's own, in Flink's mini cluster, against the functions they host.
+"""The operators for a DataStream job in Flink's mini cluster, compared with the core's functions.
 
-Run by ``test_flink_operators.py`` in a process of its own: PyFlink brings a Java machine into it,
-and warnings of its own.
+``test_flink_operators.py`` runs these tests in a process of their own, as PyFlink starts Java in
+it, and raises warnings of its own.
 """
 
 import sys
@@ -71,10 +71,10 @@ TWICE = Analysis(name="twice", function=twice)
 
 @pytest.fixture
 def env() -> StreamExecutionEnvironment:
-    found = StreamExecutionEnvironment.get_execution_environment()
-    found.set_python_executable(sys.executable)
-    found.set_parallelism(1)
-    return found
+    environment = StreamExecutionEnvironment.get_execution_environment()
+    environment.set_python_executable(sys.executable)
+    environment.set_parallelism(1)
+    return environment
 
 
 def stream(env: StreamExecutionEnvironment, values: Sequence[bytes] = VALUES) -> DataStream:
@@ -82,16 +82,16 @@ def stream(env: StreamExecutionEnvironment, values: Sequence[bytes] = VALUES) ->
 
 
 def collected(results: DataStream) -> list[Any]:
-    with closing(results.execute_and_collect()) as found:
-        return list(found)
+    with closing(results.execute_and_collect()) as items:
+        return list(items)
 
 
 def test_posts_come_out_and_the_rest_goes_aside(env: StreamExecutionEnvironment) -> None:
     posts = stream(env).process(PostParser(side_outputs=(REJECTED, DELETIONS)))
     aside = posts.get_side_output(REJECTED).union(posts.get_side_output(DELETIONS))
-    found = collected(posts.union(aside))
-    assert Counter(map(repr, found)) == Counter(map(repr, ITEMS))
-    assert {type(item) for item in found} == {Post, Deletion, Rejected}
+    items = collected(posts.union(aside))
+    assert Counter(map(repr, items)) == Counter(map(repr, ITEMS))
+    assert {type(item) for item in items} == {Post, Deletion, Rejected}
 
 
 def test_without_side_outputs_there_are_posts_alone(env: StreamExecutionEnvironment) -> None:
@@ -103,12 +103,12 @@ def test_each_operator_gives_what_its_function_gives(env: StreamExecutionEnviron
     weights = EngagementWeights(replies=5)
     posts = stream(env).process(PostParser()).filter(LanguageFilter(["EN", "de"]))
     results = posts.map(EngagementMapper(weights)).union(posts.flat_map(HashtagExtractor()))
-    found = collected(results.map(Encoder(), output_type=Types.STRING()))
+    texts = collected(results.map(Encoder(), output_type=Types.STRING()))
     wanted = []
     for post in POSTS:
         if in_languages(post, {"en", "de"}):
             wanted += [engagement_record(post, weights), *hashtag_counts(post)]
-    assert Counter(found) == Counter(encode(record).decode() for record in wanted)
+    assert Counter(texts) == Counter(encode(record).decode() for record in wanted)
 
 
 def test_a_post_for_which_a_function_fails_goes_aside_whole(
@@ -116,8 +116,8 @@ def test_a_post_for_which_a_function_fails_goes_aside_whole(
 ) -> None:
     posts = stream(env).process(PostParser())
     records = posts.process(AnalysisFunction(TWICE, on_error="dead-letter"))
-    found = collected(records.union(records.get_side_output(FAILED)))
-    letters = [item for item in found if isinstance(item, DeadLetter)]
+    items = collected(records.union(records.get_side_output(FAILED)))
+    letters = [item for item in items if isinstance(item, DeadLetter)]
     failing = [post for post in POSTS if post.favourites_count % 7 == 0]
     assert Counter(map(repr, map(decode, (letter.raw for letter in letters)))) == Counter(
         map(repr, failing)
@@ -125,7 +125,7 @@ def test_a_post_for_which_a_function_fails_goes_aside_whole(
     assert {(letter.stage, letter.reasons) for letter in letters} == {
         ("analyze:twice", ("ValueError: a mistake of the user's",))
     }
-    assert len(found) - len(letters) == 2 * (len(POSTS) - len(failing))
+    assert len(items) - len(letters) == 2 * (len(POSTS) - len(failing))
 
 
 def test_a_function_that_fails_fails_the_job(env: StreamExecutionEnvironment) -> None:

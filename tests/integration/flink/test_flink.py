@@ -52,20 +52,20 @@ def values(
     tmp_path_factory: pytest.TempPathFactory,
     thorough: bool,
 ) -> list[bytes]:
-    """Posts, some twice, deletions, and what is none."""
-    found = [*generate_statuses(500)]
+    """Posts, some of them twice, deletions, and values that are neither."""
+    statuses = [*generate_statuses(500)]
     folder = tmp_path_factory.mktemp("simulated") if thorough else None
     records = history(real_statuses, folder)
     records += arbitrary(datetime(1, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
-    found += [record.value for record in records]
+    statuses += [record.value for record in records]
     for number in range(100):
         stamp = Stamp(key=f"d{number}", event="delete", observed_at=NOW)
-        found.append(encode(Deletion(id=f"d{number}", mastostream=stamp)))
+        statuses.append(encode(Deletion(id=f"d{number}", mastostream=stamp)))
         post = Post(id=f"p{number}", created_at=NOW, account=Account(acct="a"), content="<b>#x</b>")
-        found += [encode(post)] * 2
-    found += [b"", b"not json", b'{"id":"1"}', b"\xff\x00", b'{"a":' * 2_000]
-    send(place, found)
-    return found
+        statuses += [encode(post)] * 2
+    statuses += [b"", b"not json", b'{"id":"1"}', b"\xff\x00", b'{"a":' * 2_000]
+    send(place, statuses)
+    return statuses
 
 
 def send(place: KafkaClientConfig, values: Sequence[bytes]) -> None:
@@ -97,14 +97,14 @@ def environment_of(place: KafkaClientConfig, folder: Path) -> dict[str, str]:
 
 
 def written(place: KafkaClientConfig) -> dict[str, Counter[tuple[object, ...]]]:
-    """All records of each output, without the times of dead letters."""
-    found = {}
+    """Return all records of each output, without the times of dead letters."""
+    outputs = {}
     for topic in OUTPUTS:
         ensure_topics(place, [topic])
         reader = KafkaLogReader(place, topic=topic, group=new_topic())
-        found[topic] = Counter(map(comparable, read_all(reader)))
+        outputs[topic] = Counter(map(comparable, read_all(reader)))
         reader.close()
-    return found
+    return outputs
 
 
 def comparable(record: Record) -> tuple[object, ...]:
@@ -158,7 +158,7 @@ def both_write_the_same(
 def test_a_job_on_a_session_cluster_goes_on_until_it_is_told_to_stop(
     place: KafkaClientConfig, values: list[bytes], flink_cluster: FlinkCluster, tmp_path: Path
 ) -> None:
-    """What comes while it runs is analyzed, and Ctrl-C cancels the job on the cluster."""
+    """Posts that arrive while it runs are analyzed. Ctrl-C cancels the job on the cluster."""
     before = written(place)[ENGAGEMENT].total()
     others = states(flink_cluster)
     target = flink_cluster.address
@@ -182,7 +182,7 @@ def test_a_job_on_a_session_cluster_goes_on_until_it_is_told_to_stop(
 
 
 def states(cluster: FlinkCluster, others: Collection[str] = ()) -> dict[str, str]:
-    """The states of jobs, but for some others, by their ids."""
+    """Return the states of the jobs by their ids, without ``others``."""
     jobs = requests.get(f"{cluster.url}/jobs/overview", timeout=10).json()["jobs"]
     return {job["jid"]: job["state"] for job in jobs if job["jid"] not in others}
 
@@ -199,7 +199,7 @@ BOTH = ("--analysis", "users", "--analysis", "count")
 
 @pytest.mark.campaign
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         (["--mode", "sql", *BOTH], 2, "window-users has no topic"),
         (["--mode", "sql", *BOTH, "--print"], 2, "one analysis at a time"),
@@ -210,9 +210,9 @@ BOTH = ("--analysis", "users", "--analysis", "count")
     ],
 )
 def test_what_cannot_run_gets_one_sentence(
-    place: KafkaClientConfig, tmp_path: Path, arguments: Sequence[str], code: int, told: str
+    place: KafkaClientConfig, tmp_path: Path, arguments: Sequence[str], code: int, message: str
 ) -> None:
     done = analyze(place, tmp_path, "--engine", "flink", *arguments)
     assert done.returncode == code, done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr

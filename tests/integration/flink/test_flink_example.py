@@ -1,4 +1,7 @@
-"""The script that submits the built-in job: alone and by ``flink run``, beside the local engine."""
+"""The example script that submits the built-in job, by itself and by ``flink run``.
+
+Its outputs are compared with those of the local engine.
+"""
 
 import importlib.util
 import json
@@ -43,21 +46,23 @@ Outputs = Mapping[str, Counter[tuple[object, ...]]]
 
 @pytest.fixture(scope="module")
 def place(kafka_server: KafkaServer) -> Iterator[KafkaClientConfig]:
-    """A broker with posts, a deletion, and what is neither; no other topics: names are fixed."""
+    """A broker of its own, as names of topics are fixed, with posts, a deletion and bad values."""
     with temporary_server(KafkaServer) as server:
-        found = KafkaClientConfig(servers=server.address, partitions=3)
+        config = KafkaClientConfig(servers=server.address, partitions=3)
         stamp = Stamp(key="d", event="delete", observed_at=datetime(2026, 1, 1, tzinfo=UTC))
-        gone = encode(Deletion(id="d", mastostream=stamp))
-        values = [*generate_statuses(POSTS), gone, b"", b"not json", b"\xff"]
-        ensure_topics(found, [STREAM])
-        with closing(KafkaLogWriter(found)) as writer:
-            writer.append([NewRecord(STREAM, str(n), value) for n, value in enumerate(values)])
-        yield found
+        deletion = encode(Deletion(id="d", mastostream=stamp))
+        values = [*generate_statuses(POSTS), deletion, b"", b"not json", b"\xff"]
+        ensure_topics(config, [STREAM])
+        with closing(KafkaLogWriter(config)) as writer:
+            writer.append(
+                [NewRecord(STREAM, str(number), value) for number, value in enumerate(values)]
+            )
+        yield config
 
 
 @pytest.fixture(scope="module")
 def by_local(place: KafkaClientConfig, tmp_path_factory: pytest.TempPathFactory) -> Outputs:
-    """What the local engine writes."""
+    """The records that the local engine writes."""
     folder = tmp_path_factory.mktemp("local")
     mastostream = Path(sys.executable).with_name("mastostream")
     command = (mastostream, "analyze", "--log", "kafka", "--data", "data", "--once", *ANALYSES)
@@ -71,7 +76,7 @@ def added(
     command: Sequence[str | Path],
     environment: Mapping[str, str],
 ) -> Outputs:
-    """What a command adds to the outputs."""
+    """Run a command; return the records that it adds to the outputs."""
     (folder / "own.py").write_text(OWN)
     before = written(place)
     done = subprocess.run(
@@ -88,13 +93,13 @@ def added(
 
 
 def written(place: KafkaClientConfig) -> Outputs:
-    """All records of each output, without the times of dead letters."""
-    found = {}
+    """Return all records of each output, without the times of dead letters."""
+    outputs = {}
     for topic in OUTPUTS:
         ensure_topics(place, [topic])
         with closing(KafkaLogReader(place, topic=topic, group=new_topic())) as reader:
-            found[topic] = Counter(map(comparable, read_all(reader)))
-    return found
+            outputs[topic] = Counter(map(comparable, read_all(reader)))
+    return outputs
 
 
 def comparable(record: Record) -> tuple[object, ...]:
@@ -138,7 +143,7 @@ def flink_home() -> Path:
 def test_in_sql_it_counts_each_post_once(
     place: KafkaClientConfig, flink_cluster: FlinkCluster, tmp_path: Path
 ) -> None:
-    """On a cluster: each is in a window, or was late."""
+    """Each post is in a window, or is late. The job runs on a cluster."""
     job = ("--servers", place.servers, "--once", "--mode", "sql")
     command = by_flink_run(flink_cluster, *job)
     added(place, tmp_path, command, environment_of_flink(tmp_path))
@@ -146,7 +151,7 @@ def test_in_sql_it_counts_each_post_once(
 
 
 def test_it_may_show_instead(place: KafkaClientConfig, tmp_path: Path) -> None:
-    """Nothing else is in the output, not even what Java warns of: here, of pages."""
+    """Nothing else is in the output, not even a warning of Java: here, about large pages."""
     job = ("--servers", place.servers, "--once", "--mode", "sql", "--print")
     command = [sys.executable, EXAMPLE, *job, "--analysis", "language"]
     warned = {**os.environ, "JVM_ARGS": "-XX:+UseLargePages"}
@@ -160,13 +165,13 @@ def test_it_may_show_instead(place: KafkaClientConfig, tmp_path: Path) -> None:
 
 
 def counted(place: KafkaClientConfig) -> int:
-    """How many posts are in windows, or are late."""
-    found = 0
+    """Return the number of posts that are in windows or late."""
+    posts = 0
     for topic in (COUNTS, LATE):
         with closing(KafkaLogReader(place, topic=topic, group=new_topic())) as reader:
             for record in read_all(reader):
-                found += json.loads(record.value).get("posts", 1)
-    return found
+                posts += json.loads(record.value).get("posts", 1)
+    return posts
 
 
 def test_without_kafka_it_says_what_to_do(tmp_path: Path) -> None:

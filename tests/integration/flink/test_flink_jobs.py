@@ -1,4 +1,4 @@
-"""Jobs on a Flink cluster of two TaskManagers: what they survive, and how they are looked after."""
+"""Jobs on a Flink cluster of two TaskManagers: failures, savepoints, and archives of Python."""
 
 import json
 import os
@@ -41,12 +41,12 @@ def mark(post):
 MARK = Analysis(name="mark", topic="{topic}", function=mark)
 """
 
-FlinkJob = Mapping[str, Any]
+JobStatus = Mapping[str, Any]
 
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[KafkaServer]:
-    """One of our own: it is stopped in between, and the names of topics are fixed."""
+    """A broker of its own, as the tests stop it, and as names of topics are fixed."""
     with server_or_skip(KafkaServer) as server:
         yield server
 
@@ -60,16 +60,17 @@ def place(broker: KafkaServer) -> KafkaClientConfig:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[FlinkCluster]:
-    """Its tasks are spread, so that each of two TaskManagers has some of every job."""
+    """A cluster that spreads tasks, so that each of its two TaskManagers has some of every job."""
     spread = {"taskmanager.load-balance.mode": "SLOTS"}
     with server_or_skip(FlinkCluster, taskmanagers=2, settings=spread) as server:
         yield server
-        # Each job's classes stay for a while: one whose metaspace is full of them would have ended.
+        # The classes of jobs stay loaded for a while. A TaskManager would end when its metaspace is
+        # full of them.
         assert all(taskmanager.pid for taskmanager in server.taskmanagers)
 
 
 class Own:
-    """An analysis of somebody's own, in a folder: it copies the keys of posts to a topic."""
+    """A user's analysis in a folder of its own; it copies the keys of posts to a topic."""
 
     def __init__(self, folder: Path, place: KafkaClientConfig, cluster: FlinkCluster) -> None:
         self.folder = folder
@@ -85,7 +86,7 @@ class Own:
         self.build(1)
 
     def build(self, number: int) -> None:
-        """Let the analysis be another: what it writes bears this number."""
+        """Write a build of the analysis. Its records have this number."""
         package = self.folder / "building"
         package.mkdir(exist_ok=True)
         (package / "number.txt").write_text(str(number))
@@ -119,8 +120,8 @@ class Own:
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout.splitlines()[-1])["name"] == self.name
 
-    def job(self) -> FlinkJob:
-        """Its newest job, as ``flink status`` shows it."""
+    def job(self) -> JobStatus:
+        """Return its newest job, as ``flink status`` shows it."""
         done = self.command("flink", "status", "--json")
         assert done.returncode == 0, done.stderr
         jobs = map(json.loads, done.stdout.splitlines())
@@ -128,13 +129,13 @@ class Own:
 
     def fails(self, reason: str) -> None:
         """Wait until ``flink status`` says that it fails for this reason."""
-        told: list[FlinkJob] = []
+        statuses: list[JobStatus] = []
 
         def holds() -> bool:
-            told.append(self.job())
-            return reason in told[-1]["failure"]
+            statuses.append(self.job())
+            return reason in statuses[-1]["failure"]
 
-        until(holds, told)
+        until(holds, statuses)
 
     def written(self) -> Counter[str]:
         return keys(self.place, self.topic)
@@ -145,12 +146,12 @@ class Own:
 
 
 def posts(count: int) -> list[NewRecord]:
-    found = []
+    records = []
     for _ in range(count):
         key = new_topic()
         post = Post(id=key, created_at=NOW, account=Account(acct="a"))
-        found.append(NewRecord(STREAM, key, encode(post)))
-    return found
+        records.append(NewRecord(STREAM, key, encode(post)))
+    return records
 
 
 def send(place: KafkaClientConfig, count: int) -> set[str]:
@@ -162,7 +163,7 @@ def send(place: KafkaClientConfig, count: int) -> set[str]:
 
 @contextmanager
 def sending(place: KafkaClientConfig) -> Iterator[None]:
-    """Send posts, each once, also while the broker comes and goes."""
+    """Send posts in the background, each exactly once, also while the broker is away."""
     enough = threading.Event()
 
     def run() -> None:
@@ -174,7 +175,7 @@ def sending(place: KafkaClientConfig) -> Iterator[None]:
                         writer.append(records)
                         break
                     except RetriableError:
-                        continue  # the same ones are waited for
+                        continue  # the writer waits for the same records
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
@@ -187,7 +188,7 @@ def sending(place: KafkaClientConfig) -> Iterator[None]:
 
 
 def read(place: KafkaClientConfig, topic: str) -> list[tuple[str, bytes]]:
-    """What is committed there now."""
+    """Return the keys and values that are committed in a topic now."""
     with closing(KafkaLogReader(place, topic=topic, group=new_topic())) as reader:
         return [(str(record.key), record.value) for record in reader.read(1_000_000, 0.0)]
 
@@ -196,15 +197,15 @@ def keys(place: KafkaClientConfig, topic: str) -> Counter[str]:
     return Counter(key for key, _ in read(place, topic))
 
 
-def until(holds: Callable[[], object], seen: Sequence[object] = ()) -> None:
+def until(holds: Callable[[], object], observed: Sequence[object] = ()) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not holds():
-        assert time.monotonic() < deadline, f"it did not come true; seen were {seen[-5:]}"
+        assert time.monotonic() < deadline, f"it did not come true; seen were {observed[-5:]}"
         time.sleep(0.3)
 
 
 def together(*calls: Callable[[], object]) -> None:
-    """Start Java side by side."""
+    """Make the calls in parallel, as each of them starts Java."""
     errors: list[BaseException] = []
 
     def run(call: Callable[[], object]) -> None:
@@ -223,7 +224,7 @@ def together(*calls: Callable[[], object]) -> None:
 
 
 def reaches(jobs: Sequence[Own], place: KafkaClientConfig) -> None:
-    """Wait until a post that is sent now has come through all of them."""
+    """Send posts, and wait until all these jobs have written them."""
     wanted = send(place, 20)
     for job in jobs:
         until(lambda job=job: wanted <= set(job.written()))
@@ -237,7 +238,7 @@ def restarted(cluster: FlinkCluster, jobs: Sequence[Own]) -> list[int]:
 def test_jobs_survive_a_killed_taskmanager_and_a_broker_that_pauses(
     place: KafkaClientConfig, broker: KafkaServer, cluster: FlinkCluster, tmp_path: Path
 ) -> None:
-    """Exactly once writes each record once; at least once loses none."""
+    """With exactly-once each record is written once. With at-least-once no record is lost."""
     exactly = Own(tmp_path / "exactly", place, cluster)
     exactly.settings = {"MASTOSTREAM_KAFKA_DELIVERY": "exactly-once"}
     at_least = Own(tmp_path / "at-least", place, cluster)
@@ -314,7 +315,7 @@ def test_a_newer_build_goes_on_from_a_savepoint(
 
 @pytest.fixture(scope="module")
 def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python that has apache-flink, and nothing of ours."""
+    """A Python that has apache-flink, but neither mastostream nor what it needs."""
     folder = tmp_path_factory.mktemp("bare")
     tool = uv.find_uv_bin()
     python = folder / "venv" / "bin" / "python"
@@ -333,7 +334,7 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_archive_brings_all_to_taskmanagers_that_have_only_flink(
     place: KafkaClientConfig, cluster: FlinkCluster, bare_python: Path, tmp_path: Path
 ) -> None:
-    """Without it the job starts again and again, and ``flink status`` says why."""
+    """Without an archive the job restarts again and again, and ``flink status`` says why."""
     without = Own(tmp_path / "without", place, cluster)
     own = Own(tmp_path / "own", place, cluster)
     without.settings = own.settings = {
@@ -356,6 +357,6 @@ def test_an_archive_brings_all_to_taskmanagers_that_have_only_flink(
     assert own.name in unknown.stderr
     together(without.cancel, own.cancel)
     assert {own.job()["state"], without.job()["state"]} == {"CANCELED"}
-    gone = own.command("flink", "cancel", own.name)
-    assert gone.returncode == 2
-    assert "has ended" in gone.stderr
+    ended = own.command("flink", "cancel", own.name)
+    assert ended.returncode == 2
+    assert "has ended" in ended.stderr

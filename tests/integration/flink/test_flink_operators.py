@@ -1,4 +1,4 @@
-"""The operators for jobs of one's own."""
+"""The operators for a DataStream job: their own tests, and the example that uses them."""
 
 import json
 import subprocess
@@ -42,9 +42,11 @@ def run(*command: str | Path) -> str:
 
 def test_each_does_what_its_function_does() -> None:
     pytest.importorskip("pyflink")
-    told = run("-m", "pytest", SUITE, "-q", "--override-ini=filterwarnings=", "-pno:cacheprovider")
-    assert "passed" in told
-    assert "skipped" not in told
+    output = run(
+        "-m", "pytest", SUITE, "-q", "--override-ini=filterwarnings=", "-pno:cacheprovider"
+    )
+    assert "passed" in output
+    assert "skipped" not in output
 
 
 @pytest.fixture
@@ -57,10 +59,12 @@ def place(kafka_server: KafkaServer) -> Iterator[KafkaClientConfig]:
 def test_the_example_from_kafka_to_kafka(place: KafkaClientConfig) -> None:
     ensure_topics(place, [STREAM, "post-scores", "post-tags"])
     with closing(KafkaLogWriter(place)) as writer:
-        writer.append([NewRecord(STREAM, f"k{each}", value) for each, value in enumerate(VALUES)])
-    told = run(EXAMPLE, "--servers", place.servers, "--languages", "en,de", "--once")
-    assert "$: the record is empty" in told
-    assert "$: not UTF-8 at byte 0" in told
+        writer.append(
+            [NewRecord(STREAM, f"k{number}", value) for number, value in enumerate(VALUES)]
+        )
+    output = run(EXAMPLE, "--servers", place.servers, "--languages", "en,de", "--once")
+    assert "$: the record is empty" in output
+    assert "$: not UTF-8 at byte 0" in output
 
     weights = EngagementWeights(replies=5)
     wanted = [post for post in POSTS if in_languages(post, {"en", "de"})]
@@ -69,8 +73,8 @@ def test_the_example_from_kafka_to_kafka(place: KafkaClientConfig) -> None:
 
     sums: Counter[str] = Counter()
     for post in POSTS:
-        for each in hashtag_counts(post):
-            sums[each.tag] += each.count
+        for hashtag in hashtag_counts(post):
+            sums[hashtag.tag] += hashtag.count
     last = {tag["tag"]: tag["count"] for tag in map(json.loads, written(place, "post-tags"))}
     assert {tag: last[tag] for tag in sums} == sums
 

@@ -42,7 +42,7 @@ Records = Counter[str]
 
 @pytest.fixture(scope="module")
 def place(kafka_server: KafkaServer) -> KafkaClientConfig:
-    """Topics that no other test uses, of one partition: what is late is exact."""
+    """Topics that no other test uses. With one partition, the same posts are late each time."""
     return KafkaClientConfig(servers=kafka_server.address, partitions=1, topic_prefix=new_prefix())
 
 
@@ -53,7 +53,7 @@ def expected(
     tmp_path_factory: pytest.TempPathFactory,
     thorough: bool,
 ) -> dict[str, Records]:
-    """What the local engine finds: records by topic, and by the analyses that are only shown."""
+    """The local engine's records, by topic or by the name of an analysis that is only shown."""
     ensure_topics(place, [STREAM, COUNTS, DASHBOARD, LATE])
     with closing(KafkaLogWriter(place)) as writer:
         simulated = tmp_path_factory.mktemp("simulated") if thorough else None
@@ -61,14 +61,14 @@ def expected(
         writer.append(arbitrary(START - timedelta(minutes=10), START, tags=TAGS))
         writer.append([*made(random.Random(1)), *broken()])
     folder = tmp_path_factory.mktemp("local")
-    found = {}
+    records = {}
     for name in SHOWN:
-        found[name] = shown(analyze(place, folder, name, "--close-windows"))
+        records[name] = shown(analyze(place, folder, name, "--close-windows"))
     analyze(place, folder, "count", "--analysis", "dashboard", "--close-windows")
-    found |= written(place)
+    records |= written(place)
     own = ("count", "dashboard")
-    late = (record for record in found[LATE].elements() if json.loads(record)["analysis"] in own)
-    return found | {LATE: Counter(late)}
+    late = (text for text in records[LATE].elements() if json.loads(text)["analysis"] in own)
+    return records | {LATE: Counter(late)}
 
 
 def post(chance: random.Random, key: str, seconds: float, event: Event = "new") -> NewRecord:
@@ -92,31 +92,33 @@ def post(chance: random.Random, key: str, seconds: float, event: Event = "new") 
 
 
 def made(chance: random.Random) -> list[NewRecord]:
-    """Out of order, some twice, edited, read again, deleted, boosted, late, or from the future."""
-    found = []
+    """Return posts out of order, some repeated, edited, deleted, boosted, late, or ahead."""
+    records = []
     for number in range(1_500):
         now_s = number / 2
-        found.append(post(chance, f"p{number}", now_s - chance.random() * 25))
+        records.append(post(chance, f"p{number}", now_s - chance.random() * 25))
         known = f"p{chance.randrange(number + 1)}"
         match chance.randrange(12):
             case 0:
-                found.append(found[-1])
+                records.append(records[-1])
             case 1:
-                found.append(post(chance, known, now_s, "edit"))
+                records.append(post(chance, known, now_s, "edit"))
             case 2:
-                found.append(post(chance, f"u{number}", now_s - 200, "refresh"))
+                records.append(post(chance, f"u{number}", now_s - 200, "refresh"))
             case 3:
                 stamp = Stamp(key=known, event="delete", observed_at=START)
-                found.append(NewRecord(STREAM, known, encode(Deletion(id="1", mastostream=stamp))))
+                records.append(
+                    NewRecord(STREAM, known, encode(Deletion(id="1", mastostream=stamp)))
+                )
             case 4:
-                found.append(post(chance, f"late{number}", now_s - chance.randrange(40, 300)))
+                records.append(post(chance, f"late{number}", now_s - chance.randrange(40, 300)))
             case 5:
-                found.append(boost(found[-1], f"b{number}", stamped=chance.random() < 0.5))
-            case 6 if number > 1_450:  # it moves event time to its arrival
-                found.append(post(chance, f"ahead{number}", 10**9))
+                records.append(boost(records[-1], f"b{number}", stamped=chance.random() < 0.5))
+            case 6 if number > 1_450:  # its arrival becomes the event time of the stream
+                records.append(post(chance, f"ahead{number}", 10**9))
             case _:
                 pass
-    return found
+    return records
 
 
 def boost(boosted: NewRecord, key: str, *, stamped: bool) -> NewRecord:
@@ -163,7 +165,7 @@ def environment_of(place: KafkaClientConfig, folder: Path) -> dict[str, str]:
 
 
 def analyze(place: KafkaClientConfig, folder: Path, name: str, *arguments: str) -> str:
-    """Run analyses once; return what was told, as JSON lines."""
+    """Run analyses once; return the output, which is lines of JSON."""
     done = subprocess.run(
         command(name, "--once", *arguments),
         check=False,
@@ -176,13 +178,13 @@ def analyze(place: KafkaClientConfig, folder: Path, name: str, *arguments: str) 
     return done.stdout
 
 
-def shown(told: str) -> Records:
-    lines = (json.loads(line) for line in told.splitlines())
+def shown(output: str) -> Records:
+    lines = (json.loads(line) for line in output.splitlines())
     return Counter(canonical(line["record"]) for line in lines if "record" in line)
 
 
 def canonical(record: dict[str, object]) -> str:
-    """One text for one record, however its times are spelled, to the millisecond."""
+    """Return a record as a text that does not depend on how its times are written."""
     times = {
         name: datetime.fromisoformat(value).isoformat(timespec="milliseconds")
         for name, value in record.items()
@@ -194,15 +196,15 @@ def canonical(record: dict[str, object]) -> str:
 
 
 def written(place: KafkaClientConfig) -> dict[str, Records]:
-    found = {}
+    by_topic = {}
     for topic in (COUNTS, DASHBOARD, LATE):
         reader = KafkaLogReader(place, topic=topic, group=new_topic())
         records = read_all(reader)
         reader.close()
         for record in records:
             assert json.loads(record.value)["key"] == record.key
-        found[topic] = Counter(canonical(json.loads(record.value)) for record in records)
-    return found
+        by_topic[topic] = Counter(canonical(json.loads(record.value)) for record in records)
+    return by_topic
 
 
 @pytest.mark.campaign
@@ -221,9 +223,9 @@ def test_what_is_only_shown_is_what_the_local_engine_shows(
     name: str,
 ) -> None:
     before = written(place)
-    found = shown(analyze(place, tmp_path, name, *on_flink))
-    assert found == expected[name]
-    assert len(found) > 10
+    records = shown(analyze(place, tmp_path, name, *on_flink))
+    assert records == expected[name]
+    assert len(records) > 10
     assert written(place) == before, "what is shown is not written"
 
 
@@ -232,25 +234,25 @@ def test_what_is_written_is_what_the_local_engine_writes(
 ) -> None:
     before = written(place)
     analyze(place, tmp_path, "count", "--analysis", "dashboard", *on_flink)
-    found = {topic: records - before[topic] for topic, records in written(place).items()}
+    added = {topic: records - before[topic] for topic, records in written(place).items()}
     for topic in (COUNTS, DASHBOARD, LATE):
-        assert found[topic] == expected[topic], topic
-        assert found[topic].total() > 10, topic
+        assert added[topic] == expected[topic], topic
+        assert added[topic].total() > 10, topic
 
 
 @pytest.mark.campaign
 def test_what_is_written_may_be_shown_instead(
     place: KafkaClientConfig, expected: dict[str, Records], tmp_path: Path
 ) -> None:
-    found = shown(analyze(place, tmp_path, "count", "--engine", "flink", "--print"))
-    assert found == expected[COUNTS]
+    records = shown(analyze(place, tmp_path, "count", "--engine", "flink", "--print"))
+    assert records == expected[COUNTS]
 
 
 @pytest.mark.campaign
 def test_what_is_no_json_is_counted(
     place: KafkaClientConfig, expected: dict[str, Records], tmp_path: Path
 ) -> None:
-    """And all that is read: Flink is asked for both."""
+    """The records read are counted too. Both counts come from Flink."""
     with closing(KafkaLogReader(place, topic=STREAM, group=new_topic())) as reader:
         values = [record.value for record in read_all(reader)]
     broken = sum(not is_object(value) for value in values)
@@ -262,12 +264,12 @@ def test_what_is_no_json_is_counted(
     ) as job:
         try:
             assert job.stdout is not None
-            told = (json.loads(line) for line in job.stdout)
-            stages = (line for line in told if line["kind"] in {"health", "stage"})
+            lines = (json.loads(line) for line in job.stdout)
+            stages = (line for line in lines if line["kind"] in {"health", "stage"})
             wanted = (len(values), f"{broken} values left out that are no JSON")
-            found = next(line for line in stages if (line["processed"], line["detail"]) == wanted)
+            counted = next(line for line in stages if (line["processed"], line["detail"]) == wanted)
             job.send_signal(signal.SIGINT)
-            assert next(line for line in told if line["kind"] == "stage") == found | {
+            assert next(line for line in lines if line["kind"] == "stage") == counted | {
                 "kind": "stage",
                 "state": "stopped",
             }
@@ -290,14 +292,14 @@ def test_a_file_runs_in_the_sql_client_as_it_stands(
     flink_cluster: FlinkCluster,
     tmp_path: Path,
 ) -> None:
-    """But for the address, and for an end; one that writes, and one that shows."""
+    """Except for the address, and for an end of the input. One file writes, one only shows."""
     before = written(place)[COUNTS]
-    told = in_sql_client(place, flink_cluster, tmp_path, "count")
+    output = in_sql_client(place, flink_cluster, tmp_path, "count")
     until_ended(flink_cluster)
-    assert written(place)[COUNTS] - before == expected[COUNTS], told
-    told = in_sql_client(place, flink_cluster, tmp_path, "users")
-    rows = [line for line in told.splitlines() if line.startswith("|") and "+I" in line]
-    assert len(rows) == expected["users"].total(), told
+    assert written(place)[COUNTS] - before == expected[COUNTS], output
+    output = in_sql_client(place, flink_cluster, tmp_path, "users")
+    rows = [line for line in output.splitlines() if line.startswith("|") and "+I" in line]
+    assert len(rows) == expected["users"].total(), output
 
 
 def in_sql_client(place: KafkaClientConfig, cluster: FlinkCluster, folder: Path, name: str) -> str:
@@ -328,7 +330,7 @@ def in_sql_client(place: KafkaClientConfig, cluster: FlinkCluster, folder: Path,
 
 
 def whole_client(home: Path, folder: Path) -> Path:
-    """Return a folder with the client's jars: the wheel lacks one that a distribution has."""
+    """Return a folder with all jars of the client. One of them is not in the wheel of PyFlink."""
     if not folder.exists():
         folder.mkdir()
         gateway = f"org.apache.flink:flink-sql-gateway:{version('apache-flink')}"

@@ -1,4 +1,4 @@
-"""Windowed analyses on Flink: the records of the local engine, also where something fails."""
+"""Windowed analyses on Flink write the records of the local engine, also when something fails."""
 
 import json
 import os
@@ -97,31 +97,33 @@ def post(key: str, seconds: float, event: Event = "new", favourites: int = 0) ->
 
 
 def posts(chance: random.Random) -> list[NewRecord]:
-    """Posts out of order, some twice, edited, or read again; deletions, late posts, garbage."""
-    found = []
+    """Return posts out of order, some repeated, edited or late; deletions, and bad values."""
+    records = []
     for number in range(800):
         seconds = number / 2 - chance.random() * 25
-        found.append(post(f"p{number}", seconds, favourites=number))
+        records.append(post(f"p{number}", seconds, favourites=number))
         known, known_s = f"p{chance.randrange(number + 1)}", number / 2
         match chance.randrange(12):
             case 0:
-                found.append(found[-1])
+                records.append(records[-1])
             case 1:
-                found.append(post(known, known_s, "edit"))
+                records.append(post(known, known_s, "edit"))
             case 2:
-                found.append(post(f"u{number}", known_s - 200, "refresh"))
+                records.append(post(f"u{number}", known_s - 200, "refresh"))
             case 3:
                 stamp = Stamp(key=known, event="delete", observed_at=START)
-                found.append(NewRecord(STREAM, known, encode(Deletion(id="1", mastostream=stamp))))
+                records.append(
+                    NewRecord(STREAM, known, encode(Deletion(id="1", mastostream=stamp)))
+                )
             case 4:
-                found.append(post(f"late{number}", known_s - chance.randrange(40, 300)))
-            case 5 if number > 750:  # it moves event time to its arrival
-                found.append(post(f"ahead{number}", 10**9))
+                records.append(post(f"late{number}", known_s - chance.randrange(40, 300)))
+            case 5 if number > 750:  # its arrival becomes the event time of the stream
+                records.append(post(f"ahead{number}", 10**9))
             case 6:
-                found.append(NewRecord(STREAM, f"g{number}", b"\xffgarbage"))
+                records.append(NewRecord(STREAM, f"g{number}", b"\xffgarbage"))
             case _:
                 pass
-    return found
+    return records
 
 
 def send(place: KafkaClientConfig, records: Sequence[NewRecord]) -> None:
@@ -145,7 +147,7 @@ def environment_of(place: KafkaClientConfig, folder: Path) -> dict[str, str]:
 
 
 def analyze(place: KafkaClientConfig, folder: Path, *arguments: str) -> Records:
-    """Return the records that this brings."""
+    """Run analyses once; return the records that they add to each output."""
     before = written(place)
     done = subprocess.run(
         command("--once", *arguments),
@@ -161,12 +163,12 @@ def analyze(place: KafkaClientConfig, folder: Path, *arguments: str) -> Records:
 
 
 def written(place: KafkaClientConfig) -> Records:
-    """All records of each output, without the times at which they were made."""
-    found = {}
+    """Return all records of each output, without the times at which they were written."""
+    by_topic = {}
     for topic in OUTPUTS:
         with closing(KafkaLogReader(place, topic=topic, group=new_topic())) as reader:
-            found[topic] = Counter(map(comparable, read_all(reader)))
-    return found
+            by_topic[topic] = Counter(map(comparable, read_all(reader)))
+    return by_topic
 
 
 def comparable(record: Record) -> tuple[object, ...]:
@@ -200,7 +202,7 @@ def test_flink_writes_what_the_local_engine_writes(
     by_flink = analyze(place, folder, "--engine", "flink", *chosen)
     for topic in ("tens", "minutes", ENGAGEMENT, LATE):
         assert by_flink[topic] == by_local[topic], topic
-    # The local engine has one reader for each windowed analysis, and each tells of the garbage.
+    # The local engine has one reader for each windowed analysis, and each writes dead letters.
     assert set(by_flink[DEAD_LETTERS]) == set(by_local[DEAD_LETTERS])
     assert by_flink[DEAD_LETTERS].most_common(1)[0][1] == 1
     reasons = {json.loads(value)["reason"] for _, value, _ in by_flink[LATE]}  # type: ignore[arg-type]
@@ -213,9 +215,9 @@ def test_flink_writes_what_the_local_engine_writes(
 def running(
     place: KafkaClientConfig, folder: Path, *arguments: str
 ) -> Iterator[Callable[[], object]]:
-    """A job that runs until it is told to stop; gives whether it runs still.
+    """Run a job until the block ends. The block gets a function that says whether it still runs.
 
-    Its Python is in processes of its own, as on a cluster, and not in that of the command.
+    Its Python functions run in processes of their own, as on a cluster, and not in the command's.
     """
     environment = {**environment_of(place, folder), "_python_worker_execution_mode": "process"}
     process = subprocess.Popen(command(*arguments), cwd=folder, env=environment)
@@ -231,7 +233,7 @@ def running(
 def test_a_job_that_dies_goes_on_from_its_checkpoint_and_silence_closes_its_windows(
     place: KafkaClientConfig, folder: Path
 ) -> None:
-    """What it had read before is not read again, and counts in the windows that were open."""
+    """Records that were read before are not read again. They count in the open windows."""
     (folder / "mastostream.toml").write_text(
         f"""
         [windows]
@@ -252,7 +254,7 @@ def test_a_job_that_dies_goes_on_from_its_checkpoint_and_silence_closes_its_wind
             return written(place)["minutes"].total()
 
         def first_windows() -> bool:
-            # What is read again is counted nowhere, and breaks the silence.
+            # A repeated post is not counted, and ends the silence.
             send(place, [post("p199", 199, "refresh")])
             return windows() >= 2
 

@@ -73,9 +73,9 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Ended]]:
             with pytest.raises(SystemExit) as ended:
                 main(arguments)
         texts = []
-        for each in (out, err):
-            each.flush()
-            texts.append(each.detach().getvalue().decode(encoding))  # type: ignore[attr-defined]  # BytesIO
+        for stream in (out, err):
+            stream.flush()
+            texts.append(stream.detach().getvalue().decode(encoding))  # type: ignore[attr-defined]  # BytesIO
         code = ended.value.code
         assert isinstance(code, int)
         return Ended(code, *texts)

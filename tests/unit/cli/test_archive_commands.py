@@ -53,9 +53,9 @@ def test_archiving_checking_tidying_and_exporting(data: Path, form: str) -> None
 
 def test_what_people_read(data: Path) -> None:
     assert "The archive is in mastostream-data/archive" in run("archive", "--once").output
-    told = run("archive", "verify").output
-    assert "0 problems" in told
-    assert "10" in told
+    output = run("archive", "verify").output
+    assert "0 problems" in output
+    assert "10" in output
     assert "0 files became 0" in run("archive", "compact").output
     assert "10 records are in" in run("archive", "compact", "--single", "all.json").output
     assert "There is no archive of none" in run("archive", "verify", "--topic", "none").output

@@ -13,7 +13,7 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
-from mastostream.cli.doctor_mastodon import mastodon_findings
+from mastostream.cli.doctor_mastodon import mastodon_diagnostics
 from mastostream.cli.main import cli
 from mastostream.config import credential_name
 from mastostream.exceptions import FatalError
@@ -64,16 +64,18 @@ def doctor(
 ) -> dict[str, tuple[str, str]]:
     """Let the doctor see a server, and return what it finds there: state and detail."""
     facts = attrs.evolve(facts, **changes)
-    found = mastodon_findings(facts, server="a.example", tag="news", must_stream=must_stream)
-    return {finding.what: (finding.state, finding.detail) for finding in found}
+    diagnostics = mastodon_diagnostics(
+        facts, server="a.example", tag="news", must_stream=must_stream
+    )
+    return {diagnostic.what: (diagnostic.state, diagnostic.detail) for diagnostic in diagnostics}
 
 
 def test_where_all_is_well_all_is_ok() -> None:
-    found = doctor(GOOD)
-    assert {state for state, _ in found.values()} == {"ok"}
-    assert found["server"][1] == "a.example runs Mastodon 4.5.1"
-    assert found["token"][1] == "accepted for: read:statuses profile"
-    assert found["limits"][1] == "290 of 300 requests left for 100 s"
+    diagnostics = doctor(GOOD)
+    assert {state for state, _ in diagnostics.values()} == {"ok"}
+    assert diagnostics["server"][1] == "a.example runs Mastodon 4.5.1"
+    assert diagnostics["token"][1] == "accepted for: read:statuses profile"
+    assert diagnostics["limits"][1] == "290 of 300 requests left for 100 s"
 
 
 @pytest.mark.parametrize(
@@ -145,9 +147,9 @@ def test_each_finding_says_what_to_do(
     state: str,
     message: str,
 ) -> None:
-    found = doctor(facts, **changes)[what]
-    assert found[0] == state
-    assert message in found[1]
+    diagnostic = doctor(facts, **changes)[what]
+    assert diagnostic[0] == state
+    assert message in diagnostic[1]
 
 
 def test_a_server_that_does_not_date_its_answers_is_not_blamed() -> None:
@@ -205,7 +207,7 @@ class _Answer(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def asked() -> Iterator[Asked]:
+def recording_server() -> Iterator[Asked]:
     with Asked() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -221,7 +223,7 @@ def test_each_of_several_servers_is_asked_with_its_own_token_and_hashtag(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     down = f"http://127.0.0.1:{free_port()}"
-    with asked() as a, asked() as b:
+    with recording_server() as a, recording_server() as b:
         (tmp_path / "mastostream.toml").write_text(
             f"tags = ['#a']\nservers = [{{server = '{a.url}'}}, {{server = '{down}'}},\n"
             f"{{server = '{b.url}', tags = ['b'], mode = 'stream'}}]"
@@ -245,7 +247,7 @@ def test_each_of_several_servers_is_asked_with_its_own_token_and_hashtag(
 
 def test_offline_no_server_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with asked() as server:
+    with recording_server() as server:
         monkeypatch.setenv("MASTOSTREAM_SERVER", server.url)
         done = CliRunner().invoke(cli, ["doctor", "--json", "--offline"])
         assert not server.requests

@@ -11,8 +11,8 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
-from mastostream.cli.diagnostics import Diagnostic, found
-from mastostream.cli.doctor_servers import archive_findings, check_servers, kafka_findings
+from mastostream.cli.diagnostics import Diagnostic, run_check
+from mastostream.cli.doctor_servers import archive_diagnostics, check_servers, kafka_diagnostics
 from mastostream.cli.main import cli
 from mastostream.config import ElasticsearchSettings, KafkaSettings, Settings
 from mastostream.exceptions import RetriableError
@@ -39,8 +39,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def the_one(settings: Settings) -> Diagnostic:
-    (finding,) = check_servers(settings)
-    return finding
+    (diagnostic,) = check_servers(settings)
+    return diagnostic
 
 
 def test_what_the_settings_do_not_name_is_not_asked() -> None:
@@ -48,7 +48,7 @@ def test_what_the_settings_do_not_name_is_not_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("there", "different", "state", "told"),
+    ("there", "different", "state", "message"),
     [
         (TOPICS, (), "ok", "all 8 topics are there"),
         ((), (), "warning", "has no topics yet: 'mastostream topics' makes"),
@@ -57,20 +57,20 @@ def test_what_the_settings_do_not_name_is_not_asked() -> None:
     ],
 )
 def test_kafka_that_answers(
-    there: tuple[str, ...], different: tuple[str, ...], state: str, told: str
+    there: tuple[str, ...], different: tuple[str, ...], state: str, message: str
 ) -> None:
-    checks = tuple(attrs.evolve(CHECK, topic=each) for each in there)
+    checks = tuple(attrs.evolve(CHECK, topic=topic) for topic in there)
     if different:
         checks = (attrs.evolve(checks[0], differences=different), *checks[1:])
-    missing = tuple(each for each in TOPICS if each not in there)
-    (finding,) = kafka_findings("broker.example:9092", "topics", checks, missing)
-    assert (finding.what, finding.state) == ("kafka", state)
-    assert "broker.example:9092" in finding.detail
-    assert told in finding.detail
+    missing = tuple(topic for topic in TOPICS if topic not in there)
+    (diagnostic,) = kafka_diagnostics("broker.example:9092", "topics", checks, missing)
+    assert (diagnostic.what, diagnostic.state) == ("kafka", state)
+    assert "broker.example:9092" in diagnostic.detail
+    assert message in diagnostic.detail
 
 
 @pytest.mark.parametrize(
-    ("checks", "missing", "told"),
+    ("checks", "missing", "message"),
     [
         ((), ("a.t",), "has no topics a.* yet"),
         ((attrs.evolve(CHECK, topic="a.s"),), ("a.t",), "has no a.t yet"),
@@ -78,24 +78,24 @@ def test_kafka_that_answers(
     ],
 )
 def test_kafka_is_told_with_the_prefix_of_its_topics(
-    checks: tuple[TopicCheck, ...], missing: tuple[str, ...], told: str
+    checks: tuple[TopicCheck, ...], missing: tuple[str, ...], message: str
 ) -> None:
-    (finding,) = kafka_findings("k:1", "topics a.*", checks, missing)
-    assert told in finding.detail
+    (diagnostic,) = kafka_diagnostics("k:1", "topics a.*", checks, missing)
+    assert message in diagnostic.detail
 
 
 def test_kafka_that_is_not_there() -> None:
     servers = f"127.0.0.1:{free_port()}"
     kafka = KafkaSettings(servers=servers, settings={"socket.timeout.ms": "500"})
-    finding = the_one(Settings(log="kafka", kafka=kafka))
-    assert (finding.what, finding.state) == ("kafka", "wrong")
-    assert f"{servers} cannot be reached" in finding.detail
+    diagnostic = the_one(Settings(log="kafka", kafka=kafka))
+    assert (diagnostic.what, diagnostic.state) == ("kafka", "wrong")
+    assert f"{servers} cannot be reached" in diagnostic.detail
 
 
 def test_kafka_with_a_wrong_setting() -> None:
-    finding = the_one(Settings(log="kafka", kafka=KafkaSettings(settings={"no.such": "1"})))
-    assert finding.state == "wrong"
-    assert '"no.such"' in finding.detail
+    diagnostic = the_one(Settings(log="kafka", kafka=KafkaSettings(settings={"no.such": "1"})))
+    assert diagnostic.state == "wrong"
+    assert '"no.such"' in diagnostic.detail
 
 
 @pytest.fixture
@@ -134,10 +134,12 @@ def test_elasticsearch_that_answers(elasticsearch: tuple[str, set[str]]) -> None
     url, indices = elasticsearch
     settings = Settings(index="elasticsearch", elasticsearch=ElasticsearchSettings(hosts=(url,)))
     indices.add("mastodon-hashtags")
-    finding = the_one(settings)
-    assert finding.state == "warning"
-    assert f"{url} runs Elasticsearch 8.17.4, but has no mastodon-engagement yet" in finding.detail
-    assert "'mastostream index --setup' makes" in finding.detail
+    diagnostic = the_one(settings)
+    assert diagnostic.state == "warning"
+    assert (
+        f"{url} runs Elasticsearch 8.17.4, but has no mastodon-engagement yet" in diagnostic.detail
+    )
+    assert "'mastostream index --setup' makes" in diagnostic.detail
     indices.add("mastodon-engagement")
     assert the_one(settings).state == "ok"
 
@@ -155,9 +157,9 @@ def test_only_the_indices_with_the_prefix_count(elasticsearch: tuple[str, set[st
 def test_elasticsearch_that_is_not_there() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     settings = Settings(index="elasticsearch", elasticsearch=ElasticsearchSettings(hosts=(url,)))
-    finding = the_one(settings)
-    assert (finding.what, finding.state) == ("elasticsearch", "wrong")
-    assert f"cannot reach Elasticsearch at {url}" in finding.detail
+    diagnostic = the_one(settings)
+    assert (diagnostic.what, diagnostic.state) == ("elasticsearch", "wrong")
+    assert f"cannot reach Elasticsearch at {url}" in diagnostic.detail
 
 
 class NoDataNodes(LocalFiles):
@@ -169,18 +171,18 @@ class NoDataNodes(LocalFiles):
 
 
 @pytest.mark.parametrize(
-    ("files", "state", "told"),
+    ("files", "state", "message"),
     [
         (LocalFiles(), "ok", "a file can be written"),
         (NoDataNodes(), "wrong", "no DataNode answers"),
     ],
 )
-def test_an_archive_in_hdfs(tmp_path: Path, files: LocalFiles, state: str, told: str) -> None:
+def test_an_archive_in_hdfs(tmp_path: Path, files: LocalFiles, state: str, message: str) -> None:
     folder = tmp_path / "archive"
-    look = partial(archive_findings, "hdfs://name.example:9000/x", files, str(folder))
-    (finding,) = found("archive", "", look)
-    assert (finding.what, finding.state) == ("archive", state)
-    assert told in finding.detail
+    look = partial(archive_diagnostics, "hdfs://name.example:9000/x", files, str(folder))
+    (diagnostic,) = run_check("archive", "", look)
+    assert (diagnostic.what, diagnostic.state) == ("archive", state)
+    assert message in diagnostic.detail
     assert not list(folder.iterdir()), "it leaves nothing behind"
 
 

@@ -31,15 +31,15 @@ def target(jobmanager: Any, monkeypatch: pytest.MonkeyPatch, folder: None) -> No
 
 
 def test_status_shows_jobs_whatever_their_names() -> None:
-    found = flink("status")
-    assert found.exit_code == 0, found.exception
-    assert "one[bold]?[2J" in found.stdout.replace("\n", "")
-    assert "RUNNING" in found.stdout
-    assert "2/2" in found.stdout
-    assert "last failure of one[bold]?[2J: Lost: it is gone" in found.stdout
-    assert "last failure of two" not in found.stdout
-    assert "one[bold]?[2J has left out 6 values that are no JSON" in found.stdout
-    assert "\x1b" not in found.stdout
+    result = flink("status")
+    assert result.exit_code == 0, result.exception
+    assert "one[bold]?[2J" in result.stdout.replace("\n", "")
+    assert "RUNNING" in result.stdout
+    assert "2/2" in result.stdout
+    assert "last failure of one[bold]?[2J: Lost: it is gone" in result.stdout
+    assert "last failure of two" not in result.stdout
+    assert "one[bold]?[2J has left out 6 values that are no JSON" in result.stdout
+    assert "\x1b" not in result.stdout
 
 
 def test_status_for_programs() -> None:
@@ -61,9 +61,9 @@ def test_status_for_programs() -> None:
 
 
 def test_the_flag_wins_over_the_setting() -> None:
-    found = flink("status", "--target", "localhost:1")
-    assert isinstance(found.exception, RetriableError)
-    assert "no Flink can be reached at localhost:1" in str(found.exception)
+    result = flink("status", "--target", "localhost:1")
+    assert isinstance(result.exception, RetriableError)
+    assert "no Flink can be reached at localhost:1" in str(result.exception)
 
 
 def test_without_a_target_it_is_this_machine() -> None:
@@ -74,27 +74,27 @@ def test_without_a_target_it_is_this_machine() -> None:
 def test_a_savepoint_is_where_it_says(jobmanager: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder is the flag's, else the setting's; only the path is on standard output."""
     jobmanager.answers[f"POST /jobs/{'a' * 32}/savepoints"] = (202, {"request-id": "r"})
-    told = {"status": {"id": "COMPLETED"}, "operation": {"location": "file:/s/1"}}
-    jobmanager.answers[f"GET /jobs/{'a' * 32}/savepoints/r"] = (200, told)
+    savepoint = {"status": {"id": "COMPLETED"}, "operation": {"location": "file:/s/1"}}
+    jobmanager.answers[f"GET /jobs/{'a' * 32}/savepoints/r"] = (200, savepoint)
     monkeypatch.setenv("MASTOSTREAM_FLINK_SETTINGS", f"{SAVEPOINTS}=file:/of-settings")
     for arguments, folder in (((), "file:/of-settings"), (("--folder", "file:/f"), "file:/f")):
-        found = flink("savepoint", "a" * 32, *arguments)
-        assert found.stdout == "file:/s/1\n"
-        (asked,) = [body for request, body in jobmanager.asked[-3:] if request[:4] == "POST"]
-        assert asked["target-directory"] == folder
+        result = flink("savepoint", "a" * 32, *arguments)
+        assert result.stdout == "file:/s/1\n"
+        (body,) = [body for request, body in jobmanager.asked[-3:] if request[:4] == "POST"]
+        assert body["target-directory"] == folder
 
 
 def test_a_job_is_cancelled(jobmanager: Any) -> None:
     jobmanager.answers[f"PATCH /jobs/{'a' * 32}?mode=cancel"] = (202, {})
-    found = flink("cancel", "two")
-    assert isinstance(found.exception, ConfigurationError)
-    assert "has ended" in str(found.exception)
+    result = flink("cancel", "two")
+    assert isinstance(result.exception, ConfigurationError)
+    assert "has ended" in str(result.exception)
 
 
 def test_draining_is_for_the_end() -> None:
-    found = flink("savepoint", "one", "--drain")
-    assert found.exit_code == 2
-    assert "--drain goes with --stop" in found.stderr
+    result = flink("savepoint", "one", "--drain")
+    assert result.exit_code == 2
+    assert "--drain goes with --stop" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -108,20 +108,20 @@ def test_draining_is_for_the_end() -> None:
     ],
 )
 def test_flags_of_flink_are_refused_by_another_engine(flags: tuple[str, ...]) -> None:
-    found = CliRunner().invoke(cli, ["analyze", *flags])
-    assert found.exit_code == 2
-    assert f"{flags[0]} goes with --engine flink" in found.stderr
+    result = CliRunner().invoke(cli, ["analyze", *flags])
+    assert result.exit_code == 2
+    assert f"{flags[0]} goes with --engine flink" in result.stderr
 
 
 def test_an_archive_is_for_a_cluster() -> None:
     flags = ["--python-archive", "x.zip", "--target", "local"]
-    found = CliRunner().invoke(cli, ["analyze", "--engine", "flink", *flags])
-    assert found.exit_code == 2
-    assert "--python-archive needs a cluster" in found.stderr
+    result = CliRunner().invoke(cli, ["analyze", "--engine", "flink", *flags])
+    assert result.exit_code == 2
+    assert "--python-archive needs a cluster" in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "message"),
     [
         (("--target", "local"), "--detached needs a cluster"),
         (("--once",), "--once does not go with --detached"),
@@ -129,7 +129,7 @@ def test_an_archive_is_for_a_cluster() -> None:
         (("--metrics-port", "0"), "--metrics-port does not go with --detached"),
     ],
 )
-def test_who_leaves_a_job_alone_cannot_watch_it(flags: tuple[str, ...], told: str) -> None:
-    found = CliRunner().invoke(cli, ["analyze", "--engine", "flink", "--detached", *flags])
-    assert found.exit_code == 2
-    assert told in found.stderr
+def test_who_leaves_a_job_alone_cannot_watch_it(flags: tuple[str, ...], message: str) -> None:
+    result = CliRunner().invoke(cli, ["analyze", "--engine", "flink", "--detached", *flags])
+    assert result.exit_code == 2
+    assert message in result.stderr

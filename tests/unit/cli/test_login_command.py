@@ -165,17 +165,21 @@ def test_a_browser_brings_the_code(server: OAuthServer, tmp_path: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    found = load_credentials(tmp_path, {}, server.host)
-    assert (found.client_secret, found.access_token, found.client_key) == secrets_of(server)
+    credentials = load_credentials(tmp_path, {}, server.host)
+    assert (
+        credentials.client_secret,
+        credentials.access_token,
+        credentials.client_key,
+    ) == secrets_of(server)
     assert load_credentials(tmp_path, {}).access_token is None  # another server's, perhaps
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == [".env", "browser.py"]
     assert f"logged in to {server.host} as me" in done.stdout
     shown = done.stdout + done.stderr
     assert not any(secret in shown for secret in (server.secret, server.token, server.code))
-    asked = server.asked["/oauth/authorize"]
-    assert asked["redirect_uri"].startswith("http://127.0.0.1:")
-    assert len(asked["state"]) >= 32
+    query = server.asked["/oauth/authorize"]
+    assert query["redirect_uri"].startswith("http://127.0.0.1:")
+    assert len(query["state"]) >= 32
 
 
 def test_without_any_browser_the_code_is_pasted(
@@ -224,10 +228,10 @@ def test_without_a_browser_the_code_is_pasted(
 def test_for_programs_each_line_is_json(server: OAuthServer, login: Login) -> None:
     done = login("--server", server.url, "--json", "--no-browser", pasted=f"{server.code}\n")
     lines = done.stdout.splitlines()  # older click echoes what is typed
-    opened, told = (json.loads(line) for line in lines if line.startswith("{"))
-    assert (opened["kind"], told["kind"]) == ("open", "login")
-    assert (told["server"], told["account"]) == (server.host, "me")
-    assert told["scopes"] == ["read:statuses", "profile"]
+    opened, logged_in = (json.loads(line) for line in lines if line.startswith("{"))
+    assert (opened["kind"], logged_in["kind"]) == ("open", "login")
+    assert (logged_in["server"], logged_in["account"]) == (server.host, "me")
+    assert logged_in["scopes"] == ["read:statuses", "profile"]
 
 
 @pytest.mark.parametrize(
@@ -258,8 +262,8 @@ def test_the_plain_names_are_for_the_only_server(
     (tmp_path / ".env").write_text(env.format(**names))
     done = login(*(argument.format(**names) for argument in arguments))
     assert done.exit_code == 0, done.stderr
-    found = load_credentials(tmp_path, {}).access_token
-    assert found == (server.token if plain else None)
+    plain_token = load_credentials(tmp_path, {}).access_token
+    assert plain_token == (server.token if plain else None)
     assert load_credentials(tmp_path, {}, server.host, plain).access_token == server.token
 
 
@@ -413,10 +417,10 @@ def test_a_login_to_the_simulated_server_is_what_the_doctor_accepts(login: Login
     with SimulatedServer(token="another") as simulated:
         assert login("--server", simulated.url).exit_code == 0
         done = CliRunner().invoke(cli, ["doctor", "--json", "--server", simulated.url])
-    found = {line["what"]: line for line in map(json.loads, done.stdout.splitlines())}
-    assert done.exit_code == 0, found
-    assert found["token"]["detail"].startswith("accepted for: read:statuses")
-    assert found["streaming"]["detail"].endswith("WebSocket open, server-sent events open")
+    checks = {line["what"]: line for line in map(json.loads, done.stdout.splitlines())}
+    assert done.exit_code == 0, checks
+    assert checks["token"]["detail"].startswith("accepted for: read:statuses")
+    assert checks["streaming"]["detail"].endswith("WebSocket open, server-sent events open")
 
 
 def get(url: str) -> int:

@@ -16,20 +16,20 @@ from mastostream.cli.topics_command import show_kafka_topics
 def test_topics_are_shown_with_their_prefix(
     capsys: pytest.CaptureFixture[str], prefix: str
 ) -> None:
-    place = FakeKafka({0: 5}, topics={f"{prefix}Mastodon_stream"}).place(prefix)
+    config = FakeKafka({0: 5}, topics={f"{prefix}Mastodon_stream"}).config(prefix)
     console = Console(file=io.StringIO(), width=120)
     with pytest.raises(Exit) as done:
-        show_kafka_topics(place, "", Output(json=True, console=console), create=False)
+        show_kafka_topics(config, "", Output(json=True, console=console), create=False)
     assert done.value.exit_code == 2
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     for kind in ("topic", "partition"):
-        assert [each["topic"] for each in told if each["kind"] == kind] == [
+        assert [message["topic"] for message in lines if message["kind"] == kind] == [
             f"{prefix}Mastodon_stream"
         ]
-    missing = {each["topic"] for each in told if each["kind"] == "missing"}
+    missing = {message["topic"] for message in lines if message["kind"] == "missing"}
     assert f"{prefix}mastodon-late" in missing
     assert all(topic.startswith(prefix) for topic in missing)
     with pytest.raises(Exit):
-        show_kafka_topics(place, "", Output(json=False, console=console), create=False)
+        show_kafka_topics(config, "", Output(json=False, console=console), create=False)
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().count(f" {prefix}Mastodon_stream ") == 2

@@ -1,4 +1,4 @@
-"""A collector of fake servers, with a memory on a disk that may fail."""
+"""Test collectors for fake servers, with a state store on a disk that may fail."""
 
 import json
 import time
@@ -25,20 +25,20 @@ def fast_clock(speed: float = 200.0) -> ScaledClock:
 
 @attrs.frozen
 class Place:
-    """Where a collector keeps things: what is there outlives it."""
+    """The folder and the log of a collector, which outlive it."""
 
     folder: Path
     log: FakeLog = attrs.field(factory=FakeLog)
 
 
-class TroubledMemory(CollectorStateStore):
-    """A memory on a disk that fails now and then, at any moment."""
+class FailingStateStore(CollectorStateStore):
+    """A state store on a disk that fails now and then, at any moment."""
 
     failures: Failures
 
 
-def _troubled(name: str) -> Callable[..., Any]:
-    def method(self: TroubledMemory, *arguments: Any, **named: Any) -> Any:
+def _failing(name: str) -> Callable[..., Any]:
+    def method(self: FailingStateStore, *arguments: Any, **named: Any) -> Any:
         with self.failures.around(name):
             return getattr(CollectorStateStore, name)(self, *arguments, **named)
 
@@ -47,15 +47,15 @@ def _troubled(name: str) -> Callable[..., Any]:
 
 _CALLS = ("known", "cursors", "remember", "requested", "seen_again", "record_tombstone", "key_of")
 for _name in _CALLS:
-    setattr(TroubledMemory, _name, _troubled(_name))
+    setattr(FailingStateStore, _name, _failing(_name))
 
 
 def disk() -> Failures:
-    """Failures of a disk that the log and the memory share."""
+    """Return the failures of a disk that the log and the state store share."""
     return Failures("append", *_CALLS)
 
 
-RHYTHM = PollSchedule(interval_s=3.0, longest_interval_s=30.0, overlap_s=600.0)
+SCHEDULE = PollSchedule(interval_s=3.0, longest_interval_s=30.0, overlap_s=600.0)
 
 
 def collect(
@@ -67,14 +67,14 @@ def collect(
     crash: Literal["before", "after"] | None = None,
     key_by: KeyBy = "id",
     refresh_after_s: Sequence[float] = (),
-    schedule: PollSchedule = RHYTHM,
+    schedule: PollSchedule = SCHEDULE,
     trouble: Failures | None = None,
     **options: int,
 ) -> Collector:
     clock = servers[0].clock
     place.log.clock = clock
     writer = place.log.writer()
-    state_store = TroubledMemory(
+    state_store = FailingStateStore(
         place.folder / "memory.sqlite3", key_by=key_by, refresh_after_s=refresh_after_s
     )
     writer.failures = state_store.failures = disk() if trouble is None else trouble
@@ -84,7 +84,7 @@ def collect(
         Target(
             server=server,
             tags=tuple(tags),
-            mode=mode,  # type: ignore[arg-type]  # one of them
+            mode=mode,  # type: ignore[arg-type]  # a valid mode
             make_feed=lambda about, tags, transport: Feed(
                 name=about.domain, url="ws://x", tags=tags, transport=transport
             ),
@@ -105,7 +105,7 @@ def collect(
 
 
 def until(collector: Collector, holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    """Go on until that holds."""
+    """Run the collector until a condition holds."""
     end_s = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < end_s, f"it never held: {collector.stats}"
@@ -114,11 +114,11 @@ def until(collector: Collector, holds: Callable[[], bool], timeout_s: float = 60
 
 
 def logged(place: Place) -> list[dict[str, Any]]:
-    """The statuses in the log, in their order."""
+    """Return the statuses in the log, in their order."""
     return [json.loads(record.value) for record in place.log.records(TOPIC)]
 
 
 def events(place: Place) -> list[tuple[str, str]]:
-    """What the log says happened: event and key."""
+    """Return the event and the key of every record in the log."""
     stamps = [status["mastostream"] for status in logged(place)]
     return [(stamp["event"], stamp["key"]) for stamp in stamps]

@@ -1,4 +1,4 @@
-"""The request budget: no limit is ever exceeded, whoever else asks and whatever the clock does."""
+"""The request budget: no limit is ever exceeded, whatever others send and the clock does."""
 
 from collections import Counter
 from itertools import pairwise
@@ -13,7 +13,7 @@ START = 1_750_000_000_000
 
 
 def spend(budget: Budget, now_ms: int, until_ms: int, paging: bool) -> list[int]:
-    """Ask as fast as it lets us."""
+    """Send requests as fast as the budget allows; return when they went."""
     times = []
     while True:
         wait_ms = budget.wait_ms(now_ms, paging=paging)
@@ -27,7 +27,7 @@ def spend(budget: Budget, now_ms: int, until_ms: int, paging: bool) -> list[int]
 
 
 def most(times: list[int], period_ms: int) -> int:
-    """The most in any period aligned to the epoch: what the server counts."""
+    """Return the most requests in any period aligned to the epoch, which is what servers count."""
     return max(Counter(time // period_ms for time in times).values())
 
 

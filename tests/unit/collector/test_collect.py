@@ -1,4 +1,4 @@
-"""The collector as a whole, with servers and streams that do what a test says."""
+"""The collector as a whole, with fake servers and streams."""
 
 import logging
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def place(tmp_path: Path) -> Place:
 
 
 class Streamed:
-    """A server with streams, and a collector that follows it."""
+    """A server with streams, and a collector for it."""
 
     def __init__(self, place: Place, *working: str, mode: str = "auto", **options: object) -> None:
         self.clock = fast_clock()
@@ -89,7 +89,7 @@ def test_two_servers_show_one_post_and_it_is_one(place: Place) -> None:
 
 
 def test_a_post_that_all_servers_show_at_once_is_asked_for_at_home(place: Place) -> None:
-    """In whatever order they answer."""
+    """This holds whatever the order of their responses."""
     clock = fast_clock(2_000.0)
     home, there = FakeServer(clock), FakeServer(clock, host="t.example")
     there.write("9", uri="https://s.example/1", account={"acct": "somebody@s.example"})
@@ -152,8 +152,8 @@ def test_four_hashtags_share_a_request_where_the_server_can(tmp_path: Path) -> N
         place = Place(tmp_path / family)
         collector = collect(place, server, tags=tags)
         until(collector, lambda: collector.stats.appended == len(tags))  # noqa: B023
-        asked = {arguments[0] for name, arguments in server.calls if name == "timeline"}
-        assert max(map(len, asked)) == size
+        groups = {arguments[0] for name, arguments in server.calls if name == "timeline"}
+        assert max(map(len, groups)) == size
         collector.close()
 
 
@@ -170,8 +170,8 @@ def test_a_hundred_hashtags_work_slower_and_it_says_how_slow(
         until(collector, lambda: len(server.calls) > 450)
     collector.close()
     assert "each is looked at every 111 s" in caplog.text
-    looks = [sum(1 for call in server.calls if call[1] and tag in call[1][0]) for tag in tags]
-    assert max(looks) - min(looks) <= 1, "none is looked at more often than another"
+    polls = [sum(1 for call in server.calls if call[1] and tag in call[1][0]) for tag in tags]
+    assert max(polls) - min(polls) <= 1, "none is looked at more often than another"
 
 
 def test_a_feed_that_was_closed_is_told(place: Place) -> None:
@@ -240,7 +240,7 @@ def test_a_page_is_read_again_for_posts_that_come_late(place: Place) -> None:
     schedule = PollSchedule(interval_s=3.0, overlap_s=60.0)
     collector = collect(place, server, schedule=schedule)
     until(collector, lambda: collector.stats.appended == 40)
-    late = server.write("late", below=60)  # it federated late: its id is an old one
+    late = server.write("late", below=60)  # it federated late, so its id is an old one
     until(collector, lambda: "late" in {key for _, key in events(place)})
     assert late
     collector.close()
@@ -261,10 +261,10 @@ def test_counts_are_read_again_and_what_is_missing_is_deleted(place: Place) -> N
     sizes = [len(arguments) for name, arguments in server.calls if name == "statuses"]
     assert max(sizes) == 20
     collector.close()
-    found = events(place)
-    assert [key for event, key in found if event == "delete"] == ["3", "4"]
-    read_again = [each for each in logged(place) if each["mastostream"]["event"] == "refresh"]
-    assert {each["favourites_count"] for each in read_again} == {5}
+    logged_events = events(place)
+    assert [key for event, key in logged_events if event == "delete"] == ["3", "4"]
+    refreshes = [post for post in logged(place) if post["mastostream"]["event"] == "refresh"]
+    assert {post["favourites_count"] for post in refreshes} == {5}
 
 
 def test_reading_counts_again_does_not_use_up_the_limit_on_paging(place: Place) -> None:
@@ -306,12 +306,12 @@ def test_a_stream_is_opened_then_the_gap_is_filled_then_it_is_drained(place: Pla
     setup = Streamed(place, "websocket")
     for number in range(3):
         setup.server.write(f"old{number}")
-    gap = setup.server
+    server = setup.server
     setup.until(lambda: bool(setup.streams.feeds))
-    setup.streams.send("update", gap.write("live"))
+    setup.streams.send("update", server.write("live"))
     setup.until(lambda: len(events(place)) == 4)
-    setup.streams.send("update", gap.write("later"))
-    setup.streams.send("status.update", gap.write("live", edited_at="2030-01-01T00:00:00Z"))
+    setup.streams.send("update", server.write("later"))
+    setup.streams.send("status.update", server.write("live", edited_at="2030-01-01T00:00:00Z"))
     setup.streams.send("delete", b"later")
     setup.until(lambda: len(events(place)) == 7)
     setup.collector.close()
@@ -325,9 +325,9 @@ def test_while_a_stream_works_the_server_is_hardly_asked(place: Place) -> None:
     setup.streams.send("update", setup.server.write("1"))
     setup.until(lambda: len(events(place)) == 1)
     setup.until(partial(_passed, setup, setup.clock.monotonic_s() + 10))
-    asked, since_s = setup.server.count("timeline"), setup.clock.monotonic_s()
+    requests, since_s = setup.server.count("timeline"), setup.clock.monotonic_s()
     setup.until(lambda: setup.clock.monotonic_s() > since_s + 500)
-    assert setup.server.count("timeline") - asked <= 3
+    assert setup.server.count("timeline") - requests <= 3
     assert setup.collector.stats.sources[0].by_stream
     setup.collector.close()
 

@@ -1,4 +1,4 @@
-"""What is logged of what is seen."""
+"""Deduplication: which observations are logged."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -22,23 +22,23 @@ KEY = b"0123456789abcdef"
 
 
 class Log:
-    """Logs and remembers what an intake lets through."""
+    """A log and a state store, which carry out the plans of a deduplicator."""
 
     def __init__(self, path: Path, key_by: KeyBy = "id", **options: object) -> None:
         self.state_store = CollectorStateStore(path, key_by=key_by, refresh_after_s=(60,))
         self.dedup = Deduplicator(self.state_store, **options)  # type: ignore[arg-type]  # by name
         self.values: list[bytes] = []
 
-    def take(self, *seen: Observation | DeleteObserved) -> list[str]:
-        """Return what was logged, as events."""
-        write_plan = self.dedup.plan(seen)
+    def take(self, *observations: Observation | DeleteObserved) -> list[str]:
+        """Return the events of the records that were logged."""
+        write_plan = self.dedup.plan(observations)
         records = [
             Record(new.topic, 0, len(self.values) + order, NOW, new.key, new.value)
             for order, new in enumerate(write_plan.records)
         ]
-        traces = [trace for record in records if (trace := seen_entry_of(record))]
-        self.state_store.remember([*traces, *write_plan.left_out], {}, {}, NOW)
-        self.state_store.seen_again(write_plan.again, NOW)
+        entries = [entry for record in records if (entry := seen_entry_of(record))]
+        self.state_store.remember([*entries, *write_plan.left_out], {}, {}, NOW)
+        self.state_store.seen_again(write_plan.reobserved, NOW)
         self.state_store.expedite(write_plan.expedite, NOW)
         self.values += [record.value for record in records]
         return [json.loads(record.value)["mastostream"]["event"] for record in records]
@@ -55,7 +55,7 @@ def iso(ms: int) -> str:
     return from_ms(ms).isoformat()
 
 
-def seen(
+def observation(
     post_id: str = "1",
     event: str = "new",
     edited_ms: int | None = None,
@@ -86,20 +86,20 @@ def assert_versions_rise(log: Log) -> None:
 
 
 def test_a_post_is_logged_once_however_often_it_is_seen(log: Log) -> None:
-    assert log.take(seen(), seen()) == ["new"]
-    assert log.take(seen(), seen(event="edit")) == []
+    assert log.take(observation(), observation()) == ["new"]
+    assert log.take(observation(), observation(event="edit")) == []
     assert (log.dedup.stats.new, log.dedup.stats.known) == (1, 3)
 
 
 def test_a_refresh_is_logged_each_time(log: Log) -> None:
-    assert log.take(seen(), seen(event="refresh")) == ["new", "refresh"]
-    assert log.take(seen(event="refresh", at_ms=NOW + 1)) == ["refresh"]
+    assert log.take(observation(), observation(event="refresh")) == ["new", "refresh"]
+    assert log.take(observation(event="refresh", at_ms=NOW + 1)) == ["refresh"]
 
 
 def test_an_edit_that_a_refresh_or_a_page_shows_is_an_edit(log: Log) -> None:
-    log.take(seen())
-    assert log.take(seen(event="refresh", edited_ms=NOW + 1)) == ["edit"]
-    assert log.take(seen(event="new", edited_ms=NOW + 2)) == ["edit"]
+    log.take(observation())
+    assert log.take(observation(event="refresh", edited_ms=NOW + 1)) == ["edit"]
+    assert log.take(observation(event="new", edited_ms=NOW + 2)) == ["edit"]
 
 
 @given(st.permutations(range(5)), st.booleans())
@@ -108,10 +108,10 @@ def test_the_newest_edit_wins_in_whatever_order_edits_arrive(
 ) -> None:
     log = Log(tmp_path_factory.mktemp("m") / "m")
     versions = [
-        seen(event="edit" if n else "new", edited_ms=NOW + n if n else None, at_ms=NOW + 9)
+        observation(event="edit" if n else "new", edited_ms=NOW + n if n else None, at_ms=NOW + 9)
         for n in order
     ]
-    for batch in [versions] if together else [[each] for each in versions]:
+    for batch in [versions] if together else [[version] for version in versions]:
         log.take(*batch)
     assert_versions_rise(log)
     assert json.loads(log.values[-1])["content"] == f"as of {NOW + 4}"
@@ -119,10 +119,10 @@ def test_the_newest_edit_wins_in_whatever_order_edits_arrive(
 
 
 def test_nothing_brings_a_deleted_post_back(log: Log) -> None:
-    log.take(seen())
+    log.take(observation())
     assert log.take(DeleteObserved("s.example", "1", NOW + 1)) == ["delete"]
-    assert log.take(DeleteObserved("s.example", "1", NOW + 2), seen(edited_ms=NOW + 3)) == []
-    assert log.take(seen(event="refresh")) == []
+    assert log.take(DeleteObserved("s.example", "1", NOW + 2), observation(edited_ms=NOW + 3)) == []
+    assert log.take(observation(event="refresh")) == []
     assert log.dedup.stats.after_delete == 2
 
 
@@ -130,13 +130,13 @@ def test_nothing_brings_a_deleted_post_back(log: Log) -> None:
 @pytest.mark.parametrize("key_by", ["id", "uri"])
 def test_a_delete_may_overtake_its_post(tmp_path: Path, key_by: KeyBy, together: bool) -> None:
     log = Log(tmp_path / "m", key_by)
-    gone, post = DeleteObserved("s.example", "1", NOW), seen(key_by=key_by)
+    delete, post = DeleteObserved("s.example", "1", NOW), observation(key_by=key_by)
     if together:
-        assert log.take(gone, post) == []
+        assert log.take(delete, post) == []
     else:
-        assert log.take(gone) == []
+        assert log.take(delete) == []
         assert log.take(post) == []
-    assert log.take(seen("2", key_by=key_by), DeleteObserved("s.example", "2", NOW)) == [
+    assert log.take(observation("2", key_by=key_by), DeleteObserved("s.example", "2", NOW)) == [
         "new",
         "delete",
     ]
@@ -150,8 +150,8 @@ def test_a_delete_of_an_unknown_post_is_taken_calmly(log: Log) -> None:
 
 def test_one_post_on_several_servers_is_one_post(tmp_path: Path) -> None:
     log = Log(tmp_path / "m", "uri")
-    first = seen("11", server="s.example", key_by="uri")
-    second = seen("21", server="t.example", key_by="uri")
+    first = observation("11", server="s.example", key_by="uri")
+    second = observation("21", server="t.example", key_by="uri")
     assert log.take(first) == ["new"]
     assert log.take(second) == []
     assert log.take(DeleteObserved("t.example", "21", NOW)) == ["delete"]
@@ -164,22 +164,22 @@ def test_one_post_on_several_servers_is_one_post(tmp_path: Path) -> None:
 @pytest.mark.parametrize("together", [True, False])
 def test_counts_are_read_where_the_author_lives(tmp_path: Path, together: bool) -> None:
     log = Log(tmp_path / "m", "uri")
-    far = seen("11", server="far.example", key_by="uri")
-    home = seen("21", server="home.example", key_by="uri", account={"acct": "somebody"})
+    far = observation("11", server="far.example", key_by="uri")
+    home = observation("21", server="home.example", key_by="uri", account={"acct": "somebody"})
     for batch in [(far, home)] if together else [(far,), (home,)]:
         log.take(*batch)
     assert log.state_store.refreshes.due("home.example", NOW + 59_999, 9) == []
     assert log.state_store.refreshes.server_of(home.key) == "home.example"
-    later = seen("11", event="edit", edited_ms=NOW + 1, server="far.example", key_by="uri")
+    later = observation("11", event="edit", edited_ms=NOW + 1, server="far.example", key_by="uri")
     assert log.take(later) == ["edit"]
     due = log.state_store.refreshes.due("home.example", NOW, 9)
-    assert [each.id for each in due] == ["21"], "the edit brought the counts of another server"
+    assert [post.id for post in due] == ["21"], "the edit brought the counts of another server"
     log.state_store.close()
 
 
 def test_versions_rise_even_if_the_clock_is_set_back(log: Log) -> None:
-    log.take(seen(at_ms=NOW))
-    log.take(seen(event="edit", edited_ms=NOW + 1, at_ms=NOW - 3_600_000))
+    log.take(observation(at_ms=NOW))
+    log.take(observation(event="edit", edited_ms=NOW + 1, at_ms=NOW - 3_600_000))
     log.take(DeleteObserved("s.example", "1", NOW - 7_200_000))
     assert_versions_rise(log)
     assert len(log.values) == 3
@@ -188,11 +188,11 @@ def test_versions_rise_even_if_the_clock_is_set_back(log: Log) -> None:
 def test_what_is_left_out_is_counted_once_and_never_logged(tmp_path: Path) -> None:
     policy = ConsentPolicy(leave_out_bots=True, languages=frozenset({"en"}))
     log = Log(tmp_path / "m", policy=policy)
-    bot = seen("1", account={"acct": "a", "bot": True}, language="en")
-    german, english = seen("2", language="de"), seen("3", language="en-GB")
-    private = seen("4", visibility="private", language="en")
+    bot = observation("1", account={"acct": "a", "bot": True}, language="en")
+    german, english = observation("2", language="de"), observation("3", language="en-GB")
+    private = observation("4", visibility="private", language="en")
     assert log.take(bot, german, english, private) == ["new"]
-    assert log.take(bot, german, private, seen("1", edited_ms=NOW + 1, language="en")) == []
+    assert log.take(bot, german, private, observation("1", edited_ms=NOW + 1, language="en")) == []
     assert log.take(DeleteObserved("s.example", "1", NOW)) == []
     assert dict(log.dedup.stats.left_out) == {"bot": 1, "language": 1, "visibility": 1}
     log.state_store.close()
@@ -200,9 +200,9 @@ def test_what_is_left_out_is_counted_once_and_never_logged(tmp_path: Path) -> No
 
 def test_pseudonyms_are_all_that_is_logged_of_names(tmp_path: Path) -> None:
     log = Log(tmp_path / "m", "uri", pseudonym_key=KEY)
-    first = seen("11", key_by="uri")
+    first = observation("11", key_by="uri")
     log.take(first)
-    log.take(seen("11", event="refresh", key_by="uri"))
+    log.take(observation("11", event="refresh", key_by="uri"))
     log.take(DeleteObserved("s.example", "11", NOW))
     assert len({json.loads(value)["mastostream"]["key"] for value in log.values}) == 1
     for value in log.values:
@@ -227,7 +227,7 @@ def test_bytes_that_are_no_status_are_logged_once_as_they_are(
 
 
 def test_a_boost_is_the_boosted_post(log: Log) -> None:
-    inner = json.loads(seen("5").raw)
+    inner = json.loads(observation("5").raw)
     wrapper = {"id": "77", "reblog": inner, "created_at": iso(NOW), "account": {"acct": "x"}}
     boost = identify(
         json.dumps(wrapper).encode(),
@@ -237,14 +237,14 @@ def test_a_boost_is_the_boosted_post(log: Log) -> None:
         observed_ms=NOW,
     )
     assert (boost.id, boost.post_id, boost.key) == ("77", "5", "5")
-    assert log.take(boost, seen("5")) == ["new"]
+    assert log.take(boost, observation("5")) == ["new"]
     assert log.take(DeleteObserved("s.example", "77", NOW)) == [], "only the boost is gone"
     assert log.take(DeleteObserved("s.example", "5", NOW)) == ["delete"]
 
 
 def test_a_record_of_another_producer_is_known_by_its_key() -> None:
     value = b'{"id":"1","created_at":"2024-01-01T00:00:00Z","account":{"acct":"a"}}'
-    trace = seen_entry_of(Record("t", 0, 0, NOW, "1", value))
-    assert trace is not None
-    assert (trace.key, trace.event, trace.seen_ms) == ("1", "new", NOW)
+    entry = seen_entry_of(Record("t", 0, 0, NOW, "1", value))
+    assert entry is not None
+    assert (entry.key, entry.event, entry.seen_ms) == ("1", "new", NOW)
     assert seen_entry_of(Record("t", 0, 0, NOW, None, b"{broken")) is None

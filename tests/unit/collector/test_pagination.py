@@ -1,4 +1,4 @@
-"""Reading a timeline: nothing is left out, however the server pages and whatever happens there."""
+"""Pagination: no post is left out, however the server pages and whatever happens there."""
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +22,7 @@ def observation(post_id: str) -> Observation:
 
 
 class Timeline:
-    """A server's hashtag timeline, newest first, and how it understands paging."""
+    """A server's hashtag timeline, newest first, and its way of paging."""
 
     def __init__(self, kind: str, posts: int = 60) -> None:
         self.kind = kind
@@ -35,27 +35,27 @@ class Timeline:
         self.posts[:0] = written
         return written
 
-    def page(self, ask: PageRequest) -> list[Observation]:
+    def page(self, request: PageRequest) -> list[Observation]:
         posts = [post for post in self.posts if post not in self.deleted]
-        if ask.max_id is not None and self.kind != "ignores paging":
-            below = self.posts.index(ask.max_id) + 1
+        if request.max_id is not None and self.kind != "ignores paging":
+            below = self.posts.index(request.max_id) + 1
             posts = [post for post in self.posts[below:] if post not in self.deleted]
-        if ask.min_id is not None and self.kind not in ("ignores min_id", "ignores paging"):
-            if self.kind == "forgets deleted ids" and ask.min_id in self.deleted:
+        if request.min_id is not None and self.kind not in ("ignores min_id", "ignores paging"):
+            if self.kind == "forgets deleted ids" and request.min_id in self.deleted:
                 return []
-            above = self.posts.index(ask.min_id)
+            above = self.posts.index(request.min_id)
             posts = [post for post in self.posts[:above] if post not in self.deleted][-PAGE:]
         return [observation(post) for post in posts[:PAGE]]
 
 
-def read(server: Timeline, reading: PageReader, cursor: str | None) -> tuple[list[str], str | None]:
-    """Read to the end; return the keys in their order and the last cursor."""
+def read(server: Timeline, reader: PageReader, cursor: str | None) -> tuple[list[str], str | None]:
+    """Read until the reader is done; return the keys in their order and the last cursor."""
     keys: list[str] = []
-    while reading.ask is not None:
-        taken = reading.take(server.page(reading.ask))
-        assert taken.complete
-        keys += [each.key for each in taken.observations]
-        cursor = taken.cursor or cursor
+    while reader.next_page is not None:
+        result = reader.take(server.page(reader.next_page))
+        assert result.complete
+        keys += [post.key for post in result.observations]
+        cursor = result.cursor or cursor
     return keys, cursor
 
 
@@ -69,9 +69,9 @@ def test_a_timeline_is_read_without_a_gap_however_the_server_pages(
     server = Timeline(kind)
     keys, cursor = read(server, GapFill(()), None)
     seen, expected = set(keys), set(server.posts[:PAGE])
-    for new, gone in rounds:
+    for new, deleted in rounds:
         written = server.write(new)
-        server.deleted |= {server.posts[number] for number in gone}
+        server.deleted |= {server.posts[number] for number in deleted}
         expected |= set(written) - server.deleted
         keys, cursor = read(server, GapFill([cursor or ""]), cursor)
         numbers = [int(key.removeprefix("id")) for key in keys]
@@ -83,21 +83,21 @@ def test_a_timeline_is_read_without_a_gap_however_the_server_pages(
 @settings(max_examples=40)
 @given(st.integers(1, 1_500), st.data())
 def test_a_reading_that_is_cut_short_goes_on_where_it_was(new: int, data: st.DataObject) -> None:
-    """Whenever it is killed: what its cursor stands for has been handed over before."""
+    """Whenever it is killed, all posts up to its cursor have been handed over before."""
     server = Timeline("usual", 1)
     cursor, seen = "id0", {"id0"}
     server.write(new)
     while True:
-        reading = GapFill([cursor])
+        reader = GapFill([cursor])
         for _ in range(data.draw(st.integers(1, 8))):
-            if reading.ask is None:
+            if reader.next_page is None:
                 break
-            taken = reading.take(server.page(reading.ask))
-            seen |= {each.key for each in taken.observations}
-            cursor = taken.cursor or cursor
+            result = reader.take(server.page(reader.next_page))
+            seen |= {post.key for post in result.observations}
+            cursor = result.cursor or cursor
             newest = int(cursor.split()[0].removeprefix("id"))
             assert seen >= {f"id{number}" for number in range(newest + 1)}
-        if reading.ask is None:
+        if reader.next_page is None:
             break
     assert seen == set(server.posts)
 
@@ -113,11 +113,11 @@ def test_posts_that_come_while_it_is_read_leave_no_gap(
     server = Timeline(kind)
     _, cursor = read(server, GapFill(()), None)
     expected = set(server.write(new))
-    reading, seen = GapFill([cursor or ""]), set()
-    while reading.ask is not None:
-        taken = reading.take(server.page(reading.ask))
-        assert taken.complete
-        seen |= {each.key for each in taken.observations}
+    reader, seen = GapFill([cursor or ""]), set()
+    while reader.next_page is not None:
+        result = reader.take(server.page(reader.next_page))
+        assert result.complete
+        seen |= {post.key for post in result.observations}
         server.write(meanwhile.pop() if meanwhile else 0)
     assert expected <= seen
 
@@ -137,9 +137,9 @@ def test_a_server_that_cannot_be_paged_loses_posts_and_says_so() -> None:
     server = Timeline("ignores paging", 200)
     _, cursor = read(server, GapFill(()), None)
     server.write(200)
-    reading, complete = GapFill([cursor or ""]), True
-    while reading.ask is not None:
-        complete = complete and reading.take(server.page(reading.ask)).complete
+    reader, complete = GapFill([cursor or ""]), True
+    while reader.next_page is not None:
+        complete = complete and reader.take(server.page(reader.next_page)).complete
     assert not complete
 
 
@@ -147,11 +147,11 @@ def test_a_gap_that_can_only_be_read_downwards_is_bounded() -> None:
     server = Timeline("ignores min_id", 200)
     _, cursor = read(server, GapFill(()), None)
     server.write(PAGE * (CATCH_UP_PAGES_DOWN + 5))
-    reading, pages = GapFill([cursor or ""]), 0
-    while reading.ask is not None:
-        taken = reading.take(server.page(reading.ask))
+    reader, pages = GapFill([cursor or ""]), 0
+    while reader.next_page is not None:
+        result = reader.take(server.page(reader.next_page))
         pages += 1
-    assert not taken.complete
+    assert not result.complete
     assert pages == CATCH_UP_PAGES_DOWN + 2
 
 
@@ -165,41 +165,41 @@ def test_what_a_stream_has_brought_is_no_gap() -> None:
 
 
 @given(st.integers(0, 400), st.integers(1, 20), st.sampled_from(["usual", "ignores paging"]))
-def test_an_overlap_reads_back_as_far_as_asked(back: int, most: int, kind: str) -> None:
+def test_a_lookback_reads_back_as_far_as_asked(back: int, most: int, kind: str) -> None:
     server = Timeline(kind, 400)
-    reading = Lookback((400 - back) * 1000, most)
+    reader = Lookback((400 - back) * 1000, most)
     pages = 0
     seen: set[str] = set()
-    while reading.ask is not None:
-        taken = reading.take(server.page(reading.ask))
-        assert taken.cursor is None
-        seen |= {each.key for each in taken.observations}
+    while reader.next_page is not None:
+        result = reader.take(server.page(reader.next_page))
+        assert result.cursor is None
+        seen |= {post.key for post in result.observations}
         pages += 1
     assert pages <= most
     if kind == "usual" and back < most * PAGE:
         assert set(server.posts[:back]) <= seen
 
 
-def test_a_post_that_was_written_long_ago_and_arrives_now_ends_no_overlap() -> None:
+def test_a_post_that_was_written_long_ago_and_arrives_now_ends_no_lookback() -> None:
     server = Timeline("usual", 400)
     page = server.page(PageRequest())
     page[0] = page[0]._replace(created_ms=0)
-    reading = Lookback(200_000, 20)
-    reading.take(page)
-    assert reading.ask == PageRequest(max_id=page[-1].id)
+    reader = Lookback(200_000, 20)
+    reader.take(page)
+    assert reader.next_page == PageRequest(max_id=page[-1].id)
 
 
 def test_what_is_no_id_is_never_asked_for() -> None:
     broken = [observation("id9")._replace(id=id_) for id_ in ("unreadable:ab", "a b", "x\ny")]
-    taken = GapFill(()).take(
+    result = GapFill(()).take(
         [broken[0], observation("id8"), broken[1], observation("id7"), broken[2]]
     )
-    assert taken.cursor == "id8 id7"
+    assert result.cursor == "id8 id7"
     assert GapFill(()).take(broken).cursor is None
 
 
 @pytest.mark.parametrize("cursor", ["", "id5 id4"])
 def test_an_empty_page_leaves_the_cursor_as_it_is(cursor: str) -> None:
-    reading = GapFill([cursor])
-    assert reading.take([]).cursor is None
-    assert reading.ask is None
+    reader = GapFill([cursor])
+    assert reader.take([]).cursor is None
+    assert reader.next_page is None

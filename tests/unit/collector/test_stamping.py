@@ -1,4 +1,4 @@
-"""The stamp on a status."""
+"""The stamp that the collector adds to a status."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What the collector remembers."""
+"""The collector's state store."""
 
 from pathlib import Path
 
@@ -6,15 +6,15 @@ import pytest
 
 from mastostream.collector.observation import SeenEntry
 from mastostream.collector.refresh_queue import Due
-from mastostream.collector.state_store import KEEP_MS, CollectorStateStore, Known, State
+from mastostream.collector.state_store import KEEP_MS, CollectorStateStore, Known, PostState
 from mastostream.exceptions import ConfigurationError
 
 NOW = 1_750_000_000_000
 FAR = NOW + 10 * KEEP_MS
 
 
-def remember(state_store: CollectorStateStore, *traces: SeenEntry, now_ms: int = NOW) -> None:
-    state_store.remember(traces, {}, {}, now_ms)
+def remember(state_store: CollectorStateStore, *entries: SeenEntry, now_ms: int = NOW) -> None:
+    state_store.remember(entries, {}, {}, now_ms)
 
 
 def test_a_post_is_known_with_its_newest_version(tmp_path: Path) -> None:
@@ -22,13 +22,13 @@ def test_a_post_is_known_with_its_newest_version(tmp_path: Path) -> None:
     remember(state_store, SeenEntry("a", "new", "s", "1", NOW))
     remember(state_store, SeenEntry("a", "edit", "s", "1", NOW + 5, edited_ms=NOW + 4))
     remember(state_store, SeenEntry("a", "refresh", "s", "1", NOW + 3, edited_ms=NOW + 1))
-    assert state_store.known("a") == Known(NOW + 5, NOW + 4, State.LOGGED)
+    assert state_store.known("a") == Known(NOW + 5, NOW + 4, PostState.LOGGED)
     assert state_store.known("b") is None
     remember(state_store, SeenEntry("a", "delete", "s", "1", NOW + 6))
     remember(state_store, SeenEntry("a", "new", "s", "1", NOW + 7))
     known = state_store.known("a")
     assert known is not None
-    assert known.state is State.DELETED, "a delete stays"
+    assert known.state is PostState.DELETED, "a delete stays"
     state_store.close()
 
 
@@ -89,8 +89,8 @@ def test_a_delete_that_comes_before_its_post_is_remembered(tmp_path: Path, key_b
     state_store = CollectorStateStore(tmp_path / "m", key_by=key_by)
     state_store.record_tombstone("s", "1", NOW)
     known = state_store.known("1")
-    assert state_store.deleted_unseen("s", "1") or (known and known.state is State.DELETED)
-    assert not state_store.deleted_unseen("s", "2")
+    assert state_store.has_tombstone("s", "1") or (known and known.state is PostState.DELETED)
+    assert not state_store.has_tombstone("s", "2")
     state_store.close()
 
 

@@ -16,7 +16,7 @@ from mastostream import (
     merge_hashtag_counts,
     normalize_hashtag,
 )
-from mastostream.core.hashtags import _TAGS_OR_USES, _used
+from mastostream.core.hashtags import _TAGS_OR_USES, _shown_hashtags
 from mastostream.testing.strategies import posts
 
 COUNTS = st.lists(
@@ -120,4 +120,4 @@ PIECES = st.sampled_from(
 
 @given(st.lists(PIECES, max_size=30).map("".join))
 def test_going_from_sign_to_sign_finds_what_stepping_over_tags_finds(content: str) -> None:
-    assert _used(content) == [name for name in _TAGS_OR_USES.findall(content) if name]
+    assert _shown_hashtags(content) == [name for name in _TAGS_OR_USES.findall(content) if name]

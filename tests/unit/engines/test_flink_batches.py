@@ -1,4 +1,4 @@
-"""What crosses between Java and Python, without either."""
+"""The columns of a batch that a Flink job processes, without Flink."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -54,27 +54,27 @@ def records_of(values: Sequence[bytes]) -> list[Record]:
 
 
 def by_flink(analyses: Sequence[Analysis], values: Sequence[bytes]) -> list[list[Output]]:
-    """What comes of each record."""
+    """Return the outputs of each record, from the columns of one batch."""
     records = records_of(values)
-    found = Batches(analyses, STREAM, lambda: NOW_MS).columns(
+    columns = Batches(analyses, STREAM, lambda: NOW_MS).columns(
         values,
         [record.partition for record in records],
         [record.offset for record in records],
         [None] * len(values),
     )
-    assert len(found) == len(column_names(analyses))
+    assert len(columns) == len(column_names(analyses))
     outputs: list[list[Output]] = []
-    for row in zip(*found, strict=True):
-        of_row: list[Output] = []
+    for row in zip(*columns, strict=True):
+        row_outputs: list[Output] = []
         for number, analysis in enumerate(analyses):
             key, value = row[2 * number], row[2 * number + 1]
             if isinstance(value, bytes):
                 assert analysis.topic is not None
                 assert key is None or isinstance(key, str)
-                of_row.append((analysis.topic, key, value, {}))
+                row_outputs.append((analysis.topic, key, value, {}))
         if isinstance(row[-1], bytes):
-            of_row += unpacked(row[-1])
-        outputs.append(of_row)
+            row_outputs += unpacked(row[-1])
+        outputs.append(row_outputs)
     return outputs
 
 
@@ -83,18 +83,21 @@ def by_hand(analyses: Sequence[Analysis], values: Sequence[bytes]) -> list[list[
     outputs: list[list[Output]] = []
     for record in records_of(values):
         item = decode(record.value)
-        found = []
+        records = []
         if isinstance(item, Rejected):
-            found.append(dead_letter(record, "analyze", item.reasons, NOW_MS))
+            records.append(dead_letter(record, "analyze", item.reasons, NOW_MS))
         for host in hosts:
-            found += host.apply([(record, item)], NOW_MS)
-        outputs.append([(each.topic, each.key, each.value, dict(each.headers)) for each in found])
+            records += host.apply([(record, item)], NOW_MS)
+        outputs.append(
+            [(output.topic, output.key, output.value, dict(output.headers)) for output in records]
+        )
     return outputs
 
 
 def in_order(outputs: list[list[Output]]) -> list[list[tuple[str, str, bytes]]]:
     return [
-        sorted((topic, key or "", value) for topic, key, value, _ in of_row) for of_row in outputs
+        sorted((topic, key or "", value) for topic, key, value, _ in row_outputs)
+        for row_outputs in outputs
     ]
 
 
@@ -121,7 +124,7 @@ def test_a_record_that_is_nothing_is_a_dead_letter() -> None:
 
 
 def test_a_function_that_fails_may_fail_the_job() -> None:
-    """A record that is no post is a dead letter still: no function has failed."""
+    """A record that is no post still becomes a dead letter, as no function has failed."""
     sunday = Post(id="1", created_at=datetime(2024, 1, 7, tzinfo=UTC), account=Account(acct="a"))
     batches = Batches(OWN, STREAM, lambda: NOW_MS, raises=True)
     assert batches.columns([b""], [0], [0], [None])[-1] != [None]

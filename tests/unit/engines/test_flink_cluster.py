@@ -1,4 +1,4 @@
-"""What is asked of a JobManager, and what becomes of its answers."""
+"""The client of a cluster: its requests to a JobManager, and how it reads the responses."""
 
 import socket
 from collections.abc import Iterator
@@ -38,13 +38,13 @@ def test_a_failure_is_told_before_its_restart_is_counted(jobmanager: Any, cluste
     """A JobManager's metrics are up to ten seconds old."""
     jobmanager.holds(("a", "one", "RUNNING"))
     restarts = f"GET /jobs/{'a' * 32}/metrics?get=numRestarts"
-    for told in ([], [{"id": "numRestarts", "value": "0"}]):
-        jobmanager.answers[restarts] = (200, told)
+    for metrics in ([], [{"id": "numRestarts", "value": "0"}]):
+        jobmanager.answers[restarts] = (200, metrics)
         assert cluster.detailed(cluster.jobs()[0]).failure == "Lost: it is gone"
 
 
 def test_what_sources_leave_out_is_counted_once(jobmanager: Any, cluster: Cluster) -> None:
-    """Each of them reads the same topic."""
+    """All sources of a job read the same topic."""
     jobmanager.holds(("a", "one", "RUNNING"))
     jobmanager.reads("a" * 32, posts=(990, 985), others=(1_000, 993))
     assert cluster.sources("a" * 32) == (1_000, 7)
@@ -54,11 +54,11 @@ def test_what_sources_leave_out_is_counted_once(jobmanager: Any, cluster: Cluste
 @pytest.mark.parametrize(
     ("before", "now", "read", "dropped"),
     [
-        ((0, 0), (10, 1), 10, 0),  # it may be under way
-        ((10, 1), (10, 1), 0, 1),  # it was not
+        ((0, 0), (10, 1), 10, 0),  # the record may be under way
+        ((10, 1), (10, 1), 0, 1),  # it was not under way
         ((10, 1), (15, 3), 5, 2),
-        ((10, 1), (12, 0), 2, 0),  # it was
-        ((10, 1), (4, 0), 4, 0),  # the job has begun again
+        ((10, 1), (12, 0), 2, 0),  # it was under way
+        ((10, 1), (4, 0), 4, 0),  # the job has restarted
     ],
 )
 def test_what_is_under_way_is_not_left_out(
@@ -88,7 +88,7 @@ def test_a_job_is_found_by_its_name_or_its_id(jobmanager: Any, cluster: Cluster)
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("three", "no job is named three at .*: choose one of those that run, one, two"),
         ("two", "2 jobs named two run at .*: say which by its id, one of b{32}, c{32}"),
@@ -96,7 +96,7 @@ def test_a_job_is_found_by_its_name_or_its_id(jobmanager: Any, cluster: Cluster)
     ],
 )
 def test_a_job_that_cannot_be_told_apart_is_explained(
-    jobmanager: Any, cluster: Cluster, name: str, told: str
+    jobmanager: Any, cluster: Cluster, name: str, message: str
 ) -> None:
     jobmanager.holds(
         ("a", "one", "RUNNING"),
@@ -104,7 +104,7 @@ def test_a_job_that_cannot_be_told_apart_is_explained(
         ("c", "two", "RESTARTING"),
         ("d", "gone", "FAILED"),
     )
-    with pytest.raises(ConfigurationError, match=told):
+    with pytest.raises(ConfigurationError, match=message):
         cluster.named(name)
 
 
@@ -142,15 +142,15 @@ def test_a_savepoint_is_asked_for_and_waited_for(
     jobmanager.answers[f"POST {where}/{path}"] = (202, {"request-id": "r"})
     request = cluster.begin_savepoint(job, "hdfs:///s", stop=stop, drain=stop)
     assert jobmanager.asked[-1] == (f"POST {where}/{path}", body)
-    told: dict[str, object] = {"status": {"id": "IN_PROGRESS"}}
-    jobmanager.answers[f"GET {where}/savepoints/r"] = (200, told)
+    status: dict[str, object] = {"status": {"id": "IN_PROGRESS"}}
+    jobmanager.answers[f"GET {where}/savepoints/r"] = (200, status)
     assert cluster.savepoint(job, request) is None
-    told |= {"status": {"id": "COMPLETED"}, "operation": {"location": "hdfs:///s/1"}}
+    status |= {"status": {"id": "COMPLETED"}, "operation": {"location": "hdfs:///s/1"}}
     assert cluster.savepoint(job, request) == "hdfs:///s/1"
     cause = {
         "failure-cause": {"stack-trace": "a.B: x\nCaused by: c.D: Failure reason: no space.\n"}
     }
-    told |= {"operation": cause}
+    status |= {"operation": cause}
     with pytest.raises(FatalError, match="the savepoint of one failed: no space; the job goes on"):
         cluster.savepoint(job, request)
 
@@ -169,8 +169,8 @@ def test_a_savepoint_of_a_job_that_is_starting_is_for_later(
     jobmanager: Any, cluster: Cluster
 ) -> None:
     jobmanager.holds(("a", "one", "RUNNING"))
-    _, told = jobmanager.answers["GET /jobs/overview"]
-    told["jobs"][0]["tasks"]["running"] = 1
+    _, overview = jobmanager.answers["GET /jobs/overview"]
+    overview["jobs"][0]["tasks"]["running"] = 1
     with pytest.raises(RetriableError, match=r"just starting .1 of 2 tasks run"):
         cluster.begin_savepoint(cluster.named("one"), "", stop=False, drain=False)
 
@@ -189,11 +189,11 @@ def test_a_cancelled_job_is_asked_about_until_it_has_ended(
         cluster.state(job.id)
 
 
-@pytest.mark.parametrize("answer", [(200, b"<html>"), (200, {"a": 1}), (404, b"not here")])
+@pytest.mark.parametrize("response", [(200, b"<html>"), (200, {"a": 1}), (404, b"not here")])
 def test_what_is_no_jobmanager_is_told(
-    jobmanager: Any, cluster: Cluster, answer: tuple[int, object]
+    jobmanager: Any, cluster: Cluster, response: tuple[int, object]
 ) -> None:
-    jobmanager.answers["GET /jobs/overview"] = answer
+    jobmanager.answers["GET /jobs/overview"] = response
     with pytest.raises(ConfigurationError, match="is no JobManager of Flink"):
         cluster.jobs()
 

@@ -1,4 +1,4 @@
-"""How a job's tables and settings are written."""
+"""The SQL of a job's tables, and the configuration of a job."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mastostream.config import FlinkSettings
-from mastostream.engines.flink import Job, Topics
+from mastostream.engines.flink import FlinkJob, Topics
 from mastostream.engines.flink.ddl import literal, sink, source, timed_source
 from mastostream.engines.flink.environment import table_of
 from mastostream.engines.flink.job import job_settings
@@ -23,18 +23,18 @@ def nothing(_: Any) -> Any:
     """Declare no job."""
 
 
-JOB = Job(name="it", declare=nothing, delivery="at-least-once")
+JOB = FlinkJob(name="it", declare=nothing, delivery="at-least-once")
 
 
-def settings_of(job: Job = JOB, **chosen: Any) -> dict[str, str]:
+def settings_of(job: FlinkJob = JOB, **chosen: Any) -> dict[str, str]:
     archives = {"own": Path("/o.zip")} if job.folder else None
     return job_settings(FlinkSettings(**chosen), Path("/a b.jar"), job, archives)
 
 
 def test_a_text_cannot_end_its_quotes() -> None:
     assert literal("it's") == "'it''s'"
-    told = source("posts", "t", Topics(servers="a', 'topic' = 'other", group="g"))
-    assert "'properties.bootstrap.servers' = 'a'', ''topic'' = ''other'" in told
+    statement = source("posts", "t", Topics(servers="a', 'topic' = 'other", group="g"))
+    assert "'properties.bootstrap.servers' = 'a'', ''topic'' = ''other'" in statement
 
 
 @given(st.sampled_from(["", "a-", "team.a."]), st.text("ab-._", min_size=1))
@@ -47,7 +47,7 @@ def test_a_table_stands_for_the_topic_with_the_prefix(prefix: str, topic: str) -
 
 
 def test_a_row_that_names_its_topic_gets_the_prefix_and_without_one_the_plan_stays() -> None:
-    """A savepoint goes on with the same plan."""
+    """With the same plan, a job can continue from a savepoint."""
     assert attrs.evolve(TOPICS, prefix="a-").full_names("u.t") == "'a-' || u.t"
     assert TOPICS.full_names("u.t") == "u.t"
 
@@ -84,10 +84,10 @@ def test_a_target_that_is_none_is_told(target: str) -> None:
 
 
 def test_a_cluster_is_reached_by_its_address() -> None:
-    found = settings_of(target="jobs.example.org:8081", parallelism=4)
-    assert (found["rest.address"], found["rest.port"]) == ("jobs.example.org", "8081")
-    assert found["parallelism.default"] == "4"
-    assert found["pipeline.jars"] == "file:///a%20b.jar"
+    settings = settings_of(target="jobs.example.org:8081", parallelism=4)
+    assert (settings["rest.address"], settings["rest.port"]) == ("jobs.example.org", "8081")
+    assert settings["parallelism.default"] == "4"
+    assert settings["pipeline.jars"] == "file:///a%20b.jar"
 
 
 def test_a_job_begins_with_the_state_that_it_is_given() -> None:
@@ -101,9 +101,9 @@ def test_archives_come_before_those_of_the_settings() -> None:
     assert settings_of(job)["python.archives"] == "/o.zip#own"
     assert settings_of(job)["python.pythonpath"] == "own"
     mine = {"python.archives": "/m.zip", "python.pythonpath": "/lib"}
-    found = settings_of(job, settings=mine)
-    assert found["python.archives"] == "/o.zip#own,/m.zip"
-    assert found["python.pythonpath"] == "own:/lib"
+    chosen = settings_of(job, settings=mine)
+    assert chosen["python.archives"] == "/o.zip#own,/m.zip"
+    assert chosen["python.pythonpath"] == "own:/lib"
 
 
 def test_with_an_archive_the_python_is_that_of_the_taskmanager() -> None:

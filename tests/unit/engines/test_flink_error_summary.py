@@ -1,4 +1,4 @@
-"""The one sentence in Java's stacks."""
+"""The cause in one sentence, from the stack traces of Java and Python."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is packed for Flink's Python workers."""
+"""The archives for Flink's Python workers."""
 
 import importlib
 import json
@@ -22,7 +22,7 @@ from mastostream.exceptions import ConfigurationError, FatalError
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Modules of somebody's own: one, and a package with data."""
+    """A folder with modules of a user: a single one, and a package with data."""
     (tmp_path / "alone_of_mine.py").write_text("import package_of_mine, rich\n")
     package = tmp_path / "package_of_mine"
     (package / "__pycache__").mkdir(parents=True)
@@ -37,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> PythonBundle:
-    """Only mastostream and what it needs."""
+    """An archive of mastostream and what it needs, without other modules."""
     return pack(tmp_path_factory.mktemp("packed") / bundle_name(), [])
 
 
@@ -49,11 +49,11 @@ def names(file: Path) -> set[str]:
 def test_an_archive_holds_all_that_the_operators_import(
     packed: PythonBundle, tmp_path: Path
 ) -> None:
-    """Another Python finds there what it lacks, and nothing of Flink."""
+    """A Python without these packages can import them from there. Nothing of Flink is in it."""
     file = packed.file
     check_bundle(file)
     assert packed.modules == ("mastostream",)
-    assert {each.partition(" ")[0] for each in packed.distributions} == {
+    assert {name.partition(" ")[0] for name in packed.distributions} == {
         *("attrs", "cattrs", "msgspec", "typing_extensions")
     }
     unpacked = tmp_path / "unpacked"
@@ -80,11 +80,11 @@ def test_an_archive_holds_all_that_the_operators_import(
 def test_ones_own_modules_bring_what_they_import(folder: Path) -> None:
     packed = pack(folder / "it.zip", ["alone_of_mine"])
     assert packed.modules == ("alone_of_mine", "mastostream", "package_of_mine")
-    assert any(each.startswith("rich ") for each in packed.distributions)
-    found = names(folder / "it.zip")
-    assert {"rich/__init__.py", "pygments/__init__.py"} <= found
-    assert {"alone_of_mine.py", "package_of_mine/words.txt"} <= found
-    assert not any("hidden" in name or "pyc" in name for name in found)
+    assert any(distribution.startswith("rich ") for distribution in packed.distributions)
+    entries = names(folder / "it.zip")
+    assert {"rich/__init__.py", "pygments/__init__.py"} <= entries
+    assert {"alone_of_mine.py", "package_of_mine/words.txt"} <= entries
+    assert not any("hidden" in name or "pyc" in name for name in entries)
 
 
 def test_a_module_that_cannot_be_imported_is_told(folder: Path) -> None:
@@ -100,9 +100,9 @@ def test_a_module_that_cannot_be_imported_is_told(folder: Path) -> None:
 def test_modules_travel_that_were_imported_from_the_folder(folder: Path) -> None:
     importlib.import_module("alone_of_mine")
     try:
-        found = own_modules(folder)
-        assert set(found) == {"alone_of_mine", "package_of_mine"}
-        write_modules(folder / "own.zip", found)
+        modules = own_modules(folder)
+        assert set(modules) == {"alone_of_mine", "package_of_mine"}
+        write_modules(folder / "own.zip", modules)
     finally:
         for name in ("alone_of_mine", "package_of_mine"):
             sys.modules.pop(name)
@@ -126,5 +126,5 @@ def test_another_file_is_no_archive(tmp_path: Path, text: str | None) -> None:
 
 def test_the_manifest_names_what_is_inside(packed: PythonBundle) -> None:
     with zipfile.ZipFile(packed.file) as archive:
-        told = json.loads(archive.read("mastostream-archive.json"))
-    assert any(each.startswith("msgspec ") for each in told["distributions"])
+        manifest = json.loads(archive.read("mastostream-archive.json"))
+    assert any(distribution.startswith("msgspec ") for distribution in manifest["distributions"])

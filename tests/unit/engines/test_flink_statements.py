@@ -1,4 +1,4 @@
-"""The SQL files: what they say by themselves is what the default settings run."""
+"""The SQL files: without changes they are what the default settings run."""
 
 import re
 from datetime import timedelta
@@ -40,19 +40,22 @@ def test_every_named_literal_is_a_setting(name: str) -> None:
     known = sql_literals(Settings(), topics(name))
     assert set(NAMED.findall(text_of(name))) <= set(known)
     changed = read_sql(name, dict.fromkeys(known, "changed"))
-    told = "\n".join(changed.declarations)
-    assert told.count("'changed'") >= len(set(NAMED.findall(text_of(name)))) > 4
-    assert not NAMED.search(told)
+    statements = "\n".join(changed.declarations)
+    assert statements.count("'changed'") >= len(set(NAMED.findall(text_of(name)))) > 4
+    assert not NAMED.search(statements)
 
 
 @pytest.mark.parametrize("name", SQL_NAMES)
 def test_every_topic_of_a_file_gets_the_prefix(name: str) -> None:
     prefixed = attrs.evolve(topics(name), prefix="a.", group="a.g")
-    found, plain = (
-        [re.findall(r"'topic' = '([^']*)'", each) for each in read_sql(name, values).declarations]
+    with_prefix, plain = (
+        [
+            re.findall(r"'topic' = '([^']*)'", statement)
+            for statement in read_sql(name, values).declarations
+        ]
         for values in (sql_literals(Settings(), prefixed), {})
     )
-    assert found == [[f"a.{topic}" for topic in topics] for topics in plain]
+    assert with_prefix == [[f"a.{topic}" for topic in topics] for topics in plain]
     assert any(plain)
 
 
@@ -73,9 +76,9 @@ def test_only_what_has_a_topic_is_written(name: str) -> None:
 )
 def test_a_table_has_the_members_of_its_records(name: str, table: str, model: type) -> None:
     columns = [
-        re.findall(r"^  `?(\w+)`? [A-Z]", each.partition("WITH")[0], re.MULTILINE)
-        for each in read_sql(name, {}).declarations
-        if each.startswith(f"CREATE TABLE {table} ")
+        re.findall(r"^  `?(\w+)`? [A-Z]", statement.partition("WITH")[0], re.MULTILINE)
+        for statement in read_sql(name, {}).declarations
+        if statement.startswith(f"CREATE TABLE {table} ")
     ]
     assert columns == [[field.name for field in attrs.fields(model)]]
 
@@ -85,14 +88,14 @@ def test_no_setting_leaves_its_quotes(hostile: str) -> None:
     file = read_sql("count", {"servers": hostile})
     quoted = "'" + hostile.replace("'", "''") + "'"
     assert len(file.tables) == 3
-    assert sum(quoted in each for each in file.declarations) == 3
+    assert sum(quoted in statement for statement in file.declarations) == 3
 
 
 @given(st.integers(0, 99 * 86_400_000))
 def test_a_delay_is_written_as_an_interval(delay_ms: int) -> None:
-    found = re.fullmatch(r"(\d+) (\d\d):(\d\d):(\d\d)\.(\d{3})", delay_literal(delay_ms))
-    assert found is not None
-    days, hours, minutes, seconds, ms = map(int, found.groups())
+    match = re.fullmatch(r"(\d+) (\d\d):(\d\d):(\d\d)\.(\d{3})", delay_literal(delay_ms))
+    assert match is not None
+    days, hours, minutes, seconds, ms = map(int, match.groups())
     interval = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds, milliseconds=ms)
     assert interval == timedelta(milliseconds=delay_ms)
 
@@ -102,31 +105,33 @@ COMMON = ("CREATE TABLE late ", "CREATE VIEW windowed ", "CREATE VIEW first_sigh
 
 @pytest.mark.parametrize("beginning", COMMON)
 def test_files_say_the_same_of_what_they_have_in_common(beginning: str) -> None:
-    found = [
-        each.replace("'10' SECOND", "'1' MINUTE")
+    statements = [
+        statement.replace("'10' SECOND", "'1' MINUTE")
         for name in SQL_NAMES
-        for each in read_sql(name, {}).declarations
-        if each.startswith(beginning)
+        for statement in read_sql(name, {}).declarations
+        if statement.startswith(beginning)
     ]
-    assert len(found) > 1
-    assert set(found) == {found[0]}
+    assert len(statements) > 1
+    assert set(statements) == {statements[0]}
 
 
 def test_all_files_read_posts_alike() -> None:
-    """But for their columns, and the name of their group."""
+    """Only their columns and the names of their groups differ."""
     shared = set()
     for name in SQL_NAMES:
         posts = read_sql(name, {"group": "g"}).declarations[0]
         shared.add(posts[posts.index("arrived_at") :])
-    (one,) = shared
-    assert "'value.json.ignore-parse-errors' = 'true'" in one
+    (common,) = shared
+    assert "'value.json.ignore-parse-errors' = 'true'" in common
 
 
 def test_all_files_take_the_same_for_posts() -> None:
     shared = set()
     for name in SQL_NAMES:
         (view,) = (
-            each for each in read_sql(name, {}).declarations if each.startswith("CREATE VIEW arr")
+            statement
+            for statement in read_sql(name, {}).declarations
+            if statement.startswith("CREATE VIEW arr")
         )
         shared.add(view[view.index("written_at,\n") :])
     assert len(shared) == 1

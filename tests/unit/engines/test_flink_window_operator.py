@@ -1,4 +1,4 @@
-"""Windows within a Flink job: batches, restarts and partitions change nothing in what they say."""
+"""Windows within a Flink job: batches, restarts and partitions do not change their results."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ from mastostream.ports.log import NewRecord, Record
 START = datetime(2024, 1, 1, tzinfo=UTC)
 START_MS = 1_704_067_200_000
 NOW_MS = 1_800_000_000_000
-"""Later than all that arrives."""
+"""The wall clock, later than the timestamps of all records."""
 
 NOTHING = -(2**63)
 SPEC = WindowSpec(size_ms=10_000, delay_ms=5_000, idle_timeout_ms=20_000, ahead_ms=100_000)
@@ -53,7 +53,7 @@ OWN = Analysis(
 
 
 class Kept:
-    """Flink's keyed state, as a checkpoint holds it."""
+    """Stands for Flink's keyed state, as a checkpoint has it."""
 
     def __init__(self) -> None:
         self.clock: bytes | None = None
@@ -67,7 +67,7 @@ class Kept:
         _change(self.batches, changes.batches)
 
     def stored(self) -> Stored:
-        # Flink gives a map in any order.
+        # Flink returns the entries of a map in any order.
         return Stored(
             clock=self.clock,
             posts=dict(reversed(self.posts.items())),
@@ -87,14 +87,14 @@ def _change(kept: dict[Any, bytes], changes: Mapping[Any, bytes | None]) -> None
 
 
 def message(records: Sequence[Record]) -> bytes:
-    (found,) = WindowMessages([OWN], STREAM, lambda: NOW_MS, tells_rejected=True).messages(
+    (packed,) = WindowMessages([OWN], STREAM, lambda: NOW_MS, tells_rejected=True).messages(
         [record.value for record in records],
         [record.partition for record in records],
         [record.offset for record in records],
         [record.key for record in records],
         [record.timestamp_ms for record in records],
     )
-    return found or encode(([], []))
+    return packed or encode(([], []))
 
 
 def record(
@@ -106,7 +106,7 @@ def record(
     arrived_s: float = 0,
     **members: int,
 ) -> Record:
-    """A post, and when it was written and taken, in seconds after the start."""
+    """Return the record of a post; its time and its timestamp are in seconds after ``START``."""
     status = Post(
         id=key,
         created_at=START + timedelta(seconds=seconds),
@@ -126,15 +126,15 @@ POSTS = st.lists(
 
 @given(POSTS, st.lists(st.tuples(st.integers(0, 40), st.booleans(), st.integers(0, 50))))
 def test_batches_and_restarts_change_nothing(
-    found: list[tuple[int, int, int, int]], cuts: list[tuple[int, bool, int]]
+    drawn: list[tuple[int, int, int, int]], cuts: list[tuple[int, bool, int]]
 ) -> None:
-    """However records are cut, and whenever the job goes on from what it has kept.
+    """Records come in any batches, and the job restarts from its state at any time.
 
-    Flink's watermark follows by some seconds; a record comes each second.
+    One record comes each second, and Flink's watermark is some seconds behind.
     """
     records = [
         record(number, f"k{key}", at, partition=partition, arrived_s=number, favourites_count=likes)
-        for number, (partition, key, at, likes) in enumerate(found)
+        for number, (partition, key, at, likes) in enumerate(drawn)
     ]
     kept, host = Kept(), WindowOperator(OWN, SPEC, Stored(), NOW_MS)
     outputs: list[NewRecord] = []
@@ -163,12 +163,12 @@ def test_of_a_batch_only_what_still_waits_comes_again_after_a_restart() -> None:
     assert len(host.take(message(batch), START_MS + 101_000, NOW_MS)) == 1
     kept.keep(host)
     results = kept.restored().end(NOW_MS)
-    values = [msgspec.json.decode(each.value)["values"] for each in results]
+    values = [msgspec.json.decode(result.value)["values"] for result in results]
     assert values == [[["k1", ""]], [["k2", ""]]]
 
 
 def at_once(records: Sequence[Record]) -> list[NewRecord]:
-    batch = [(each, decode(each.value)) for each in records]
+    batch = [(record, decode(record.value)) for record in records]
     arrivals, letters = arrivals_of(OWN, batch, NOW_MS)
     state, events = advance(SPEC, WindowState(), [arrival for _, arrival in arrivals])
     _, rest = close_all(SPEC, state)
@@ -176,56 +176,57 @@ def at_once(records: Sequence[Record]) -> list[NewRecord]:
 
 
 def events_of(outputs: Sequence[NewRecord]) -> list[NewRecord]:
-    return [each for each in outputs if each.topic != DEAD_LETTERS]
+    return [output for output in outputs if output.topic != DEAD_LETTERS]
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), max_size=30), st.data())
 def test_partitions_are_merged_by_the_times_of_the_log(
     steps: list[tuple[int, int]], data: st.DataObject
 ) -> None:
-    """Whatever comes first: what the watermark allows comes out in the one order there is."""
+    """Whatever partition is read first, the posts up to the watermark come out in one order."""
     waiting: list[Waiting] = []
     at_ms = 0
     for offset, (partition, step_ms) in enumerate(steps):
         at_ms += step_ms
         arrival = Arrival(partition=partition, key="k", event_ms=0, arrived_ms=at_ms)
         waiting.append(Waiting(at_ms, offset, 0, arrival))
-    queues = [[each for each in waiting if each.arrival.partition == number] for number in range(3)]
-    merge, found = Merge(), []
+    queues = [[post for post in waiting if post.arrival.partition == number] for number in range(3)]
+    merge, released = Merge(), []
     while any(queues):
-        queue = data.draw(st.sampled_from([each for each in queues if each]))
+        queue = data.draw(st.sampled_from([queue for queue in queues if queue]))
         taken = data.draw(st.integers(1, len(queue)))
         merge.add(queue[:taken])
         del queue[:taken]
-        found += merge.release(min((each[0].order_ms - 1 for each in queues if each), default=None))
-    assert found == sorted(waiting, key=lambda each: (each.order_ms, each.arrival.partition))
+        until_ms = min((queue[0].order_ms - 1 for queue in queues if queue), default=None)
+        released += merge.release(until_ms)
+    assert released == sorted(waiting, key=lambda post: (post.order_ms, post.arrival.partition))
 
 
 def test_within_a_partition_the_order_is_that_of_its_offsets() -> None:
     merge = Merge()
     arrival = Arrival(partition=0, key="k", event_ms=0, arrived_ms=0)
     merge.add([Waiting(5, 0, 0, arrival), Waiting(3, 1, 0, arrival), Waiting(9, 2, 0, arrival)])
-    assert [each.offset for each in merge.release(4)] == []
-    assert [each.offset for each in merge.release(5)] == [0, 1]
-    assert [each.offset for each in merge.release(None)] == [2]
+    assert [post.offset for post in merge.release(4)] == []
+    assert [post.offset for post in merge.release(5)] == [0, 1]
+    assert [post.offset for post in merge.release(None)] == [2]
 
 
 def test_silence_closes_windows_and_what_waits_has_its_turn_before() -> None:
     taken_ms = START_MS + 100
     host = WindowOperator(OWN, SPEC, Stored(), START_MS)
     assert host.take(message([record(0, "k", 0)]), NOTHING, taken_ms) == []
-    assert host.look(NOTHING, taken_ms + SPEC.idle_timeout_ms - 1) == []
-    (result,) = host.look(NOTHING, taken_ms + SPEC.idle_timeout_ms)
+    assert host.tick(NOTHING, taken_ms + SPEC.idle_timeout_ms - 1) == []
+    (result,) = host.tick(NOTHING, taken_ms + SPEC.idle_timeout_ms)
     assert msgspec.json.decode(result.value)["values"] == [["k", ""]]
 
 
 def test_a_job_that_has_just_started_takes_no_silence_for_an_end() -> None:
-    """Its windows are old, but what came meanwhile has not been read yet."""
+    """Its windows are old, but the records since then have not been read yet."""
     kept, host = Kept(), WindowOperator(OWN, SPEC, Stored(), START_MS)
     host.take(message([record(0, "k", 0)]), START_MS, START_MS)
     kept.keep(host)
     restored = kept.restored()
-    assert restored.look(START_MS, NOW_MS + SPEC.idle_timeout_ms - 1) == []
+    assert restored.tick(START_MS, NOW_MS + SPEC.idle_timeout_ms - 1) == []
     assert restored.take(message([record(1, "l", 1, arrived_s=100)]), NOTHING, NOW_MS) == []
     (result,) = restored.end(NOW_MS)
     assert msgspec.json.decode(result.value)["values"] == [["k", ""], ["l", ""]]
@@ -237,8 +238,8 @@ def test_however_short_the_idle_time_out_a_job_has_ten_seconds_to_start() -> Non
     kept.keep(host)
     hasty = attrs.evolve(SPEC, idle_timeout_ms=1)
     restored = WindowOperator(OWN, hasty, kept.stored(), NOW_MS)
-    assert restored.look(START_MS, NOW_MS + 9_999) == []
-    assert len(restored.look(START_MS, NOW_MS + 10_000)) == 1
+    assert restored.tick(START_MS, NOW_MS + 9_999) == []
+    assert len(restored.tick(START_MS, NOW_MS + 10_000)) == 1
 
 
 def test_a_producer_whose_clock_goes_ahead_holds_up_nobody() -> None:
@@ -248,7 +249,7 @@ def test_a_producer_whose_clock_goes_ahead_holds_up_nobody() -> None:
     last = [record(2, "m", 90, arrived_s=102)]
     results = host.take(message(last), START_MS + 101_000, START_MS + 102_000)
     results += host.take(message([]), START_MS + 102_000, START_MS + 103_000)
-    values = [msgspec.json.decode(each.value)["values"] for each in results]
+    values = [msgspec.json.decode(result.value)["values"] for result in results]
     assert values == [[["k", ""]], [["l", ""]]]
 
 
@@ -256,11 +257,11 @@ def test_what_is_no_post_is_told_once_and_only_where_nobody_else_does() -> None:
     other = Analysis(name="other", topic="other", aggregate=OWN.aggregate)
 
     def letters(*, tells_rejected: bool) -> list[list[str]]:
-        found = WindowMessages([OWN, other], STREAM, lambda: NOW_MS, tells_rejected=tells_rejected)
-        messages = found.messages([b"garbage", None], [0, 0], [7, 8], ["k", None], [5, 5])
+        maker = WindowMessages([OWN, other], STREAM, lambda: NOW_MS, tells_rejected=tells_rejected)
+        messages = maker.messages([b"garbage", None], [0, 0], [7, 8], ["k", None], [5, 5])
         return [
-            [str(letter.key) for letter in decode_message(each).letters] if each else []
-            for each in messages
+            [str(letter.key) for letter in decode_message(message).letters] if message else []
+            for message in messages
         ]
 
     assert letters(tells_rejected=True) == [[f"{STREAM}/0/7", f"{STREAM}/0/8"], []]
@@ -269,16 +270,16 @@ def test_what_is_no_post_is_told_once_and_only_where_nobody_else_does() -> None:
 
 def test_windows_begin_with_the_oldest_record_whatever_a_group_has_committed() -> None:
     topics = Topics(servers="s", group="g")
-    told = timed_source("posts", STREAM, topics, 5_000)
-    assert "'scan.startup.mode' = 'earliest-offset'" in told
-    assert "'scan.watermark.idle-timeout' = '5000 ms'" in told
+    statement = timed_source("posts", STREAM, topics, 5_000)
+    assert "'scan.startup.mode' = 'earliest-offset'" in statement
+    assert "'scan.watermark.idle-timeout' = '5000 ms'" in statement
     assert "'scan.startup.mode' = 'group-offsets'" in source("posts", STREAM, topics)
 
 
 def test_a_message_brings_what_a_window_keeps_and_where_it_stood() -> None:
-    told = decode_message(message([record(7, "k", 1.5, partition=2, arrived_s=4)]))
-    assert told.letters == []
-    assert decode_arrivals(told.arrivals) == [
+    decoded = decode_message(message([record(7, "k", 1.5, partition=2, arrived_s=4)]))
+    assert decoded.letters == []
+    assert decode_arrivals(decoded.arrivals) == [
         (
             7,
             Arrival(

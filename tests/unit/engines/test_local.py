@@ -85,14 +85,16 @@ TOPICS = (
 
 
 def outputs(path: Path) -> dict[str, list[tuple[str | None, bytes]]]:
-    found = {name: [(record.key, record.value) for record in topic(path, name)] for name in TOPICS}
-    # When a late post was noticed depends on the clock, not on the input; several analyses write
+    written = {
+        name: [(record.key, record.value) for record in topic(path, name)] for name in TOPICS
+    }
+    # When a late post was noticed depends on the clock, not on the input. Several analyses write
     # there, and only the order of what one of them wrote depends on the input.
-    late = [json.loads(value) | {"observed_at": None} for _, value in found.pop("mastodon-late")]
-    for each in sorted(late, key=itemgetter("analysis")):
-        name = f"late for {each['analysis']}"
-        found.setdefault(name, []).append((each["key"], json.dumps(each).encode()))
-    return found
+    late = [json.loads(value) | {"observed_at": None} for _, value in written.pop("mastodon-late")]
+    for record in sorted(late, key=itemgetter("analysis")):
+        name = f"late for {record['analysis']}"
+        written.setdefault(name, []).append((record["key"], json.dumps(record).encode()))
+    return written
 
 
 VALUES = st.lists(
@@ -266,7 +268,7 @@ def test_a_commit_that_fails_is_made_again() -> None:
 
 
 class Moving(FakeEngineLog):
-    """Keeps the positions itself; partitions move in its first two reads."""
+    """A log that keeps the positions itself. Its partitions move in the first two reads."""
 
     generation = 0
 

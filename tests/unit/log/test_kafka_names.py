@@ -16,7 +16,7 @@ from mastostream.log.kafka import (
     kafka_topic_facts,
 )
 from mastostream.log.kafka.offsets import Offsets
-from mastostream.log.kafka.partition_merge import AHEAD, MergedPartitions
+from mastostream.log.kafka.partition_merge import BUFFER_RECORDS, MergedPartitions
 from mastostream.log.kafka.partition_reader import PartitionReader
 from mastostream.log.kafka.producer import RecordProducer
 from mastostream.log.kafka.topics import partitions_of
@@ -45,14 +45,14 @@ def test_partitions_that_wait_for_others_are_paused_under_their_prefix(
     kafka: FakeKafka, config: KafkaClientConfig
 ) -> None:
     """One partition has come far ahead of the other, which is then read."""
-    kafka.ends = {0: 2 * AHEAD, 1: 6}
+    kafka.ends = {0: 2 * BUFFER_RECORDS, 1: 6}
     partitions = PartitionReader(config, "t", "g")
     merged = MergedPartitions(config, "t", partitions)
-    partitions.consumer.assign(partitions.begin([0, 1], {}))
+    partitions.consumer.assign(partitions.take([0, 1], {}))
     kafka.names.clear()
-    merged.read(AHEAD + 10, 0.0)
+    merged.read(BUFFER_RECORDS + 10, 0.0)
     assert kafka.names == {config.full_name("t")}
-    assert {record.topic for record in merged.to_the_end(100)} == {"t"}
+    assert {record.topic for record in merged.read_to_end(100)} == {"t"}
 
 
 @pytest.mark.parametrize("kind", [KafkaSharedReader, KafkaLogReader])

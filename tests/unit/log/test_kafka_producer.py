@@ -52,7 +52,7 @@ def test_what_no_retry_changes_ends_a_transaction_for_good(
         report = kafka.producers[0].config["on_delivery"]
         kafka.producers[0].reports.append(lambda error=refusal.args[0]: report(error, None))
         refusal = problem(KafkaError._STATE, txn_requires_abort=True)
-    ours = sender.why_given_up(refusal)
+    ours = sender.transaction_error(refusal)
     assert type(ours) is kind
     assert told in str(ours)
 
@@ -92,7 +92,7 @@ def test_what_kafka_says_is_told_without_secrets(kafka: FakeKafka) -> None:
     kafka.producers[0].unconfirmed = 2
     with pytest.raises(RetriableError, match=r"not confirmed 2 records \(\*\*\* is down\)"):
         sender.flush()
-    told = str(sender.why_given_up(problem(KafkaError._FENCED, text=SECRET, fatal=True)))
+    told = str(sender.transaction_error(problem(KafkaError._FENCED, text=SECRET, fatal=True)))
     assert SECRET not in told
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mastostream.exceptions import ConfigurationError, FatalError, MastostreamError, RetriableError
-from mastostream.log.kafka import KafkaWindowLog, windows
+from mastostream.log.kafka import KafkaWindowLog, window_state_store
 from mastostream.log.kafka.leadership import Leadership
 
 from .fake_kafka import FakeKafka, error
@@ -121,12 +121,12 @@ def test_what_keeps_it_from_competing_is_told(
     leadership = Leadership(kafka.config(), "t", "g")
     kafka.script.append(error(code))
     if kind is None:
-        assert not leadership.look(0.0)
+        assert not leadership.poll(0.0)
         tell(kafka, 0)
-        assert leadership.look(0.0)
+        assert leadership.poll(0.0)
     else:
         with pytest.raises(kind):
-            leadership.look(0.0)
+            leadership.poll(0.0)
     leadership.leave()
     assert not leadership.leads
 
@@ -139,13 +139,13 @@ def test_pieces_of_a_window_are_the_window_and_none_is_too_large(
     posts: dict[str, object], done: int
 ) -> None:
     pieces = [
-        *windows._pieces(dict([*posts.items()][:done]), 0, piece_bytes=100),
-        *windows._pieces(posts, done, piece_bytes=100),
+        *window_state_store._pieces(dict([*posts.items()][:done]), 0, piece_bytes=100),
+        *window_state_store._pieces(posts, done, piece_bytes=100),
     ]
     assert all(len(piece) < 400 for piece in pieces)
     state = {f"60000/{number}": piece for number, piece in enumerate(pieces)}
     clock = b'{"positions":{},"watermark_ms":null,"partitions":[]}'
-    progress, written = windows._restored(state | {"clock": clock})
+    progress, written = window_state_store._restored(state | {"clock": clock})
     assert progress is not None
     assert progress.windows is not None
     assert progress.windows.windows == ({60_000: posts} if posts else {})

@@ -1,4 +1,4 @@
-"""``compose.yaml`` by its form: Docker itself is needed to run it."""
+"""``compose.yaml`` is checked as text; running it would need Docker."""
 
 from pathlib import Path
 from typing import Any
@@ -37,24 +37,24 @@ DIFFERENT = {
     "controller.quorum.voters",
     *("broker.heartbeat.interval.ms", "broker.session.timeout.ms"),
 }
-"""Settings of Kafka that a container has to have otherwise, or only matter to tests."""
+"""Kafka settings that differ in a container, or that matter only to tests."""
 
 
 @pytest.fixture(scope="module")
 def compose() -> dict[str, Any]:
-    found = yaml.safe_load(FILE.read_text())
-    assert isinstance(found, dict)
-    return found
+    content = yaml.safe_load(FILE.read_text())
+    assert isinstance(content, dict)
+    return content
 
 
 def test_the_images_are_of_the_versions_that_services_starts(compose: dict[str, Any]) -> None:
-    assert {name: each["image"] for name, each in compose["services"].items()} == IMAGES
+    assert {name: service["image"] for name, service in compose["services"].items()} == IMAGES
     assert set(SERVICES) - {"flink", "hdfs"} <= set(IMAGES)
 
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_every_port_is_of_this_machine_only(compose: dict[str, Any], name: str) -> None:
-    ports = [each.split(":") for each in compose["services"][name]["ports"]]
+    ports = [mapping.split(":") for mapping in compose["services"][name]["ports"]]
     assert {host for host, _, _ in ports} == {"127.0.0.1"}
     assert {int(outside) for _, outside, _ in ports} == PORTS[name]
     assert all(outside == inside for _, outside, inside in ports)

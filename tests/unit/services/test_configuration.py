@@ -1,4 +1,4 @@
-"""What each server is told: read back as the server would read it."""
+"""The configuration of each server, read back as the server reads it."""
 
 import json
 import re
@@ -26,7 +26,7 @@ from mastostream.services.process import Command, Process
 
 
 def properties(path: Path) -> dict[str, str]:
-    """Lines of names and values, with Java's escapes."""
+    """Read lines of names and values with Java's escapes."""
     lines = path.read_text("latin-1").splitlines()
     pairs = (line.split("=", 1) for line in lines)
     return {name: value.encode().decode("unicode_escape") for name, value in pairs}
@@ -34,20 +34,20 @@ def properties(path: Path) -> dict[str, str]:
 
 def site(path: Path) -> dict[str, str]:
     entries = ET.parse(path).getroot().findall("property")
-    return {each.findtext("name") or "": each.findtext("value") or "" for each in entries}
+    return {entry.findtext("name") or "": entry.findtext("value") or "" for entry in entries}
 
 
 def yaml(path: Path) -> dict[str, object]:
-    """Lines of names and JSON, as they are written here."""
+    """Read lines of names and JSON values, the subset of YAML that is written here."""
     lines = path.read_text().splitlines()
     return {name: json.loads(value) for name, value in (line.split(": ", 1) for line in lines)}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    found = tmp_path / "sérver 1"
-    found.mkdir()
-    return found
+    folder = tmp_path / "sérver 1"
+    folder.mkdir()
+    return folder
 
 
 def kafka_settings(server: KafkaServer) -> dict[str, str]:
@@ -58,21 +58,21 @@ def kafka_settings(server: KafkaServer) -> dict[str, str]:
 
 
 def test_kafka_listens_on_loopback_and_needs_no_second_broker(folder: Path) -> None:
-    found = kafka_settings(KafkaServer(folder, port=12345))
-    listeners = found["listeners"].split(",")
-    assert [each.rpartition(":")[0] for each in listeners] == [
+    settings = kafka_settings(KafkaServer(folder, port=12345))
+    listeners = settings["listeners"].split(",")
+    assert [listener.rpartition(":")[0] for listener in listeners] == [
         "PLAINTEXT://127.0.0.1",
         "CONTROLLER://127.0.0.1",
     ]
     assert listeners[0].endswith(":12345")
-    assert found["advertised.listeners"] == "PLAINTEXT://localhost:12345"
-    assert found["controller.quorum.voters"] == "1@" + listeners[1].removeprefix("CONTROLLER://")
-    assert found["log.dirs"] == str(folder / "data")
-    assert {found[name] for name in found if name.endswith(".factor")} == {"1"}
-    assert found["transaction.state.log.min.isr"] == "1"
-    assert found["auto.create.topics.enable"] == "false"
-    assert found["group.initial.rebalance.delay.ms"] == "0"
-    assert found["message.max.bytes"] == found["replica.fetch.max.bytes"] == "8388608"
+    assert settings["advertised.listeners"] == "PLAINTEXT://localhost:12345"
+    assert settings["controller.quorum.voters"] == "1@" + listeners[1].removeprefix("CONTROLLER://")
+    assert settings["log.dirs"] == str(folder / "data")
+    assert {settings[name] for name in settings if name.endswith(".factor")} == {"1"}
+    assert settings["transaction.state.log.min.isr"] == "1"
+    assert settings["auto.create.topics.enable"] == "false"
+    assert settings["group.initial.rebalance.delay.ms"] == "0"
+    assert settings["message.max.bytes"] == settings["replica.fetch.max.bytes"] == "8388608"
 
 
 def test_elasticsearch_listens_on_loopback_and_works_on_a_full_disk(folder: Path) -> None:
@@ -86,15 +86,15 @@ def test_elasticsearch_listens_on_loopback_and_works_on_a_full_disk(folder: Path
     server._ports.settle()
     (folder / "config").mkdir()
     server._configure(home, folder / "config")
-    found = yaml(folder / "config" / "elasticsearch.yml")
-    assert (found["network.host"], found["http.port"]) == ("127.0.0.1", 12345)
-    assert found["discovery.type"] == "single-node"
-    assert found["xpack.security.enabled"] is False
-    assert found["thread_pool.write.queue_size"] == 1
-    assert found["path.data"] == str(folder / "data")
-    watermarks = [str(found[name]) for name in found if "watermark" in name]
+    settings = yaml(folder / "config" / "elasticsearch.yml")
+    assert (settings["network.host"], settings["http.port"]) == ("127.0.0.1", 12345)
+    assert settings["discovery.type"] == "single-node"
+    assert settings["xpack.security.enabled"] is False
+    assert settings["thread_pool.write.queue_size"] == 1
+    assert settings["path.data"] == str(folder / "data")
+    watermarks = [str(settings[name]) for name in settings if "watermark" in name]
     assert len(watermarks) == 3
-    assert all(each.endswith("mb") for each in watermarks)
+    assert all(watermark.endswith("mb") for watermark in watermarks)
     options = (folder / "config" / "jvm.options").read_text().splitlines()
     assert {"-Xms300m", "-Xmx300m", "-XX:+UseG1GC"} <= set(options)
     assert not [line for line in options if "logs/gc.log" in line or line.endswith("=data")]
@@ -107,14 +107,14 @@ def test_hdfs_listens_on_loopback_and_keeps_one_copy(folder: Path) -> None:
         server._ports.internal(name)
     server._configure(folder)
     assert site(folder / "core-site.xml")["fs.defaultFS"] == "hdfs://localhost:12345"
-    found = site(folder / "hdfs-site.xml")
-    addresses = {name: value for name, value in found.items() if name.endswith("address")}
+    settings = site(folder / "hdfs-site.xml")
+    addresses = {name: value for name, value in settings.items() if name.endswith("address")}
     assert {value.partition(":")[0] for value in addresses.values()} == {"127.0.0.1"}
     assert len(addresses) == len(set(addresses.values())) == 5
     assert addresses["dfs.namenode.rpc-address"] == "127.0.0.1:12345"
-    assert found["dfs.namenode.name.dir"] == str(folder / "namenode")
-    assert (found["dfs.replication"], found["dfs.permissions.enabled"]) == ("1", "false")
-    assert found["dfs.blocksize"] == "1048576"
+    assert settings["dfs.namenode.name.dir"] == str(folder / "namenode")
+    assert (settings["dfs.replication"], settings["dfs.permissions.enabled"]) == ("1", "false")
+    assert settings["dfs.blocksize"] == "1048576"
     assert (server.url, server.webhdfs_url) == ("hdfs://localhost:12345", "http://localhost:12346")
 
 
@@ -143,23 +143,23 @@ def test_flink_listens_on_loopback_and_runs_this_python(folder: Path) -> None:
     for name in ("jobmanager-rpc", "blob"):
         server._ports.internal(name)
     server._configure(home, folder)
-    found = yaml(folder / "config.yaml")
-    hosts = [name for name in found if name.endswith(("address", "bind-host", ".host"))]
+    settings = yaml(folder / "config.yaml")
+    hosts = [name for name in settings if name.endswith(("address", "bind-host", ".host"))]
     assert len(hosts) == 6
-    assert {found[name] for name in hosts} == {"localhost"}
-    assert (found["rest.port"], found["taskmanager.numberOfTaskSlots"]) == (12345, 3)
-    assert found["env.java.opts.all"] == "--add-opens=java.base/x=ALL"
-    assert found["python.executable"] == found["python.client.executable"] != ""
+    assert {settings[name] for name in hosts} == {"localhost"}
+    assert (settings["rest.port"], settings["taskmanager.numberOfTaskSlots"]) == (12345, 3)
+    assert settings["env.java.opts.all"] == "--add-opens=java.base/x=ALL"
+    assert settings["python.executable"] == settings["python.client.executable"] != ""
 
 
 def test_the_number_of_taskmanagers_stays(folder: Path) -> None:
-    """Who looks at the folder later finds all of them, and nobody loses one that runs."""
+    """A later command finds all of them by the folder, and cannot lose one that runs."""
     names = ["jobmanager", "taskmanager", "taskmanager-2", "taskmanager-3"]
     server = FlinkCluster(folder, taskmanagers=3)
-    assert [each.name for each in server.servers] == names
+    assert [member.name for member in server.servers] == names
     assert len(FlinkCluster(folder).servers) == 2
     (folder / "taskmanagers").write_text("3")
-    assert [each.name for each in FlinkCluster(folder).servers] == names
+    assert [member.name for member in FlinkCluster(folder).servers] == names
     third = Process("taskmanager-3", folder)
     third.start(Command(arguments=("sleep", "60")))
     try:
@@ -172,7 +172,7 @@ def test_the_number_of_taskmanagers_stays(folder: Path) -> None:
 
 
 def test_without_the_wheel_flink_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What Python's import system takes for a module that is not there.
+    # With ``None`` here, Python's import system takes the module for missing.
     monkeypatch.setitem(sys.modules, "pyflink", None)
     with pytest.raises(MissingExtraError, match=r"Flink needs an extra: .*mastostream\[flink\]"):
         flink._flink_home()
@@ -181,17 +181,19 @@ def test_without_the_wheel_flink_names_its_extra(monkeypatch: pytest.MonkeyPatch
 def test_own_settings_win_and_are_escaped(folder: Path) -> None:
     own = {"listeners": "a\\b\nc=ü €\U0001f600", "auto.create.topics.enable": True}
     path = folder / "server.properties"
-    found = kafka_settings(KafkaServer(folder, settings=own))
-    assert found["listeners"].encode("utf-16", "surrogatepass").decode("utf-16") == own["listeners"]
-    assert found["auto.create.topics.enable"] == "true"
+    settings = kafka_settings(KafkaServer(folder, settings=own))
+    assert (
+        settings["listeners"].encode("utf-16", "surrogatepass").decode("utf-16") == own["listeners"]
+    )
+    assert settings["auto.create.topics.enable"] == "true"
     assert path.read_text("ascii").count("listeners=") == 2  # of these one is advertised.listeners
 
 
 def test_a_cluster_id_is_never_taken_for_an_option() -> None:
-    """Of random ids one in 64 would begin with a minus sign."""
-    found = {new_cluster_id() for _ in range(2_000)}
-    assert len(found) == 2_000
-    assert all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{21}", each) for each in found)
+    """One in 64 random ids would begin with a minus sign."""
+    ids = {new_cluster_id() for _ in range(2_000)}
+    assert len(ids) == 2_000
+    assert all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{21}", cluster_id) for cluster_id in ids)
 
 
 def test_internal_ports_stay_while_they_are_free(folder: Path) -> None:
@@ -216,11 +218,11 @@ def test_who_is_not_root_stays_who_he_is() -> None:
 def test_root_becomes_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "setpriv").touch(mode=0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = unprivileged.other_user("Elasticsearch", 0)
-    assert found is not None
-    assert found.uid != 0
-    assert found.switch[0] == str(tmp_path / "setpriv")
-    assert f"--reuid={found.uid}" in found.switch
+    user = unprivileged.other_user("Elasticsearch", 0)
+    assert user is not None
+    assert user.uid != 0
+    assert user.switch[0] == str(tmp_path / "setpriv")
+    assert f"--reuid={user.uid}" in user.switch
 
 
 def test_root_who_cannot_become_another_is_told(
@@ -234,7 +236,7 @@ def test_root_who_cannot_become_another_is_told(
 def test_a_folder_that_another_user_cannot_enter_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As below a home that is closed to others."""
+    """An example is a home directory that other users may not enter."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     user = unprivileged.User(uid=1, gid=1, switch=())

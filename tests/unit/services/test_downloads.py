@@ -1,4 +1,4 @@
-"""What comes from a repository is whole and checked, or not there at all."""
+"""A downloaded file is complete and verified, or does not exist."""
 
 import hashlib
 import io
@@ -38,12 +38,12 @@ def pom(name: str, needs: str = "", scope: str = "compile") -> bytes:
 
 
 class Repository:
-    """A Maven repository: paths and what is there."""
+    """A Maven repository: the content of its files by path, and the requests that it got."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.cut: set[str] = set()
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
     def add(self, name: str, extension: str, content: bytes, sha1: str | None = None) -> str:
         path = f"/org/example/{name}/1/{name}-1.{extension}"
@@ -55,16 +55,16 @@ class Repository:
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
-    found = Repository()
+    repository = Repository()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            found.asked.append(self.path)
-            content = found.files.get(self.path)
+            repository.requests.append(self.path)
+            content = repository.files.get(self.path)
             self.send_response(200 if content is not None else 404)
             self.send_header("Content-Length", str(len(content or b"")))
             self.end_headers()
-            cut = self.path in found.cut
+            cut = self.path in repository.cut
             self.wfile.write((content or b"")[: 100 if cut else None])
 
         def log_message(self, *_: object) -> None:
@@ -77,7 +77,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repo
     (tmp_path / ".jgorc").write_text(f"[repositories]\ncentral = {url}\n")
     monkeypatch.setenv("M2_REPO", str(tmp_path / "m2"))
     monkeypatch.setenv("HOME", str(tmp_path))
-    yield found
+    yield repository
     server.shutdown()
     server.server_close()
     thread.join()
@@ -93,17 +93,17 @@ def test_a_file_is_fetched_once(repository: Repository, tmp_path: Path) -> None:
     path = download("org.example:a:1", "zip", silent)
     assert path == tmp_path / "m2" / "org" / "example" / "a" / "1" / "a-1.zip"
     assert path.read_bytes() == content
-    asked = len(repository.asked)
+    requests_before = len(repository.requests)
     assert download("org.example:a:1", "zip", silent) == path
-    assert len(repository.asked) == asked
+    assert len(repository.requests) == requests_before
 
 
 def test_a_class_path_holds_what_is_needed_to_run(repository: Repository) -> None:
     for name, needs, scope in (("a", "b", "compile"), ("b", "c", "runtime"), ("c", "t", "test")):
         repository.add(name, "jar", jar(name))
         repository.add(name, "pom", pom(name, needs, scope))
-    found = class_path(["org.example:a:1"], silent)
-    assert sorted(path.name for path in found) == ["a-1.jar", "b-1.jar", "c-1.jar"]
+    paths = class_path(["org.example:a:1"], silent)
+    assert sorted(path.name for path in paths) == ["a-1.jar", "b-1.jar", "c-1.jar"]
 
 
 def test_another_checksum_leaves_nothing_behind(repository: Repository, tmp_path: Path) -> None:
@@ -152,11 +152,11 @@ def test_progress_is_told_of_large_files(repository: Repository) -> None:
     with zipfile.ZipFile(content := io.BytesIO(), "w") as file:
         file.writestr("zeros", bytes(3 * 10**6))
     repository.add("a", "zip", content.getvalue())
-    told: list[float | None] = []
-    download("org.example:a:1", "zip", lambda _, share: told.append(share))
-    assert told[-1] == 1.0
-    assert told == sorted(told, key=lambda share: share or 0.0)
-    assert len(told) > 5
+    shares: list[float | None] = []
+    download("org.example:a:1", "zip", lambda _, share: shares.append(share))
+    assert shares[-1] == 1.0
+    assert shares == sorted(shares, key=lambda share: share or 0.0)
+    assert len(shares) > 5
 
 
 def test_a_folder_that_cannot_be_written_is_said(repository: Repository, tmp_path: Path) -> None:
@@ -168,8 +168,8 @@ def test_a_folder_that_cannot_be_written_is_said(repository: Repository, tmp_pat
 
 def walk(kind: type[BaseException]) -> Iterator[type[BaseException]]:
     yield kind
-    for each in kind.__subclasses__():
-        yield from walk(each)
+    for subclass in kind.__subclasses__():
+        yield from walk(subclass)
 
 
 @pytest.mark.parametrize("kind", sorted(set(walk(requests.RequestException)), key=str))

@@ -1,4 +1,4 @@
-"""Ports: free ones, and who holds the others."""
+"""Free ports, and the processes that hold the others."""
 
 import os
 import socket
@@ -16,8 +16,8 @@ def test_a_port_in_use_is_named_with_its_holder(host: str) -> None:
     with socket.create_server((host, 0)) as server:
         port = server.getsockname()[1]
         assert not is_free(port)
-        told = rf"kafka needs port {port}, and process {os.getpid()} \(.*python.*--port kafka="
-        with pytest.raises(BusyError, match=told):
+        message = rf"kafka needs port {port}, and process {os.getpid()} \(.*python.*--port kafka="
+        with pytest.raises(BusyError, match=message):
             check_free("kafka", port)
         assert (os.getpid(), (host, port)) in set(listening())
     check_free("kafka", port)
@@ -30,7 +30,7 @@ def test_a_port_of_ipv6_is_seen() -> None:
 
 
 def test_a_port_that_was_just_left_is_free() -> None:
-    """Connections that linger (TIME_WAIT) do not hold it."""
+    """Connections in the state TIME_WAIT do not hold it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)) as client:
@@ -41,7 +41,7 @@ def test_a_port_that_was_just_left_is_free() -> None:
 
 
 def test_a_chosen_port_is_none_of_those_for_outgoing_connections() -> None:
-    """Else a client that retries could be given the port of the server that it waits for."""
+    """Otherwise a client that retries could get the port of the server that it waits for."""
     kernel = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
     first, last = map(int, kernel)
     chosen = {free_port() for _ in range(20)}

@@ -1,4 +1,4 @@
-"""A process is found again without a doubt, and no other one is ever touched."""
+"""A process is identified reliably, and no other process ever gets a signal."""
 
 import os
 import signal
@@ -32,35 +32,35 @@ def alive(pid: int) -> bool:
 
 
 def group(leader: int) -> list[int]:
-    """Who is in the leader's process group, by the kernel."""
-    found = []
+    """Return the processes in the leader's process group, as the kernel lists them."""
+    pids = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(") ")[2].split()
         except OSError:
             continue
         if int(fields[2]) == leader and fields[0] != "Z":
-            found.append(int(path.parent.name))
-    return found
+            pids.append(int(path.parent.name))
+    return pids
 
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[Process]:
-    found = Process("sleeper", tmp_path)
-    yield found
-    found.kill()
+    process = Process("sleeper", tmp_path)
+    yield process
+    process.kill()
 
 
 @pytest.fixture
 def foreign() -> Iterator[subprocess.Popen[bytes]]:
-    """A process of somebody else."""
-    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as found:
-        yield found
-        found.kill()
+    """A process that was not started by :class:`Process`."""
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as process:
+        yield process
+        process.kill()
 
 
 def sleeper(folder: Path) -> Command:
-    """Something harmless whose command line names the folder."""
+    """Return a harmless command whose command line names the folder."""
     return Command(arguments=["sh", "-c", "sleep 1000; :", str(folder)])
 
 
@@ -117,7 +117,7 @@ def test_a_crash_is_told_from_an_end(process: Process, tmp_path: Path) -> None:
 
 
 def test_what_a_dead_leader_left_is_ended(process: Process, tmp_path: Path) -> None:
-    """As Elasticsearch's server outlives its launcher for a moment."""
+    """For example, Elasticsearch's server outlives its launcher for a moment."""
     process.start(sleeper(tmp_path))
     leader = process.pid
     assert leader is not None
@@ -130,9 +130,9 @@ def test_what_a_dead_leader_left_is_ended(process: Process, tmp_path: Path) -> N
 
 
 def test_a_number_that_was_given_to_another_process_is_not_believed(tmp_path: Path) -> None:
-    """A record from before a restart of the machine, or of a number used again.
+    """After a restart of the machine, another process may have the recorded PID.
 
-    The other process even names the folder, as one that reads the log does.
+    Here the other process even names the folder, as a program that reads the log does.
     """
     log = tmp_path / "sleeper.log"
     log.touch()
@@ -152,7 +152,7 @@ def test_a_number_that_was_given_to_another_process_is_not_believed(tmp_path: Pa
 def test_a_process_that_does_not_name_the_folder_is_not_believed(
     tmp_path: Path, foreign: subprocess.Popen[bytes]
 ) -> None:
-    """Even where number and moment agree, as after a copy of the folder."""
+    """Even if PID and start time agree, as after a copy of the folder."""
     (tmp_path / "sleeper.process").write_text(record_of(foreign.pid))
     process = Process("sleeper", tmp_path)
     assert process.pid is None
@@ -169,7 +169,7 @@ def test_a_damaged_record_is_no_process(tmp_path: Path, record: str) -> None:
 
 
 def test_it_is_recorded_before_it_runs(tmp_path: Path) -> None:
-    """Whoever starts it may be killed at any moment: no server runs that is not recorded."""
+    """The starter may be killed at any moment: even then no server runs without a record."""
     process = Process("sleeper", tmp_path)
     check = f'test -s "{tmp_path}/sleeper.process" && echo recorded'
     process.start(Command(arguments=["sh", "-c", check]))
@@ -197,9 +197,9 @@ def test_it_gets_no_secrets(
     monkeypatch.setenv("ACCESS_TOKEN", "tok3n")
     process.start(Command(arguments=["env"], environment={"OWN": "value"}))
     wait_until(lambda: process.pid is None)
-    told = process.log_path.read_text()
-    assert "OWN=value" in told
-    assert "tok3n" not in told
+    output = process.log_path.read_text()
+    assert "OWN=value" in output
+    assert "tok3n" not in output
 
 
 def test_the_log_of_the_run_before_is_kept(process: Process, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The ends of logs, and what is added to them."""
+"""The last lines of logs, and the lines that are added to them."""
 
 from pathlib import Path
 

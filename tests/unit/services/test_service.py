@@ -1,4 +1,4 @@
-"""Starting, waiting, ending: with a process that is harmless in place of a server."""
+"""Starting, waiting and stopping a service, with a harmless process instead of a server."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ from mastostream.services.service import Ports
 
 
 class Listener(Service):
-    """A service of one process, which listens and does nothing else."""
+    """A service with one process, which only sleeps."""
 
     def __init__(
         self,
@@ -61,9 +61,9 @@ class Listener(Service):
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Listener]:
-    found = Listener(tmp_path / "listener", port=free_port())
-    yield found
-    found.kill()
+    service = Listener(tmp_path / "listener", port=free_port())
+    yield service
+    service.kill()
 
 
 def test_starting_twice_starts_once(service: Listener) -> None:
@@ -121,11 +121,11 @@ def test_a_server_that_dies_shows_its_last_words(tmp_path: Path) -> None:
     service = Listener(tmp_path, port=free_port(), script=script, ready=lambda: False)
     with pytest.raises(FatalError) as failure:
         service.start()
-    told = str(failure.value)
-    assert "listener ended while it was starting" in told
-    assert str(tmp_path / "listener.log") in told
-    assert "no luck" in told
-    assert "Frame" not in told
+    message = str(failure.value)
+    assert "listener ended while it was starting" in message
+    assert str(tmp_path / "listener.log") in message
+    assert "no luck" in message
+    assert "Frame" not in message
 
 
 def test_a_server_that_died_is_not_ready_whoever_answers(tmp_path: Path) -> None:
@@ -150,8 +150,8 @@ def test_one_that_takes_too_long_goes_on(tmp_path: Path) -> None:
 
 def test_a_taken_port_is_an_error_before_anything_is_done(service: Listener) -> None:
     port = int(service.address.partition(":")[2])
-    told = f"port {port}, and process {os.getpid()}"
-    with socket.create_server(("127.0.0.1", port)), pytest.raises(BusyError, match=told):
+    message = f"port {port}, and process {os.getpid()}"
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(BusyError, match=message):
         service.start()
     assert service.prepared == 0
 
@@ -190,12 +190,12 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
 def test_two_at_once_start_it_once(tmp_path: Path) -> None:
     port = free_port()
     services = [Listener(tmp_path / "listener", port=port) for _ in range(4)]
-    threads = [threading.Thread(target=each.start) for each in services]
+    threads = [threading.Thread(target=service.start) for service in services]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sum(each.prepared for each in services) == 1
+    assert sum(service.prepared for service in services) == 1
     assert services[0].kill()
 
 

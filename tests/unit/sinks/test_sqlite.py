@@ -20,9 +20,9 @@ CHANGES = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5), st.boole
 
 def rows(path: Path) -> dict[str, tuple[int, int, str | None]]:
     connection = sqlite3.connect(path)
-    found = connection.execute("SELECT id, version, deleted, body FROM documents").fetchall()
+    stored = connection.execute("SELECT id, version, deleted, body FROM documents").fetchall()
     connection.close()
-    return {row[0]: row[1:] for row in found}
+    return {row[0]: row[1:] for row in stored}
 
 
 @given(CHANGES, st.lists(st.integers(0, 20), max_size=4))
@@ -42,9 +42,9 @@ def test_the_newest_version_wins_and_a_deleted_one_stays_deleted(
     expected: dict[str, tuple[int, bool]] = {}
     for id_, version, deleted in changes:
         expected[id_] = max(expected.get(id_, (-1, False)), (version, deleted))
-    found = rows(path)
-    assert {id_: (version, bool(gone)) for id_, (version, gone, _) in found.items()} == expected
-    for version, gone, body in found.values():
+    stored = rows(path)
+    assert {id_: (version, bool(gone)) for id_, (version, gone, _) in stored.items()} == expected
+    for version, gone, body in stored.values():
         assert body == (None if gone else f'{{"v":{version}}}')
 
 
@@ -139,11 +139,11 @@ def test_readers_go_on_while_one_writes(tmp_path: Path) -> None:
     writer = threading.Thread(target=write)
     writer.start()
     reader = SqliteIndexReader(path)
-    seen = 0
+    posts_before = 0
     while not done.is_set():
-        found = reader.summary(NOW - timedelta(minutes=1), NOW, 10, 5).posts
-        assert found >= seen
-        seen = found
+        posts = reader.summary(NOW - timedelta(minutes=1), NOW, 10, 5).posts
+        assert posts >= posts_before
+        posts_before = posts
     writer.join()
     reader.close()
     index.close()

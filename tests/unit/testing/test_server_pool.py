@@ -1,4 +1,4 @@
-"""Real servers that are shared by all processes of a test run, as far as no Java is needed."""
+"""The pool of servers that the processes of a test run share, as far as no Java is needed."""
 
 import subprocess
 import sys
@@ -64,5 +64,5 @@ def test_a_pool_ends_with_its_owner_even_if_that_is_killed(no_java: None) -> Non
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     folder = Path(ended.stdout.strip())
-    while folder.exists():  # the test's time-out says that it stays
+    while folder.exists():  # if it stays, the test runs into its time-out
         pass

@@ -22,11 +22,11 @@ class Environment:
     """Takes statements, and does nothing with them: whatever is asked of it returns itself."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.statements: list[str] = []
 
     def __getattr__(self, _: str) -> Any:
         def take(*arguments: object, **__: object) -> Self:
-            self.told += [each for each in arguments if isinstance(each, str)]
+            self.statements += [argument for argument in arguments if isinstance(argument, str)]
             return self
 
         return take
@@ -56,12 +56,12 @@ def test_sql_names_everything_with_the_prefix(settings: Settings) -> None:
     add_sql(
         environment, environment, "count", read_sql("count", sql_literals(settings, topics)), topics
     )
-    told = "\n".join(environment.told)
-    assert set(TOPIC.findall(told)) == {
+    text = "\n".join(environment.statements)
+    assert set(TOPIC.findall(text)) == {
         f"{prefix}{topic}" for topic in ("Mastodon_stream", "mastodon-counts", "mastodon-late")
     }
-    assert GROUP.findall(told) == [name]
-    assert set(TRANSACTIONS.findall(told)) == {
+    assert GROUP.findall(text) == [name]
+    assert set(TRANSACTIONS.findall(text)) == {
         f"{name}-count-{table}" for table in ("counts", "late")
     }
 

@@ -40,8 +40,8 @@ def test_the_setting_chooses_the_index(tmp_path: Path) -> None:
     server = elasticsearch(tmp_path)
     assert index_place(server).startswith(server.elasticsearch.hosts[0])
     prefixed = attrs.evolve(server.elasticsearch, index_prefix="a-")
-    told = index_place(attrs.evolve(server, elasticsearch=prefixed))
-    assert told.endswith(": a-mastodon-engagement, a-mastodon-hashtags")
+    place = index_place(attrs.evolve(server, elasticsearch=prefixed))
+    assert place.endswith(": a-mastodon-engagement, a-mastodon-hashtags")
     for settings, kind in ((file, SqliteIndexReader), (server, ElasticsearchIndexReader)):
         reader = index_reader(settings)
         assert isinstance(reader, kind)

@@ -28,15 +28,18 @@ def settings_of(folder: Path, prefix: str) -> Settings:
 
 
 def test_files_in_one_data_folder_are_each_pipeline_s_own(tmp_path: Path) -> None:
-    found = [data_paths(settings_of(tmp_path, prefix)) for prefix in PREFIXES]
-    for files in ({each.memory for each in found}, {each.log for each in found}):
+    everybody = [data_paths(settings_of(tmp_path, prefix)) for prefix in PREFIXES]
+    for files in (
+        {paths.collector_state for paths in everybody},
+        {paths.log for paths in everybody},
+    ):
         assert len(files) == len(PREFIXES)
         assert {file.parent for file in files} == {tmp_path / "data"}
 
 
 def test_without_a_prefix_and_without_kafka_files_are_called_as_ever(tmp_path: Path) -> None:
     plain = settings_of(tmp_path, "")
-    assert data_paths(plain).memory == tmp_path / "data" / "collector.sqlite3"
+    assert data_paths(plain).collector_state == tmp_path / "data" / "collector.sqlite3"
     assert data_paths(plain).log == tmp_path / "data" / "mastostream.sqlite3"
     assert data_paths(attrs.evolve(settings_of(tmp_path, "a."), log="sqlite")) == data_paths(
         attrs.evolve(plain, log="sqlite")
@@ -72,6 +75,6 @@ def test_archives_in_one_folder_are_each_pipeline_s_own(tmp_path: Path) -> None:
         name = f"{settings.kafka.topic_prefix}t"
         (file,) = (tmp_path / "archive" / name).glob(f"{name}+00000+*.jsonl")
         assert file.read_text() == f'"{settings.kafka.topic_prefix}"\n' * count
-        found = verify(settings, "t", lambda _: None)
-        assert [facts.records for facts in found.partitions] == [count]
-        assert not found.problems
+        result = verify(settings, "t", lambda _: None)
+        assert [facts.records for facts in result.partitions] == [count]
+        assert not result.problems

@@ -1,6 +1,7 @@
-"""How a panel draws its columns: the visualizations of Lens.
+"""Charts: the visualizations of Kibana's Lens, by which panels draw their columns.
 
-Their state is what Kibana 8.9 and later read. A chart names columns; it holds no data.
+A chart refers to columns by name and contains no data. The states are in the format that Kibana 8.9
+and later read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ import attrs
 __all__ = ["LAYER", "Chart", "bars", "donut", "lines", "table", "tag_cloud", "tile"]
 
 LAYER: Final = "layer"
-"""The one layer of each panel."""
+"""Id of the layer of each panel; a panel has only one."""
 
 
 @attrs.frozen(kw_only=True)
@@ -19,8 +20,8 @@ class Chart:
     """One visualization.
 
     Attributes:
-        type: Kibana's name of it.
-        state: what it keeps; all columns in it are those of :data:`LAYER`.
+        type: Kibana's name of the visualization.
+        state: Kibana's state of the visualization; its columns are those of :data:`LAYER`.
     """
 
     type: Literal["lnsXY", "lnsPie", "lnsMetric", "lnsDatatable", "lnsTagcloud"]
@@ -32,7 +33,7 @@ _AXES: Final = {"x": True, "yLeft": True, "yRight": True}
 
 
 def bars(*, x: str, y: str, split: str | None = None, horizontal: bool = False) -> Chart:
-    """Draw one number as bars, stacked by ``split`` if given."""
+    """Draw the column ``y`` as bars over the groups ``x``, stacked by ``split`` if it is given."""
     series = "bar_horizontal" if horizontal else "bar_stacked" if split else "bar"
     layer = _ON_LAYER | {"seriesType": series, "xAccessor": x, "accessors": [y]}
     if split:
@@ -41,7 +42,7 @@ def bars(*, x: str, y: str, split: str | None = None, horizontal: bool = False) 
 
 
 def lines(*, x: str, left: str, right: str) -> Chart:
-    """Draw two numbers as lines, each on an axis of its own. Gaps stay gaps."""
+    """Draw two numbers as lines over the groups ``x``, each on its own axis; gaps stay."""
     axes = [{"forAccessor": left, "axisMode": "left"}, {"forAccessor": right, "axisMode": "right"}]
     layer = _ON_LAYER | {
         "seriesType": "line",
@@ -67,7 +68,7 @@ def _xy(series: str, layer: Mapping[str, object], *, legend: bool) -> Chart:
 
 
 def donut(*, group: str, number: str) -> Chart:
-    """Draw shares of a whole."""
+    """Draw each group's share of a number."""
     layer = _ON_LAYER | {
         "primaryGroups": [group],
         "metrics": [number],
@@ -80,18 +81,18 @@ def donut(*, group: str, number: str) -> Chart:
 
 
 def tile(*, number: str) -> Chart:
-    """Show one number, large."""
+    """Show one number in large digits."""
     return Chart(type="lnsMetric", state=_ON_LAYER | {"metricAccessor": number})
 
 
 def table(columns: Sequence[str]) -> Chart:
-    """Show the columns as they are."""
-    listed = [{"columnId": name} for name in columns]
-    return Chart(type="lnsDatatable", state=_ON_LAYER | {"columns": listed})
+    """Show the columns as a table."""
+    shown = [{"columnId": name} for name in columns]
+    return Chart(type="lnsDatatable", state=_ON_LAYER | {"columns": shown})
 
 
 def tag_cloud(*, tag: str, number: str) -> Chart:
-    """Show values, the larger the higher their number."""
+    """Show the values of ``tag`` as words: the higher a value's number, the larger the word."""
     state = {
         "tagAccessor": tag,
         "valueAccessor": number,

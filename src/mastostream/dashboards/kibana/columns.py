@@ -1,4 +1,4 @@
-"""What a panel counts: the columns of a Lens layer.
+"""Columns of a panel: the groups and numbers that Kibana's Lens computes from an index.
 
 Names, types and parameters are those of Kibana's form-based Lens columns, as 8.9 writes them.
 """
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 RECORDS: Final = "___records___"
-"""What is counted where documents are: no field of any index."""
+"""Kibana's name of the pseudo field for columns that count documents."""
 
 Operation = Literal[
     "count", "average", "max", "sum", "unique_count", "terms", "date_histogram", "range"
@@ -32,16 +32,16 @@ Operation = Literal[
 
 @attrs.frozen(kw_only=True)
 class Column:
-    """One column: it groups documents, or is a number of each group.
+    """One column: it groups documents, or computes a number for each group.
 
     Attributes:
-        label: what a reader sees.
+        label: text that a reader sees.
         operation: Kibana's name of the aggregation.
-        field: of the index, or :data:`RECORDS`.
-        bucketed: whether it groups.
-        data_type: of the values that come out.
-        scale: of the axis that they are drawn on.
-        params: of the operation.
+        field: a field of the index, or :data:`RECORDS`.
+        bucketed: whether the column groups documents.
+        data_type: type of the column's values.
+        scale: scale of the axis on which the values are drawn.
+        params: parameters of the operation.
     """
 
     label: str
@@ -66,40 +66,43 @@ def _number(operation: Operation, field: str, label: str, *, empty_is_zero: bool
 
 
 def count(label: str) -> Column:
-    """Count documents; 0 where there are none."""
+    """Return a column with the number of documents; 0 if there are none."""
     return _number("count", RECORDS, label, empty_is_zero=True)
 
 
 def distinct(field: str, label: str) -> Column:
-    """Count different values; 0 where there are none. Exact up to 3,000, then an estimate."""
+    """Return a column with the number of different values of a field; 0 if there are none.
+
+    The number is exact up to 3,000 values, and an estimate above.
+    """
     return _number("unique_count", field, label, empty_is_zero=True)
 
 
 def total(field: str, label: str) -> Column:
-    """Add up a field; nothing, rather than 0, where there are no documents."""
+    """Return a column with the sum of a field; empty, and not 0, if there are no documents."""
     return _number("sum", field, label, empty_is_zero=False)
 
 
 def average(field: str, label: str) -> Column:
-    """Take the mean of a field; nothing where there are no documents."""
+    """Return a column with the mean of a field; empty if there are no documents."""
     return _number("average", field, label, empty_is_zero=False)
 
 
 def maximum(field: str, label: str) -> Column:
-    """Take the highest value of a field; nothing where there are no documents."""
+    """Return a column with the highest value of a field; empty if there are no documents."""
     return _number("max", field, label, empty_is_zero=False)
 
 
 def top_values(field: str, label: str, *, by: str, size: int, with_others: bool = False) -> Column:
-    """Group by the values of a keyword that have the highest number.
+    """Return a column that groups documents by the values of a field with the highest numbers.
 
     Args:
-        field: a keyword.
-        label: what a reader sees.
-        by: the name of the column that holds the number.
-        size: how many values.
-        with_others: the rest as one more group, and documents without the field as another, so
-            that the groups add up to all documents.
+        field: a field of type ``keyword``.
+        label: text that a reader sees.
+        by: name of the column with the number.
+        size: number of values that have a group.
+        with_others: whether all other values are one more group, and documents without the field
+            another one, so that the groups have all documents.
     """
     return Column(
         label=label,
@@ -124,7 +127,10 @@ def top_values(field: str, label: str, *, by: str, size: int, with_others: bool 
 
 
 def over_time(field: str, label: str) -> Column:
-    """Group by time, in steps that fit the span that is looked at: 30 s in 15 minutes."""
+    """Return a column that groups documents by time.
+
+    The length of a step depends on the time range that is shown: 30 s for 15 minutes.
+    """
     return Column(
         label=label,
         operation="date_histogram",
@@ -137,12 +143,13 @@ def over_time(field: str, label: str) -> Column:
 
 
 def ranges(field: str, label: str, starts: Sequence[int]) -> Column:
-    """Group a whole number into ranges, each from one start to just below the next.
+    """Return a column that groups documents by ranges of a whole number.
 
     Args:
-        field: a whole number.
-        label: what a reader sees.
-        starts: rising; the last range has no end.
+        field: a field of type ``long``.
+        label: text that a reader sees.
+        starts: lowest value of each range, rising. A range ends just below the next one; the last
+            range has no end.
     """
     ends = [*starts[1:], None]
     return Column(

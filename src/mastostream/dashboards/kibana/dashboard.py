@@ -1,4 +1,4 @@
-"""What a dashboard is made of."""
+"""Models of a dashboard: panels, their places, and controls."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,17 +13,16 @@ __all__ = ["Control", "Dashboard", "Documents", "Panel", "Place"]
 
 @attrs.frozen(kw_only=True)
 class Panel:
-    """A chart of numbers.
+    """A panel with a chart.
 
     Attributes:
         name: unique in the dashboard; part of the saved object's id.
-        title: above it.
-        description: behind the sign beside the title.
-        index: whose documents are counted.
-        columns: name to column, those that group before the numbers. The order is that in which
-            groups are nested.
-        chart: how they are drawn.
-        hide_title: for a chart that shows its own.
+        title: text above the chart.
+        description: text that the icon beside the title shows.
+        index: the index whose documents the columns count.
+        columns: name to column. Columns that group come before numbers, the outermost group first.
+        chart: how the columns are drawn.
+        hide_title: whether to hide the title, for a chart that shows its own.
     """
 
     name: str
@@ -37,15 +36,17 @@ class Panel:
 
 @attrs.frozen(kw_only=True)
 class Documents:
-    """A table of documents, not of numbers: text can be shown, though it cannot be grouped.
+    """A panel with a table of documents.
+
+    It can show fields of type ``text``, by which a chart cannot group.
 
     Attributes:
         name: unique in the dashboard; part of the saved object's id.
-        title: above it.
-        description: behind the sign beside the title.
-        index: whose documents are shown.
-        fields: the columns, with their widths in pixels; 0 for the room that is left.
-        highest_first: the field that they are sorted by.
+        title: text above the table.
+        description: text that the icon beside the title shows.
+        index: the index whose documents are shown.
+        fields: field of each column, to its width in pixels; 0 for the space that is left.
+        highest_first: the field by which documents are sorted, highest value first.
     """
 
     name: str
@@ -58,7 +59,15 @@ class Documents:
 
 @attrs.frozen(kw_only=True)
 class Place:
-    """Where a panel lies on the grid, which is 48 columns wide and as long as it needs to be."""
+    """The place of a panel on the grid, which has 48 columns and as many rows as it needs.
+
+    Attributes:
+        panel: the panel.
+        x: left column, from 0.
+        y: top row, from 0.
+        width: number of columns, at least 1.
+        height: number of rows, at least 1.
+    """
 
     panel: Panel | Documents
     x: int
@@ -69,12 +78,12 @@ class Place:
 
 @attrs.frozen(kw_only=True)
 class Control:
-    """A list to choose values from.
+    """A list of values by which a reader filters the dashboard.
 
     Attributes:
-        field: a keyword of the index.
-        index: where the values to choose from come from.
-        title: before it.
+        field: a field of the index, of type ``keyword``.
+        index: the index whose values are listed.
+        title: text before the list.
     """
 
     field: str
@@ -87,10 +96,16 @@ class Dashboard:
     """One dashboard.
 
     Attributes:
-        name: the saved object's id.
-        links: fields that hold an address, by the name of their index; shown as links.
-        time_from: the span that is shown at first, in Elasticsearch's date math, until now.
-        refresh_s: how often it asks again.
+        name: id of the saved object, without the index prefix and the space.
+        title: text in Kibana's list of dashboards.
+        description: text below the title.
+        indices: the indices that panels and controls use.
+        links: name of an index, to the fields of it that contain an address and are shown as links.
+        places: the panels and their places.
+        controls: the controls, in their order.
+        time_from: start of the time range that is shown at first, in Elasticsearch's date math; its
+            end is now.
+        refresh_s: seconds between two refreshes.
     """
 
     name: str

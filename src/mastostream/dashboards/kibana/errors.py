@@ -1,4 +1,4 @@
-"""What Kibana's refusals and the network's errors mean."""
+"""Translation of Kibana's error responses, and of network errors, to this package's exceptions."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +24,8 @@ _WRONG_ADDRESS: Final = (
     exceptions.InvalidURL,
     exceptions.InvalidProxyURL,
 )
-_PASSING: Final = frozenset({408, 429})
+# Statuses that a retry may overcome: request timeout, too many requests.
+_TRANSIENT: Final = frozenset({408, 429})
 _CREDENTIALS: Final = (
     "set ELASTICSEARCH_API_KEY, or ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD, in .env or "
     "the environment"
@@ -33,10 +34,14 @@ _CREDENTIALS: Final = (
 
 @contextmanager
 def translated(url: str) -> Iterator[None]:
-    """Turn what requests raises into ours.
+    """Raise the exceptions of ``requests`` as those of this package, by :func:`translate`.
 
     Args:
-        url: Kibana's, for the message.
+        url: Kibana's address, for the message.
+
+    Raises:
+        ConfigurationError: the address or the credentials are wrong, or TLS failed.
+        RetriableError: Kibana cannot be reached.
     """
     try:
         yield
@@ -45,7 +50,7 @@ def translated(url: str) -> Iterator[None]:
 
 
 def translate(error: requests.RequestException, url: str) -> MastostreamError:
-    """Say what an error of the network means."""
+    """Return this package's exception for a network error; ``url`` is for the message."""
     if isinstance(error, exceptions.InvalidHeader):
         return ConfigurationError(f"no request can carry the credentials: {_CREDENTIALS}")
     if isinstance(error, _WRONG_ADDRESS):
@@ -78,58 +83,58 @@ def _reason(error: requests.RequestException) -> str:
 
 
 def no_kibana(url: str) -> ConfigurationError:
-    """Say that something else answers."""
+    """Return the error for a server that is not Kibana."""
     return ConfigurationError(f"{url} answers, but not as Kibana does: check kibana.url")
 
 
-def refusal(answer: requests.Response, url: str, *, known: bool) -> MastostreamError:
-    """Say what an answer means that is none of the good ones.
+def refusal(response: requests.Response, url: str, *, has_credentials: bool) -> MastostreamError:
+    """Return the error for a response with another status than 200.
 
     Args:
-        answer: its status is not 200.
-        url: Kibana's, for the message.
-        known: whether it was told who asks.
+        response: the response.
+        url: Kibana's address, for the message.
+        has_credentials: whether the request had credentials.
     """
-    status, said = answer.status_code, _said(answer)
+    status, quote = response.status_code, _quoted_message(response)
     if status == 401:
-        what = "does not accept the credentials" if known else "asks who you are"
+        what = "does not accept the credentials" if has_credentials else "asks who you are"
         return ConfigurationError(f"Kibana at {url} {what} (401): {_CREDENTIALS}")
     if status == 404:
         return no_kibana(url)
     if 300 <= status < 400:
-        where = safe(answer.headers.get("Location", "elsewhere"))
+        where = safe(response.headers.get("Location", "elsewhere"))
         return ConfigurationError(
             f"{url} sends on to {where} ({status}): set kibana.url to Kibana's own address"
         )
-    if status in _PASSING or status >= 500:
-        return RetriableError(f"Kibana at {url} {_trouble(status, said)}")
-    return FatalError(f"Kibana at {url} {_refused(status, said)}")
+    if status in _TRANSIENT or status >= 500:
+        return RetriableError(f"Kibana at {url} {_trouble(status, quote)}")
+    return FatalError(f"Kibana at {url} {_refused(status, quote)}")
 
 
-def _trouble(status: int, said: str) -> str:
+def _trouble(status: int, quote: str) -> str:
     if status == 503:
         return (
-            f"is not ready (503{said}): it is starting, or cannot reach Elasticsearch; try again "
+            f"is not ready (503{quote}): it is starting, or cannot reach Elasticsearch; try again "
             "in a minute"
         )
-    return f"has trouble ({status}{said}): try again later"
+    return f"has trouble ({status}{quote}): try again later"
 
 
-def _refused(status: int, said: str) -> str:
+def _refused(status: int, quote: str) -> str:
     if status == 403:
         return (
-            f"forbids it (403{said}): the user or key needs the privilege 'Saved Objects "
+            f"forbids it (403{quote}): the user or key needs the privilege 'Saved Objects "
             "Management: All' in this space"
         )
-    if "more recent version of Kibana" in said:
-        return f"is too old for these objects ({status}{said}): upgrade it"
-    return f"refuses the request ({status}{said})"
+    if "more recent version of Kibana" in quote:
+        return f"is too old for these objects ({status}{quote}): upgrade it"
+    return f"refuses the request ({status}{quote})"
 
 
-def _said(answer: requests.Response) -> str:
-    """Kibana's own words, for the end of a sentence; empty where there are none."""
+def _quoted_message(response: requests.Response) -> str:
+    """Return ``: `` and the message in Kibana's response, or empty text if there is none."""
     try:
-        message = msgspec.json.decode(answer.content, type=dict[str, Any]).get("message")
+        message = msgspec.json.decode(response.content, type=dict[str, Any]).get("message")
     except msgspec.MsgspecError:
         return ""
     return f": {safe(message)}" if isinstance(message, str) and message else ""

@@ -1,4 +1,4 @@
-"""Kibana's HTTP API: is it there, and take these saved objects.
+"""Client of Kibana's HTTP API: its status and version, and the import of saved objects.
 
 Source: https://www.elastic.co/docs/api/doc/kibana/v8 (status, spaces, saved objects).
 """
@@ -32,10 +32,10 @@ _SPACE: Final = re.compile(r"[a-z0-9_-]{1,200}")
 _KEY: Final = re.compile(r"[!-~]+")
 _VERSION: Final = re.compile(r"(\d{1,4})\.(\d{1,4})")
 _NOT_STATUS: Final = frozenset({400, 404, 405})
-"""What other servers say to a path that they do not have, Elasticsearch among them."""
+"""Statuses by which other servers, such as Elasticsearch, refuse the path of Kibana's status."""
 
 _STOPS_ALL: Final = frozenset({"conflict", "ambiguous_conflict", "missing_references"})
-"""Where Kibana finds one of these it writes nothing, whatever its ``successCount`` says."""
+"""Types of errors at which Kibana imports no object at all, whatever its ``successCount`` says."""
 
 
 @attrs.frozen(kw_only=True)
@@ -43,10 +43,10 @@ class ImportFailure:
     """One object that was not imported.
 
     Attributes:
-        type: of the saved object.
-        id: of the saved object.
-        reason: why, for a person.
-        exists: it is there already, and may be replaced.
+        type: type of the saved object.
+        id: id of the saved object.
+        reason: why it was not imported, in English.
+        exists: whether the object is in Kibana already, so that it may be replaced.
     """
 
     type: str
@@ -57,11 +57,11 @@ class ImportFailure:
 
 @attrs.frozen(kw_only=True)
 class Imported:
-    """What became of an import.
+    """Result of an import.
 
     Attributes:
-        count: objects that are in Kibana now as they were sent.
-        failures: the others.
+        count: number of objects that were imported.
+        failures: the objects that were not imported.
     """
 
     count: int
@@ -102,14 +102,17 @@ class _Failed(msgspec.Struct):
     error: _Error
 
 
-class _Answer(msgspec.Struct):
+class _ImportResponse(msgspec.Struct):
     success: bool
     count: int = msgspec.field(name="successCount")
     errors: list[_Failed] = []
 
 
 class _Authorization(requests.auth.AuthBase):
-    """Says who asks, or nothing: what ``.netrc`` holds for this host is not for Kibana."""
+    """Sets the header ``Authorization``, or none.
+
+    Without an authentication object, ``requests`` would send the credentials of ``.netrc``.
+    """
 
     def __init__(self, header: str | None) -> None:
         self._header = header
@@ -121,7 +124,7 @@ class _Authorization(requests.auth.AuthBase):
 
 
 class Kibana:
-    """A Kibana server. Each method asks once, for a person who waits."""
+    """A client of one Kibana server. It does not retry, because a person waits for the result."""
 
     def __init__(
         self,
@@ -132,21 +135,22 @@ class Kibana:
         secrets: Mapping[str, str] | None = None,
         timeout_s: float = 30.0,
     ) -> None:
-        """Prepare to ask; nothing is sent yet.
+        """Check the arguments; nothing is sent yet.
 
         Args:
-            url: with the path under which Kibana is served, if there is one.
-            space: empty for the default space.
-            ca_file: the certificate that signed the server's, PEM; empty for the system's.
-            secrets: what :data:`SECRET_NAMES` name; those that are there.
-            timeout_s: an answer that takes longer is given up.
+            url: the server's URL, with the path under which Kibana is served, if there is one.
+            space: id of the space; empty for the default space.
+            ca_file: the CA certificate that signed the server's, a PEM file; empty for those that
+                the system trusts.
+            secrets: the values of :data:`SECRET_NAMES`, as far as there are any.
+            timeout_s: seconds after which a request without a response is given up.
 
         Raises:
-            ConfigurationError: one of these cannot be right.
+            ConfigurationError: an argument is not valid.
         """
         self._url = _checked_url(url)
         self._space = _checked_space(space)
-        self._known = bool(secrets)
+        self._has_credentials = bool(secrets)
         self._timeout_s = timeout_s
         self._session = requests.Session()
         self._session.auth = _Authorization(_authorization(secrets or {}))
@@ -165,59 +169,62 @@ class Kibana:
         self.close()
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the connections."""
         self._session.close()
 
     def dashboard_url(self, dashboard_id: str) -> str:
-        """Return where a browser finds a dashboard."""
+        """Return the address of a dashboard for a browser."""
         return f"{self._url}{self._space_path}/app/dashboards#/view/{quote(dashboard_id, safe='')}"
 
     def version(self) -> str:
-        """Ask whether it is there and ready, and return its version.
+        """Check that Kibana is ready, and return its version.
 
-        Empty where it tells that only to those it knows.
+        The version is empty if Kibana tells it only to users that are logged in.
 
         Raises:
-            RetriableError: it cannot be reached, or is not ready.
-            ConfigurationError: it is no Kibana, or not to be trusted.
+            RetriableError: Kibana cannot be reached, or is not ready.
+            ConfigurationError: the server is not Kibana or cannot be trusted, or the credentials
+                are wrong.
+            FatalError: Kibana refuses the request.
         """
-        answer = self._ask("GET", "/api/status")
-        if answer.status_code in _NOT_STATUS:
+        response = self._request("GET", "/api/status")
+        if response.status_code in _NOT_STATUS:
             raise no_kibana(self._url)
-        if answer.status_code != 200:
-            raise refusal(answer, self._url, known=self._known)
-        return _decoded(answer, _Status, self._url).version.number
+        if response.status_code != 200:
+            raise refusal(response, self._url, has_credentials=self._has_credentials)
+        return _decoded(response, _Status, self._url).version.number
 
     def import_objects(self, ndjson: str, *, overwrite: bool) -> Imported:
-        """Take these saved objects into the space.
+        """Import saved objects into the space.
 
-        Where some are there already, or refer to what is missing, Kibana takes none of them.
+        If objects exist already and ``overwrite`` is false, or if objects refer to others that do
+        not exist, Kibana imports none of them.
 
         Args:
-            ndjson: one object a line.
-            overwrite: replace those that are there.
+            ndjson: the objects, one on each line.
+            overwrite: whether to replace objects that exist already.
 
         Raises:
-            RetriableError: not now.
+            RetriableError: Kibana cannot be reached, or is not ready.
             ConfigurationError: the address, the space or the credentials are wrong.
-            FatalError: it is too old, or does not allow it.
+            FatalError: Kibana is too old, or the user may not import objects.
         """
         self._check_version()
         self._check_space()
-        answer = self._ask(
+        response = self._request(
             "POST",
             f"{self._space_path}/api/saved_objects/_import",
             params={"overwrite": "true" if overwrite else "false"},
             files={"file": ("mastostream.ndjson", ndjson, "application/x-ndjson")},
         )
-        if answer.status_code != 200:
-            raise refusal(answer, self._url, known=self._known)
-        done = _decoded(answer, _Answer, self._url)
-        failures = tuple(_failure(each) for each in done.errors)
+        if response.status_code != 200:
+            raise refusal(response, self._url, has_credentials=self._has_credentials)
+        done = _decoded(response, _ImportResponse, self._url)
+        failures = tuple(_failure(failed) for failed in done.errors)
         if not done.success and not failures:
             raise FatalError(f"Kibana at {self._url} did not import all, and does not say why")
-        none = any(each.error.type in _STOPS_ALL for each in done.errors)
-        return Imported(count=0 if none else done.count, failures=failures)
+        stopped = any(failed.error.type in _STOPS_ALL for failed in done.errors)
+        return Imported(count=0 if stopped else done.count, failures=failures)
 
     @property
     def _space_path(self) -> str:
@@ -225,8 +232,8 @@ class Kibana:
 
     def _check_version(self) -> None:
         version = self.version()
-        found = _VERSION.match(version)
-        if found and (int(found[1]), int(found[2])) < OLDEST_KIBANA:
+        match = _VERSION.match(version)
+        if match and (int(match[1]), int(match[2])) < OLDEST_KIBANA:
             oldest = ".".join(map(str, OLDEST_KIBANA))
             raise FatalError(
                 f"Kibana at {self._url} is {safe(version)}: the dashboard needs {oldest} or later, "
@@ -234,26 +241,26 @@ class Kibana:
             )
 
     def _check_space(self) -> None:
-        """The import itself does not ask whether there is such a space."""
+        """Check that the space exists, because the import itself does not."""
         if not self._space:
             return
-        answer = self._ask("GET", f"/api/spaces/space/{self._space}")
-        if answer.status_code == 404:
+        response = self._request("GET", f"/api/spaces/space/{self._space}")
+        if response.status_code == 404:
             raise ConfigurationError(
                 f"Kibana at {self._url} has no space {self._space!r}: create it there, or set "
                 "kibana.space"
             )
-        if answer.status_code != 200:
-            raise refusal(answer, self._url, known=self._known)
+        if response.status_code != 200:
+            raise refusal(response, self._url, has_credentials=self._has_credentials)
 
-    def _ask(self, method: str, path: str, **arguments: Any) -> requests.Response:
+    def _request(self, method: str, path: str, **arguments: Any) -> requests.Response:
         with translated(self._url):
             return self._session.request(
                 method,
                 self._url + path,
                 timeout=self._timeout_s,
                 verify=self._verify,
-                allow_redirects=False,  # credentials are for this server alone
+                allow_redirects=False,  # credentials are for this server only
                 **arguments,
             )
 
@@ -305,9 +312,9 @@ def _authorization(secrets: Mapping[str, str]) -> str | None:
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode('ascii')}"
 
 
-def _decoded(answer: requests.Response, shape: type[_T], url: str) -> _T:
+def _decoded(response: requests.Response, shape: type[_T], url: str) -> _T:
     try:
-        return msgspec.json.decode(answer.content, type=shape)
+        return msgspec.json.decode(response.content, type=shape)
     except msgspec.MsgspecError as error:
         raise no_kibana(url) from error
 
@@ -320,7 +327,7 @@ def _failure(failed: _Failed) -> ImportFailure:
     elif error.type == "ambiguous_conflict":
         reason = "several objects there come from it: delete all but one of them"
     elif error.type == "missing_references":
-        missing = ", ".join(f"{each.type} {each.id}" for each in error.references)
+        missing = ", ".join(f"{target.type} {target.id}" for target in error.references)
         reason = f"it refers to what is not there: {missing}"
     elif error.type == "unsupported_type":
         reason = "this Kibana has no saved objects of this type"

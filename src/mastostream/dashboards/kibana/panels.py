@@ -1,8 +1,8 @@
-"""The panels: one function each.
+"""Panels of the dashboard, one function for each.
 
-Both indices hold one document a post. What both can answer is asked of ``mastodon-hashtags``,
-because only there a chosen hashtag means something; engagement is known to
-``mastodon-engagement`` alone.
+Both indices have one document for each post. Panels use ``mastodon-hashtags`` where they can: only
+these documents have hashtags, so that the hashtag control filters them. Panels of engagement use
+``mastodon-engagement``.
 """
 
 from typing import Final
@@ -52,11 +52,12 @@ _LANGUAGE_ONLY: Final = (
     "Follows the language. These documents have no hashtags: nothing is shown while one is chosen."
 )
 _RANGES: Final = (0, 1, 5, 20, 100, 500)
-"""Most posts get no reaction, a few get thousands: equal steps would put all into the first."""
+"""Lowest scores of the ranges of engagement. Most posts have no reaction and a few have thousands:
+with ranges of equal length nearly all posts would be in the first one."""
 
 
 def post_count() -> Panel:
-    """How many posts there are."""
+    """Return the panel with the number of posts."""
     return Panel(
         name="post-count",
         title="Posts",
@@ -69,7 +70,7 @@ def post_count() -> Panel:
 
 
 def account_count() -> Panel:
-    """How many accounts wrote them."""
+    """Return the panel with the number of accounts that wrote posts."""
     return Panel(
         name="account-count",
         title="Accounts",
@@ -82,7 +83,7 @@ def account_count() -> Panel:
 
 
 def total_engagement() -> Panel:
-    """The sum of all engagement scores."""
+    """Return the panel with the sum of all engagement scores."""
     return Panel(
         name="total-engagement",
         title="Total engagement",
@@ -95,7 +96,7 @@ def total_engagement() -> Panel:
 
 
 def average_engagement() -> Panel:
-    """The mean engagement score of a post."""
+    """Return the panel with the mean engagement score of a post."""
     return Panel(
         name="average-engagement",
         title="Average engagement",
@@ -108,7 +109,7 @@ def average_engagement() -> Panel:
 
 
 def volume() -> Panel:
-    """Posts over time, by the languages that have most of them in the whole span."""
+    """Return the panel with posts over time, by the languages with most posts in the time range."""
     return Panel(
         name="volume",
         title="Posts over time by language",
@@ -124,7 +125,7 @@ def volume() -> Panel:
 
 
 def languages() -> Panel:
-    """The share of each language."""
+    """Return the panel with each language's share of the posts."""
     return Panel(
         name="languages",
         title="Languages",
@@ -139,7 +140,7 @@ def languages() -> Panel:
 
 
 def top_hashtags() -> Panel:
-    """The hashtags that most posts have."""
+    """Return the panel with the hashtags of most posts, as bars."""
     return Panel(
         name="top-hashtags",
         title="Top hashtags",
@@ -154,7 +155,7 @@ def top_hashtags() -> Panel:
 
 
 def hashtag_cloud() -> Panel:
-    """More of them, as a cloud."""
+    """Return the panel with more of these hashtags, as a cloud."""
     return Panel(
         name="hashtag-cloud",
         title="Hashtag cloud",
@@ -169,7 +170,7 @@ def hashtag_cloud() -> Panel:
 
 
 def active_accounts() -> Panel:
-    """The accounts that wrote most."""
+    """Return the panel with the accounts that wrote most posts."""
     return Panel(
         name="active-accounts",
         title="Most active accounts",
@@ -184,7 +185,7 @@ def active_accounts() -> Panel:
 
 
 def engagement_over_time() -> Panel:
-    """Average and highest engagement of the posts written at each time, as it is now."""
+    """Return the panel with average and highest engagement, as it is now, by time of writing."""
     return Panel(
         name="engagement-over-time",
         title="Engagement over time",
@@ -203,7 +204,7 @@ def engagement_over_time() -> Panel:
 
 
 def engagement_ranges() -> Panel:
-    """How many posts have how much engagement."""
+    """Return the panel with the number of posts in each range of engagement."""
     return Panel(
         name="engagement-ranges",
         title="Posts by engagement",
@@ -218,7 +219,7 @@ def engagement_ranges() -> Panel:
 
 
 def top_posts() -> Documents:
-    """The posts with the highest engagement, what they say, and links to them."""
+    """Return the panel with the posts of highest engagement: their text, and links."""
     return Documents(
         name="top-posts",
         title="Top posts",

@@ -1,8 +1,8 @@
-"""Dashboards as Kibana keeps them: saved objects.
+"""Rendering of a dashboard as saved objects, the form in which Kibana stores and imports it.
 
-They carry the lowest versions that Kibana 8.17 does not have to migrate by guesswork: a Kibana
-refuses objects that are newer than itself and migrates older ones, so that 8.9 and all later ones
-can import them. Panels are saved objects of their own, which the dashboard refers to.
+Each panel is a saved object, to which the dashboard refers. Kibana refuses objects that are newer
+than itself, and migrates older ones. So the objects have the lowest versions from which Kibana 8.17
+migrates without guesses: Kibana 8.9 and all later ones can import them.
 """
 
 import json
@@ -37,31 +37,31 @@ TYPE_VERSIONS: Final[Mapping[str, str]] = {
     "search": "8.0.0",
     "dashboard": "8.9.0",
 }
-"""What ``typeMigrationVersion`` may be, by type. For Lens no lower one would do: its migrations up
-to 8.9 expect another form of its state."""
+"""Value of ``typeMigrationVersion`` for each type of saved object. For Lens a lower one would be
+wrong: its migrations up to 8.9 expect another form of the state."""
 
 OLDEST_KIBANA: Final = (8, 9)
-"""The first that knows all of :data:`TYPE_VERSIONS`."""
+"""Oldest version of Kibana that accepts all of :data:`TYPE_VERSIONS`."""
 
 _NO_QUERY: Final = {"query": "", "language": "kuery"}
 _SEARCH_SOURCE: Final = "kibanaSavedObjectMeta.searchSourceJSON.index"
-"""The name of a saved search's reference to its data view."""
+"""Name of the reference from a saved search to its data view."""
 
 
 @attrs.frozen(kw_only=True)
 class _Names:
-    """What the objects of one pipeline are called in one space.
+    """Ids, names and titles of the objects of one pipeline in one space.
 
     Attributes:
-        space: empty or ``default`` for the default space.
-        index_prefix: what names of indices begin with.
+        space: id of the space; empty or ``default`` for the default space.
+        index_prefix: what the names of indices begin with.
     """
 
     space: str
     index_prefix: str
 
     def id(self, name: str) -> str:
-        """Return the id of an object."""
+        """Return the id of the saved object with this name."""
         suffix = "" if self.space in ("", DEFAULT_SPACE) else f"-{self.space}"
         return f"{self.index_prefix}{name}{suffix}"
 
@@ -70,24 +70,25 @@ class _Names:
         return self.index_prefix + index.name
 
     def title(self, dashboard: Dashboard) -> str:
-        """Return what a list of dashboards shows."""
-        told = f" ({self.index_prefix})" if self.index_prefix else ""
-        return f"{dashboard.title}{told}"
+        """Return the title of a dashboard, with the index prefix if there is one."""
+        suffix = f" ({self.index_prefix})" if self.index_prefix else ""
+        return f"{dashboard.title}{suffix}"
 
 
 def saved_objects(
     dashboard: Dashboard, space: str = "", index_prefix: str = ""
 ) -> tuple[SavedObject, ...]:
-    """Return all that a dashboard needs, data views first, itself last.
+    """Return all saved objects of a dashboard: data views, then panels, then the dashboard itself.
 
-    Equal calls give equal objects.
+    Equal arguments give equal objects.
 
     Args:
-        dashboard: what to render.
-        space: where they will be imported; empty or ``default`` for the default space. It is part
-            of the ids: an id can be in one space only, and in a second Kibana would make up others.
-        index_prefix: what names of indices begin with; the ids do too, so that the dashboards of
-            several pipelines have room in one space.
+        dashboard: the dashboard to render.
+        space: id of the space into which they will be imported; empty or ``default`` for the
+            default space. It is part of the ids, because an id can be in one space only: in a
+            second one, Kibana would generate other ids.
+        index_prefix: what the names of indices begin with. The ids begin with it too, so that one
+            space can have the dashboards of several pipelines.
     """
     names = _Names(space=space, index_prefix=index_prefix)
     panels = [place.panel for place in dashboard.places]
@@ -99,14 +100,14 @@ def saved_objects(
 
 
 def dashboard_id(dashboard: Dashboard, space: str = "", index_prefix: str = "") -> str:
-    """Return the id that the dashboard has. Arguments as above."""
+    """Return the id of the dashboard's saved object; arguments as in :func:`saved_objects`."""
     return _Names(space=space, index_prefix=index_prefix).id(dashboard.name)
 
 
 def to_ndjson(objects: Iterable[Mapping[str, Any]]) -> str:
-    """Write one object a line, as Kibana exports and imports them: ASCII."""
+    """Return the objects as Kibana imports them: JSON in ASCII, one object on each line."""
     return "".join(
-        json.dumps(each, separators=(",", ":"), sort_keys=True) + "\n" for each in objects
+        json.dumps(item, separators=(",", ":"), sort_keys=True) + "\n" for item in objects
     )
 
 
@@ -117,7 +118,7 @@ def _object(
         "type": kind,
         "id": id_,
         "attributes": dict(attributes),
-        "references": [dict(each) for each in references],
+        "references": [dict(reference) for reference in references],
         "managed": False,
         "coreMigrationVersion": CORE_VERSION,
         "typeMigrationVersion": TYPE_VERSIONS[kind],
@@ -216,7 +217,7 @@ def _dashboard(dashboard: Dashboard, names: _Names) -> SavedObject:
             {
                 "useMargins": True,
                 "hidePanelTitles": False,
-                "syncColors": True,  # a language has one color everywhere
+                "syncColors": True,  # a language has the same color in all panels
                 "syncCursor": True,
                 "syncTooltips": False,
             }
@@ -287,11 +288,12 @@ def _controls(controls: Iterable[Control]) -> dict[str, object]:
         for order, control in enumerate(controls)
     }
     ignored = {
-        # A filter by a field that only the other index has would leave nothing to choose from.
+        # Filters do not apply to the lists: a filter by a field that only the other index has would
+        # leave them empty.
         "ignoreFilters": True,
         "ignoreQuery": True,
         "ignoreTimerange": False,
-        # A chosen hashtag stays chosen in minutes when nobody uses it.
+        # A chosen hashtag stays chosen while no post in the time range has it.
         "ignoreValidations": True,
     }
     return {

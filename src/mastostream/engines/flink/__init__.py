@@ -1,4 +1,4 @@
-"""The engine on Apache Flink: the functions of the core inside its operators."""
+"""The engine on Apache Flink: Flink's operators call the functions of the core."""
 
 from mastostream.engines.flink.cluster import ENDED, LOCAL, Cluster, ClusterJob, check_cluster
 from mastostream.engines.flink.ddl import OnError, Topics

@@ -1,8 +1,9 @@
-"""What the vectorised function of a Flink job does with a batch of records. Flink is not needed.
+"""Runs analyses on the columns of a batch of records, for a vectorised function of Flink.
 
-One row comes for each record. Of a row go out, for each analysis, the key and the value of its one
-record, which is how nearly all posts are; and whatever else there is (several records of one post,
-dead letters), packed, for a second function to take apart.
+This module does not import Flink. The result has one row for each record. For each analysis a row
+has the key and the value of its output, since nearly all posts give one record. Whatever else there
+is (several records of one post, dead letters) is packed into one more column, which a second
+function of the job unpacks.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from mastostream.ports.log import NewRecord, Record
 __all__ = ["REST", "Batches", "column_names", "unpacked"]
 
 REST: Final = "rest"
-"""The column of what the others have no room for."""
+"""The column of packed records: those that do not fit into the columns of an analysis."""
 
 Header = tuple[str, bytes]
 _pack: Final = msgspec.msgpack.Encoder().encode
@@ -28,13 +29,16 @@ _unpack: Final = msgspec.msgpack.Decoder(list[tuple[str, str | None, bytes, list
 
 
 def column_names(analyses: Sequence[Analysis]) -> tuple[str, ...]:
-    """Return what comes of a row: ``k0, v0, k1, v1 ..., rest``."""
+    """Return the names of the result's columns: ``k0, v0, k1, v1 ..., rest``.
+
+    ``k0`` and ``v0`` are the key and the value of the first analysis.
+    """
     pairs = [(f"k{number}", f"v{number}") for number in range(len(analyses))]
     return (*(name for pair in pairs for name in pair), REST)
 
 
 class Batches:
-    """Hosts analyses that work post by post, as the local engine does."""
+    """Runs analyses that work post by post, as the local engine does."""
 
     def __init__(
         self,
@@ -44,13 +48,14 @@ class Batches:
         *,
         raises: bool = False,
     ) -> None:
-        """Begin.
+        """Prepare the analyses.
 
         Args:
-            analyses: each with a function and a topic.
-            topic: the input, for dead letters.
-            now_ms: their time.
-            raises: whether what a function raises is passed on, instead of a dead letter.
+            analyses: each has a function and a topic.
+            topic: the topic of the input, for dead letters.
+            now_ms: returns the time of dead letters, in milliseconds since 1970.
+            raises: whether :meth:`columns` raises what a function raises, instead of writing a
+                dead letter.
         """
         self._hosts = [PerPost(analysis, None, raises=raises) for analysis in analyses]
         self._topic = topic
@@ -63,12 +68,14 @@ class Batches:
         offsets: Iterable[int],
         keys: Iterable[str | None],
     ) -> list[list[object]]:
-        """Return the columns that :func:`column_names` names, a row for each record.
+        """Return the columns that :func:`column_names` names, with a row for each record.
+
+        The arguments are columns too, with the values, partitions, offsets and keys of the records.
 
         Raises:
-            Exception: a function failed, and that is to be passed on.
+            Exception: a function failed, and ``raises`` is set.
         """
-        found: list[list[object]] = [[] for _ in range(2 * len(self._hosts) + 1)]
+        columns: list[list[object]] = [[] for _ in range(2 * len(self._hosts) + 1)]
         now_ms = self._now_ms()
         for value, partition, offset, key in zip(values, partitions, offsets, keys, strict=True):
             record = Record(self._topic, int(partition), int(offset), 0, key, value or b"", ())
@@ -78,13 +85,13 @@ class Batches:
                 rest.append(dead_letter(record, "analyze", item.reasons, now_ms))
             for number, host in enumerate(self._hosts):
                 outputs = host.apply(((record, item),), now_ms)
-                one = len(outputs) == 1 and outputs[0].topic == host.analysis.topic
-                found[2 * number].append(outputs[0].key if one else None)
-                found[2 * number + 1].append(outputs[0].value if one else None)
-                if not one:
+                is_single = len(outputs) == 1 and outputs[0].topic == host.analysis.topic
+                columns[2 * number].append(outputs[0].key if is_single else None)
+                columns[2 * number + 1].append(outputs[0].value if is_single else None)
+                if not is_single:
                     rest += outputs
-            found[-1].append(_pack(rest) if rest else None)
-        return found
+            columns[-1].append(_pack(rest) if rest else None)
+        return columns
 
 
 def unpacked(rest: bytes) -> Iterator[tuple[str, str | None, bytes, Mapping[str, bytes]]]:

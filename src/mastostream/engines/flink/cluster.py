@@ -1,4 +1,4 @@
-"""A Flink cluster, through the REST API of its JobManager.
+"""A client of a Flink cluster: the REST API of its JobManager.
 
 Source: https://nightlies.apache.org/flink/flink-docs-release-2.2/docs/ops/rest_api/
 """
@@ -30,13 +30,15 @@ __all__ = [
 
 LOCAL: Final = "local"
 ENDED: Final = frozenset({"FINISHED", "CANCELED", "FAILED"})
-"""States that a job does not leave."""
+"""States in which a job has ended."""
 
 _TIMEOUT_S: Final = 10.0
-_NO_FOLDER: Final = "execution.checkpointing.savepoint-dir"
+_SAVEPOINT_FOLDER: Final = "execution.checkpointing.savepoint-dir"
 _SHOWN_JOBS: Final = 10
-_SOURCE: Final = "Source: "
-_TAKEN: Final = re.compile(r"Source__.+\.numRecordsIn$")
+"""The number of jobs that an error message names, at most."""
+
+_SOURCE_PREFIX: Final = "Source: "
+_RECORDS_IN: Final = re.compile(r"Source__.+\.numRecordsIn$")
 _T = TypeVar("_T")
 
 
@@ -46,16 +48,18 @@ class ClusterJob:
 
     Attributes:
         id: 32 hexadecimal digits.
-        name: it was started under; not unique. What steers a terminal stands as ``?``.
-        state: in Flink's words: ``RUNNING``, ``RESTARTING``, ``CANCELED`` ...
-        started_ms: when it was started, milliseconds since 1970.
-        running_tasks: that work now.
-        tasks: all of them.
-        restarts: since it was started; ``None`` where the cluster does not tell.
-        checkpoint_ms: when the last checkpoint was complete; ``None`` for never.
-        dropped: values that were no JSON, and left out of SQL, since it last began, and perhaps one
-            that is just being read; ``None`` where the cluster does not tell.
-        failure: why it last had to start again, or has failed; empty where it never did.
+        name: the name that it was started with; not unique. Characters that could control a
+            terminal are replaced by ``?``.
+        state: Flink's word for its state: ``RUNNING``, ``RESTARTING``, ``CANCELED`` ...
+        started_ms: when it was started, in milliseconds since 1970.
+        running_tasks: the number of tasks that run now.
+        tasks: the number of all its tasks.
+        restarts: the number of restarts since it was started; ``None`` where it is not known.
+        checkpoint_ms: when the last checkpoint was completed, in milliseconds since 1970; ``None``
+            where there is none.
+        dropped: the number of values that SQL left out because they are no JSON, since the last
+            restart. It may count a value that is just being read. ``None`` where it is not known.
+        failure: the reason of the last failure or restart; empty where there was none.
     """
 
     id: str
@@ -71,49 +75,50 @@ class ClusterJob:
 
 
 class SourceCounts(NamedTuple):
-    """What a job has read. Several sources of one job read the same: it is that of one of them.
+    """What a job has read. Several sources of one job read the same topic: one of them counts.
 
     Attributes:
-        read: records.
-        dropped: those of them whose values the source could not decode, and left out. Flink's JSON
-            format does so for SQL, and tells nowhere else; other values are decoded later. One
-            that is just being read is among them.
+        read: the number of records read.
+        dropped: the number of these that the source left out because it could not decode their
+            values. Flink's JSON format does so for SQL, and reports it nowhere else; in jobs
+            without SQL the source decodes nothing. A record that is just being read is included.
     """
 
     read: int
     dropped: int
 
     def read_since(self, before: "SourceCounts") -> int:
-        """Return how many have been read since then: all, where the job has begun again."""
+        """Return how many records were read since ``before``: all, where the job has restarted."""
         return self.read - before.read if self.read >= before.read else self.read
 
     def surely_dropped(self, before: "SourceCounts") -> int:
-        """Return how many were left out for sure, as far as two looks in a row can tell.
+        """Return how many records were certainly left out, judged by two counts in a row.
 
-        While records come, one may be under way, and not yet passed on.
+        While the source reads, one record may be read already and not passed on yet. So one is
+        subtracted unless ``before`` has read as many.
         """
         return max(0, self.dropped - (self.read != before.read))
 
 
 class _RefusedError(Exception):
-    """The JobManager's answer is an error; its cause, in one sentence."""
+    """The JobManager responded with an error; its text is the cause, in one sentence."""
 
 
 class Cluster:
-    """A session cluster. To be closed; each method asks anew.
+    """A client of a session cluster. It keeps nothing: each method sends its own requests.
 
-    Each raises ``RetriableError`` where nothing answers, and ``ConfigurationError`` where what
-    answers is no JobManager.
+    The caller closes it. Each method raises ``RetriableError`` where nothing answers at the target,
+    and ``ConfigurationError`` where something answers that is no JobManager.
     """
 
     def __init__(self, target: str) -> None:
-        """Ask nothing yet.
+        """Prepare the connection; no request is sent yet.
 
         Args:
             target: ``host:port`` of the JobManager's web page.
 
         Raises:
-            ConfigurationError: the target is none.
+            ConfigurationError: the target is not ``host:port``.
         """
         address(target)
         self.target = target
@@ -132,16 +137,19 @@ class Cluster:
         self.close()
 
     def close(self) -> None:
-        """Leave it as it is."""
+        """Close the connections; the cluster and its jobs stay as they are."""
         self._session.close()
 
     def version(self) -> str:
-        """Return Flink's version there."""
+        """Return the cluster's version of Flink."""
         return self._get("/overview", rest_models.Overview).flink_version
 
     def jobs(self) -> tuple[ClusterJob, ...]:
-        """Return all jobs that the cluster remembers, those that run first, the newest first."""
-        found = [
+        """Return all jobs that the cluster remembers: first those that run, and the newest first.
+
+        Restarts, checkpoint, dropped values and failure are only in what :meth:`detailed` returns.
+        """
+        jobs = [
             ClusterJob(
                 id=job.jid,
                 name=printable(job.name),
@@ -152,15 +160,18 @@ class Cluster:
             )
             for job in self._get("/jobs/overview", rest_models.Jobs).jobs
         ]
-        return tuple(sorted(found, key=lambda job: (job.state in ENDED, -job.started_ms)))
+        return tuple(sorted(jobs, key=lambda job: (job.state in ENDED, -job.started_ms)))
 
     def detailed(self, job: ClusterJob) -> ClusterJob:
-        """Return a job with its restarts, its last checkpoint and its failure, as far as known."""
+        """Return the job with its restarts, last checkpoint, dropped values and last failure.
+
+        What the cluster does not report stays as it is.
+        """
         try:
             checkpoints = self._get(f"/jobs/{job.id}/checkpoints", rest_models.Checkpoints)
             metrics = self._get(f"/jobs/{job.id}/metrics?get=numRestarts", list[rest_models.Metric])
             restarts = metrics[0].value if metrics else ""
-            # Not only where there were restarts: these are told some seconds later.
+            # Asked for without restarts too: their count arrives some seconds after the failure.
             history = self._get(
                 f"/jobs/{job.id}/exceptions", rest_models.Exceptions
             ).exception_history
@@ -177,26 +188,26 @@ class Cluster:
         )
 
     def sources(self, job_id: str) -> SourceCounts | None:
-        """Return what a job has read since it last began; ``None`` where it is not told.
+        """Return what a job has read since it last started; ``None`` where it is not known yet.
 
         Raises:
             FatalError: the cluster does not know the job any more.
         """
-        found = []
+        sources = []
         for vertex in self._get(f"/jobs/{job_id}", rest_models.Topology).vertices:
-            if not vertex.name.startswith(_SOURCE):
+            if not vertex.name.startswith(_SOURCE_PREFIX):
                 continue
             path = f"/jobs/{job_id}/vertices/{vertex.id}/subtasks/metrics"
             names = [total.id for total in self._get(path, list[rest_models.Total])]
-            for taken in filter(_TAKEN.match, names):
-                passed = taken.replace("numRecordsIn", "numRecordsOut")
-                query = urlencode({"get": f"{taken},{passed}", "agg": "sum"})
+            for read in filter(_RECORDS_IN.match, names):
+                emitted = read.replace("numRecordsIn", "numRecordsOut")
+                query = urlencode({"get": f"{read},{emitted}", "agg": "sum"})
                 totals = self._get(f"{path}?{query}", list[rest_models.Total])
                 sums = {total.id: round(total.sum) for total in totals}
                 if len(sums) == 2:
-                    counts = SourceCounts(sums[taken], max(0, sums[taken] - sums[passed]))
-                    found.append(counts)
-        return max(found, default=None, key=lambda counts: counts.read)
+                    dropped = max(0, sums[read] - sums[emitted])
+                    sources.append(SourceCounts(sums[read], dropped))
+        return max(sources, default=None, key=lambda counts: counts.read)
 
     def named(self, name: str) -> ClusterJob:
         """Return the one job of this name, or of this id, that has not ended.
@@ -205,24 +216,26 @@ class Cluster:
             ConfigurationError: there is none, or there are several.
         """
         jobs = self.jobs()
-        going = [job for job in jobs if job.state not in ENDED]
-        found = [job for job in going if name in {job.name, job.id}]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            ids = ", ".join(job.id for job in found)
+        running = [job for job in jobs if job.state not in ENDED]
+        matches = [job for job in running if name in {job.name, job.id}]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            ids = ", ".join(job.id for job in matches)
             raise ConfigurationError(
-                f"{len(found)} jobs named {name} run at {self.target}: say which by its id, one of "
-                f"{ids}"
+                f"{len(matches)} jobs named {name} run at {self.target}: say which by its id, "
+                f"one of {ids}"
             )
         ended = next((job.state for job in jobs if name in {job.name, job.id}), None)
-        told = f"the job {name} has ended at {self.target} ({ended})" if ended else ""
-        told = told or f"no job is named {name} at {self.target}"
-        if not going:
-            raise ConfigurationError(f"{told}, and no other runs there: is it the right --target?")
-        names = ", ".join(dict.fromkeys(job.name for job in going[:_SHOWN_JOBS]))
-        more = f" and {len(going) - _SHOWN_JOBS} more" if len(going) > _SHOWN_JOBS else ""
-        raise ConfigurationError(f"{told}: choose one of those that run, {names}{more}")
+        problem = f"the job {name} has ended at {self.target} ({ended})" if ended else ""
+        problem = problem or f"no job is named {name} at {self.target}"
+        if not running:
+            raise ConfigurationError(
+                f"{problem}, and no other runs there: is it the right --target?"
+            )
+        names = ", ".join(dict.fromkeys(job.name for job in running[:_SHOWN_JOBS]))
+        others = f" and {len(running) - _SHOWN_JOBS} more" if len(running) > _SHOWN_JOBS else ""
+        raise ConfigurationError(f"{problem}: choose one of those that run, {names}{others}")
 
     def state(self, job_id: str) -> str:
         """Return the state of a job.
@@ -236,10 +249,12 @@ class Cluster:
         raise FatalError(f"the cluster at {self.target} does not know the job {job_id} any more")
 
     def check_free(self, name: str) -> None:
-        """See that no job of this name runs: two would take the same posts and transactions.
+        """Check that no job of this name runs.
+
+        Two jobs of one name would process the same posts, and use the same transactions.
 
         Raises:
-            BusyError: one does.
+            BusyError: a job of this name runs.
         """
         if any(job.name == name and job.state not in ENDED for job in self.jobs()):
             raise BusyError(
@@ -249,30 +264,32 @@ class Cluster:
             )
 
     def cancel(self, job: ClusterJob) -> None:
-        """Ask a job to end at once; :meth:`state` tells when it has.
+        """Ask the cluster to cancel a job; :meth:`state` says when it has ended.
 
         Raises:
-            FatalError: it cannot be ended, as it has ended meanwhile.
+            FatalError: the job cannot be canceled; usually it has ended meanwhile.
         """
-        with self._told(f"cannot cancel {job.name}"):
-            self._ask("PATCH", f"/jobs/{job.id}?mode=cancel")
+        with self._translated_errors(f"cannot cancel {job.name}"):
+            self._request("PATCH", f"/jobs/{job.id}?mode=cancel")
 
     def begin_savepoint(self, job: ClusterJob, folder: str, *, stop: bool, drain: bool) -> str:
-        """Ask for a savepoint; :meth:`savepoint` tells what becomes of it.
+        """Ask the cluster to begin a savepoint; :meth:`savepoint` says when it is complete.
 
         Args:
-            job: which.
-            folder: a URL that all servers of the cluster can write; empty for the configured one.
-            stop: the job ends with it.
-            drain: its windows close before; it is not to go on from there.
+            job: the job.
+            folder: the URL of a folder that all servers of the cluster can write; empty for the
+                configured one.
+            stop: whether the job ends with the savepoint.
+            drain: with ``stop``: whether all windows close before. Such a savepoint is not meant
+                to continue from.
 
         Returns:
-            The request.
+            The id of the request, for :meth:`savepoint`.
 
         Raises:
             ConfigurationError: no folder is configured.
-            RetriableError: the job is just starting.
-            FatalError: the cluster refuses.
+            RetriableError: the job is still starting.
+            FatalError: the cluster refuses the savepoint.
         """
         if job.running_tasks < job.tasks:
             raise RetriableError(
@@ -285,56 +302,66 @@ class Cluster:
         if folder:
             body["targetDirectory" if stop else "target-directory"] = folder
         path = f"/jobs/{job.id}/{'stop' if stop else 'savepoints'}"
-        with self._told(f"no savepoint of {job.name}"):
+        with self._translated_errors(f"no savepoint of {job.name}"):
             return msgspec.json.decode(
-                self._ask("POST", path, body), type=rest_models.Triggered
+                self._request("POST", path, body), type=rest_models.Triggered
             ).request_id
 
     def savepoint(self, job: ClusterJob, request: str) -> str | None:
-        """Return where the savepoint is; ``None`` while it is being made.
+        """Return the URL of a savepoint; ``None`` while it is being made.
+
+        Args:
+            job: the job.
+            request: what :meth:`begin_savepoint` returned.
 
         Raises:
-            FatalError: there is none, and why.
+            FatalError: the savepoint failed; the message has the cause.
         """
-        with self._told(f"no savepoint of {job.name}"):
-            answer = self._ask("GET", f"/jobs/{job.id}/savepoints/{request}")
-            found = msgspec.json.decode(answer, type=rest_models.Savepoint)
-        if found.status.id != "COMPLETED":
+        with self._translated_errors(f"no savepoint of {job.name}"):
+            content = self._request("GET", f"/jobs/{job.id}/savepoints/{request}")
+            savepoint = msgspec.json.decode(content, type=rest_models.Savepoint)
+        if savepoint.status.id != "COMPLETED":
             return None
-        done = found.operation or rest_models.SavepointOperation()
-        if done.location is None:
-            cause = root_cause((done.failure_cause or rest_models.Cause()).stack_trace)
+        operation = savepoint.operation or rest_models.SavepointOperation()
+        if operation.location is None:
+            cause = root_cause((operation.failure_cause or rest_models.Cause()).stack_trace)
             raise FatalError(
                 f"the savepoint of {job.name} failed: {cause}; the job goes on, unless "
                 "'mastostream flink status' says otherwise"
             )
-        return done.location
+        return operation.location
 
     def _get(self, path: str, kind: type[_T]) -> _T:
-        with self._told(f"{self.target} does not answer {path}"):
-            return msgspec.json.decode(self._ask("GET", path), type=kind)
+        with self._translated_errors(f"{self.target} does not answer {path}"):
+            return msgspec.json.decode(self._request("GET", path), type=kind)
 
-    def _ask(self, method: str, path: str, body: Mapping[str, str | bool] | None = None) -> bytes:
+    def _request(
+        self, method: str, path: str, body: Mapping[str, str | bool] | None = None
+    ) -> bytes:
         url = f"http://{self.target}{path}"
-        answer = self._session.request(method, url, json=body, timeout=_TIMEOUT_S)
-        if answer.ok:
-            return answer.content
+        response = self._session.request(method, url, json=body, timeout=_TIMEOUT_S)
+        if response.ok:
+            return response.content
         raise _RefusedError(
             root_cause(
-                "\n".join(msgspec.json.decode(answer.content, type=rest_models.Errors).errors)
+                "\n".join(msgspec.json.decode(response.content, type=rest_models.Errors).errors)
             )
         )
 
     @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
-        """Turn what requests raises, and the JobManager's errors, into ours."""
+    def _translated_errors(self, what: str) -> Iterator[None]:
+        """Translate the errors of requests and of the JobManager into errors of this package.
+
+        Args:
+            what: the beginning of the message: what could not be done.
+        """
         try:
             yield
         except _RefusedError as error:
-            if _NO_FOLDER in str(error):
+            if _SAVEPOINT_FOLDER in str(error):
                 raise ConfigurationError(
                     f"{what}: the cluster has no folder for savepoints: say one with --folder, or "
-                    f'set "{_NO_FOLDER}" in [flink.settings] or in Flink\'s config.yaml'
+                    f'set "{_SAVEPOINT_FOLDER}" in [flink.settings] or in Flink\'s config.yaml'
                 ) from error
             raise FatalError(f"{what}: {error}") from error
         except (requests.ConnectionError, requests.Timeout) as error:
@@ -350,10 +377,13 @@ class Cluster:
 
 
 def check_cluster(target: str) -> None:
-    """See that the JobManager is there, and of the version that is installed here.
+    """Check that the JobManager can be reached, and that its version suits apache-flink here.
+
+    The first two numbers of the versions have to be equal.
 
     Raises:
-        ConfigurationError: the target is none, or what answers there is another Flink, or none.
+        ConfigurationError: the target is not ``host:port``, or what answers there is another
+            version of Flink, or no Flink.
         RetriableError: nothing answers.
     """
     from pyflink.version import __version__  # noqa: PLC0415 - an extra
@@ -371,7 +401,7 @@ def address(target: str) -> tuple[str, str]:
     """Return host and port of a JobManager.
 
     Raises:
-        ConfigurationError: the text has not both.
+        ConfigurationError: the target is not ``host:port``.
     """
     host, _, port = target.rpartition(":")
     if not host or not port.isdecimal():

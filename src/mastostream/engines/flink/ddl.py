@@ -1,4 +1,7 @@
-"""The tables of the built-in job, as Flink's SQL declares them. Flink is not needed."""
+"""Writes the SQL statements that declare the tables of the built-in job.
+
+This module does not import Flink.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
@@ -17,21 +20,25 @@ __all__ = [
 ]
 
 Delivery = Literal["at-least-once", "exactly-once"]
+"""The delivery guarantee of a sink."""
+
 OnError = Literal["dead-letter", "fail"]
+"""What a post does for which a function fails: it becomes a dead letter, or fails the job."""
 
 
 @attrs.frozen(kw_only=True)
 class Topics:
-    """Where topics stand, and how they are read and written.
+    """How a job reads and writes Kafka's topics.
 
     Attributes:
-        servers: ``host:port``, several separated by commas.
-        group: whose commits the job goes on from where it has no checkpoint, as Kafka calls it.
-        prefix: what topics begin with in Kafka, and only there: functions know them without it.
-        delivery: what a reader of the outputs may rely on.
-        bounded: whether the job ends with what is there when it begins.
-        compression: of what is sent.
-        settings: of Kafka's Java client, the user's; may hold secrets.
+        servers: ``host:port`` of the brokers, several separated by commas.
+        group: the name of the consumer group in Kafka. The job continues from the group's
+            committed offsets where it has no checkpoint.
+        prefix: the beginning of the topics' names in Kafka. Functions get the names without it.
+        delivery: the delivery guarantee of the sinks.
+        bounded: whether the job ends at the last offset that the topic has when the job starts.
+        compression: the compression of what is sent, by Kafka's name for it.
+        settings: the user's settings of Kafka's Java client; they may hold secrets.
     """
 
     servers: str
@@ -43,20 +50,20 @@ class Topics:
     settings: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
     def full_name(self, topic: str) -> str:
-        """Return what a topic is called in Kafka."""
+        """Return the name of a topic in Kafka."""
         return self.prefix + topic
 
     def full_names(self, column: str) -> str:
-        """Return the SQL of what the topics in a column are called in Kafka."""
+        """Return an SQL expression: the names in Kafka of the topics in a column."""
         return f"{literal(self.prefix)} || {column}" if self.prefix else column
 
 
 def literal(text: str) -> str:
-    """Return a text as SQL writes it."""
+    """Return a text as a literal of SQL, with its quotes."""
     return "'" + text.replace("'", "''") + "'"
 
 
-_PLACED: Final = (
+_SOURCE_COLUMNS: Final = (
     "k STRING",
     "v BYTES",
     "p INT METADATA FROM 'partition' VIRTUAL",
@@ -65,19 +72,23 @@ _PLACED: Final = (
 
 
 def source(name: str, topic: str, topics: Topics) -> str:
-    """Declare the input: its bytes as they are, and where each record stands."""
+    """Declare a source table: key, undecoded value, partition and offset of each record.
+
+    It begins at the committed offsets of the group.
+    """
     options = {"scan.startup.mode": "group-offsets", **_reading(topic, topics)}
-    return _table(name, _PLACED, topics, options)
+    return _table(name, _SOURCE_COLUMNS, topics, options)
 
 
 def timed_source(name: str, topic: str, topics: Topics, idle_timeout_ms: int) -> str:
-    """Declare the input from its oldest record on, with the time at which the log took each.
+    """Declare a source table that begins at the oldest record, with a watermark.
 
-    Its watermark says what time all partitions have come to, but those that have been silent for
-    the idle time-out.
+    Beside the columns of :func:`source` it has the record's timestamp in Kafka. The watermark
+    follows the timestamps of all partitions, except those that have been silent for the idle
+    time-out.
     """
     columns = (
-        *_PLACED,
+        *_SOURCE_COLUMNS,
         "m TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL",
         "WATERMARK FOR m AS m - INTERVAL '0.001' SECOND",
     )
@@ -102,25 +113,25 @@ def _reading(topic: str, topics: Topics) -> dict[str, str]:
 
 
 def delivery_options(name: str, topics: Topics) -> dict[str, str]:
-    """Return what a sink of this name has to be told of the delivery."""
+    """Return the options of a sink of this name that set its delivery guarantee."""
     if topics.delivery == "at-least-once":
         return {"sink.delivery-guarantee": "at-least-once"}
     return {
         "sink.delivery-guarantee": "exactly-once",
         "sink.transactional-id-prefix": f"{topics.group}-{name}",
-        # The broker allows 15 min. Longer than a checkpoint, and a restart, take.
+        # 10 min: longer than a checkpoint and a restart take. The broker allows 15 min.
         "properties.transaction.timeout.ms": "600000",
     }
 
 
 def sink(name: str, names: Sequence[str], topics: Topics, *, anything: bool = False) -> str:
-    """Declare an output.
+    """Declare a sink table.
 
     Args:
-        name: of the table.
-        names: its topics, without the prefix.
+        name: the name of the table.
+        names: the topics that it writes, without the prefix.
         topics: how they are written.
-        anything: whether each row brings headers and names its topic, as Kafka calls it.
+        anything: whether each row has headers and the full name of its topic, in two more columns.
     """
     options = {
         "topic": ";".join(map(topics.full_name, names)),
@@ -148,7 +159,9 @@ def _table(name: str, columns: Sequence[str], topics: Topics, options: Mapping[s
         "value.format": "raw",
         "value.fields-include": "EXCEPT_KEY",
         **options,
-        **{f"properties.{each}": value for each, value in topics.settings.items()},
+        **{f"properties.{setting}": value for setting, value in topics.settings.items()},
     }
-    told = ",\n  ".join(f"{literal(each)} = {literal(value)}" for each, value in chosen.items())
-    return f"CREATE TEMPORARY TABLE `{name}` (\n  {', '.join(columns)}\n) WITH (\n  {told}\n)"
+    written = ",\n  ".join(
+        f"{literal(option)} = {literal(value)}" for option, value in chosen.items()
+    )
+    return f"CREATE TEMPORARY TABLE `{name}` (\n  {', '.join(columns)}\n) WITH (\n  {written}\n)"

@@ -1,4 +1,4 @@
-"""Flink's environment: where jobs are declared, and what their parts are called."""
+"""Opens Flink's environment, in which jobs are declared, and names operators that keep state."""
 
 import os
 import re
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["name_states", "open_environment", "table_of"]
 
 _WORKERS: Final = "_python_worker_execution_mode"
+"""The environment variable by which PyFlink chooses where Python functions run."""
+
 _TABLE: Final = re.compile(r"\bdefault_catalog(?:, |\.)([\w-]+)(?:, |\.)([\w-]+)")
 
 
@@ -25,12 +27,12 @@ def open_environment(target: str, settings: Mapping[str, str]) -> "StreamExecuti
     """Start Java, and return an environment in which a job can be declared.
 
     Args:
-        target: of the job: ``local``, or a cluster.
-        settings: of the job, by Flink's names.
+        target: where the job runs: ``local``, or ``host:port`` of a cluster's JobManager.
+        settings: the configuration of the job, by Flink's names.
     """
     from pyflink.common import Configuration  # noqa: PLC0415 - an extra, and seconds to import
 
-    # Else this process, too, listens for functions to run, on all addresses of the machine.
+    # Without this, the process also listens for functions to run, on all addresses of the machine.
     os.environ.setdefault(_WORKERS, "process")
     add_java_options("JVM_ARGS", *WARNS_ON_STDERR)
     chosen = Configuration()
@@ -41,7 +43,7 @@ def open_environment(target: str, settings: Mapping[str, str]) -> "StreamExecuti
         if name != "pipeline.jars":
             chosen.set_string(name, value)
     environment = _environment(target, chosen)
-    environment.add_jars(*jars)  # beside those that `flink run` has brought
+    environment.add_jars(*jars)  # beside the jars of `flink run`
     return environment
 
 
@@ -50,50 +52,50 @@ def _environment(target: str, chosen: "Configuration") -> "StreamExecutionEnviro
 
     if target == LOCAL or by_flink_run():
         return StreamExecutionEnvironment.get_execution_environment(chosen)
-    # The usual way gives one that starts a cluster of its own, whatever the target.
-    from pyflink.java_gateway import get_gateway  # noqa: PLC0415 - as above
+    # `get_execution_environment` would start a cluster of its own, whatever the target.
+    from pyflink.java_gateway import get_gateway  # noqa: PLC0415 - an extra
 
     java = get_gateway().jvm.org.apache.flink.streaming.api.environment
     return StreamExecutionEnvironment(
-        java.StreamExecutionEnvironment(chosen._j_configuration)  # noqa: SLF001 - as above
+        java.StreamExecutionEnvironment(chosen._j_configuration)  # noqa: SLF001 - no public way
     )
 
 
 def name_states(environment: "StreamExecutionEnvironment") -> None:
-    """Name what keeps state after its table, so that a savepoint finds it in another plan.
+    """Name sources and sinks after their tables, so that a savepoint finds them in another plan.
 
-    Flink's own names are hashes of the plan, or with ``table.exec.uid.generation`` their numbers
-    in it: both change with any step that is added. Of other operators only the windows of SQL have
-    state; they keep Flink's names, and so need the plan that they had.
+    Flink's own names are hashes of the plan, or with ``table.exec.uid.generation`` numbers of the
+    operators in it: both change with any step that is added. Of the other operators only the
+    windows of SQL keep state. They keep Flink's names, so their savepoints need the same plan.
     """
     from pyflink.util.java_utils import get_field_value  # noqa: PLC0415 - an extra
 
-    ends = get_field_value(environment._j_stream_execution_environment, "transformations")  # noqa: SLF001 - there is no other way to them
-    found = {}
+    ends = get_field_value(environment._j_stream_execution_environment, "transformations")  # noqa: SLF001 - no public way
+    steps = {}
     waiting = list(ends)
     while waiting:
-        each = waiting.pop()
-        if each.getId() not in found:
-            found[each.getId()] = each
-            waiting.extend(each.getInputs())
-    for each in found.values():
-        if each.getClass().getSimpleName() in {"SourceTransformation", "SinkTransformation"}:
-            each.setUid(table_of(each.getDescription()) or each.getName().rpartition("[")[0])
+        step = waiting.pop()
+        if step.getId() not in steps:
+            steps[step.getId()] = step
+            waiting.extend(step.getInputs())
+    for step in steps.values():
+        if step.getClass().getSimpleName() in {"SourceTransformation", "SinkTransformation"}:
+            step.setUid(table_of(step.getDescription()) or step.getName().rpartition("[")[0])
 
 
 def table_of(description: str) -> str:
-    """Return which table Flink describes as read or written; empty for none.
+    """Return the table that Flink's description of a source or sink names; empty for none.
 
-    With its database, where that is not the default one.
+    The name has its database before it, where that is not the default one.
     """
-    found = _TABLE.search(description)
-    if found is None:
+    match = _TABLE.search(description)
+    if match is None:
         return ""
-    database, table = found.groups()
+    database, table = match.groups()
     return table if database == "default_database" else f"{database}.{table}"
 
 
 def _python_jar() -> Path:
-    """What a cluster runs Python with: it comes with the wheel, and is in no cluster's ``lib``."""
+    """The jar with which a cluster runs Python. The wheel has it, a cluster's ``lib`` does not."""
     (pyflink,) = find_spec("pyflink").submodule_search_locations  # type: ignore[union-attr,misc]
     return next(Path(pyflink, "opt").glob("flink-python-*.jar"))

@@ -1,9 +1,9 @@
-"""Posts of all partitions as one stream, in the order in which the log took them.
+"""Merges the posts of all partitions into one stream, in the order of the log's timestamps.
 
 Flink reads partitions side by side: an hour of one may come before the first minute of another,
-whose posts would all be late. So they wait here until Flink's watermark, which the source makes of
-the log's own times, says that no partition brings an older one. That of :mod:`log.kafka.merging`
-is the same order.
+whose posts would then all be late. So posts wait here until Flink's watermark says that no
+partition has an older one; the source makes the watermark from the log's timestamps. Posts of one
+time are ordered by partition, then by offset: the order that :mod:`log.kafka.merging` uses.
 """
 
 import heapq
@@ -17,13 +17,14 @@ __all__ = ["Merge", "Waiting"]
 
 
 class Waiting(NamedTuple):
-    """A post that waits for its turn.
+    """A post that waits for the watermark.
 
     Attributes:
-        order_ms: when the log took it.
-        offset: where it stands in its partition.
+        order_ms: the time by which it is ordered: its timestamp in the log, in milliseconds since
+            1970.
+        offset: its offset in its partition.
         batch: the number of the batch that it came in.
-        arrival: the post.
+        arrival: the post, as windows take it.
     """
 
     order_ms: int
@@ -33,29 +34,29 @@ class Waiting(NamedTuple):
 
 
 class Merge:
-    """Merges partitions; within one, posts keep the order in which they come."""
+    """Merges partitions by time. Posts of one partition keep the order in which they were added."""
 
     def __init__(self) -> None:
         self._waiting: dict[int, deque[Waiting]] = {}
 
     def add(self, posts: Iterable[Waiting]) -> None:
-        """Let some wait: each after those of its partition that are there."""
+        """Add posts, each behind those of its partition that already wait."""
         for post in posts:
             self._waiting.setdefault(post.arrival.partition, deque()).append(post)
 
     def release(self, until_ms: int | None) -> list[Waiting]:
-        """Take out what the log took at this time or before; ``None`` takes out all."""
+        """Take out the posts up to this time, in order; ``None`` takes out all."""
         heads = [
             (posts[0].order_ms, partition) for partition, posts in self._waiting.items() if posts
         ]
         heapq.heapify(heads)
-        found: list[Waiting] = []
+        released: list[Waiting] = []
         while heads and (until_ms is None or heads[0][0] <= until_ms):
             partition = heads[0][1]
             posts = self._waiting[partition]
-            found.append(posts.popleft())
+            released.append(posts.popleft())
             if posts:
                 heapq.heapreplace(heads, (posts[0].order_ms, partition))
             else:
                 heapq.heappop(heads)
-        return found
+        return released

@@ -1,4 +1,4 @@
-"""The functions of the built-in job, as Flink's Python workers call them."""
+"""The functions of the built-in job that Flink's Python workers call."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,11 +17,13 @@ from mastostream.engines.flink.window_operator import Stored, WindowOperator
 from mastostream.engines.window_outputs import spec_of
 from mastostream.ports.log import NewRecord
 
-__all__ = ["Analyze", "Arrive", "RunWindows", "Unpack", "message_names"]
+__all__ = ["Analyze", "MakeWindowMessages", "RunWindows", "Unpack", "message_names"]
 
 _TICK_MS: Final = 1_000
+"""How often the wall clock may close windows."""
+
 _END_MS: Final = 2**63 - 1
-"""Flink's watermark when an input has come to its end."""
+"""Flink's watermark when the input has ended: the largest 64-bit integer."""
 
 _EPOCH: Final = pd.Timestamp(0, tz="UTC")
 _MILLISECOND: Final = pd.Timedelta(milliseconds=1)
@@ -32,7 +34,7 @@ def _now_ms() -> int:
 
 
 class Analyze(ScalarFunction):  # type: ignore[misc]  # PyFlink has no types
-    """From columns of records to columns of results; see :mod:`batches`."""
+    """Turns columns of records into columns of results; see :mod:`batches`."""
 
     def __init__(self, analyses: Sequence[Analysis], topic: str, *, raises: bool) -> None:
         self._analyses = tuple(analyses)
@@ -61,8 +63,8 @@ class Analyze(ScalarFunction):  # type: ignore[misc]  # PyFlink has no types
         )
 
 
-class Unpack(TableFunction):  # type: ignore[misc]  # as above
-    """From packed records to rows of topic, key, value, headers."""
+class Unpack(TableFunction):  # type: ignore[misc]  # PyFlink has no types
+    """Turns packed records into rows of topic, key, value and headers."""
 
     def eval(self, rest: bytes) -> Iterator[Row]:
         for record in unpacked(rest):
@@ -70,21 +72,24 @@ class Unpack(TableFunction):  # type: ignore[misc]  # as above
 
 
 def message_names(analyses: Sequence[Analysis]) -> tuple[str, ...]:
-    """Return what :class:`Arrive` gives of a batch: ``m0, m1 ...``, one for each analysis."""
+    """Return the names of the columns of :class:`MakeWindowMessages`: ``m0, m1 ...``.
+
+    There is one column for each analysis.
+    """
     return tuple(f"m{number}" for number in range(len(analyses)))
 
 
-class Arrive(ScalarFunction):  # type: ignore[misc]  # as above
-    """From columns of records to a message for each analysis, in the first row of the batch."""
+class MakeWindowMessages(ScalarFunction):  # type: ignore[misc]  # PyFlink has no types
+    """Turns columns of records into a message for each analysis, in the first row of the batch."""
 
     def __init__(self, analyses: Sequence[Analysis], topic: str, *, tells_rejected: bool) -> None:
         self._analyses = tuple(analyses)
         self._topic = topic
         self._tells_rejected = tells_rejected
-        self._arrivals: WindowMessages | None = None
+        self._messages: WindowMessages | None = None
 
     def open(self, function_context: FunctionContext) -> None:  # noqa: ARG002 - Flink's
-        self._arrivals = WindowMessages(
+        self._messages = WindowMessages(
             self._analyses, self._topic, _now_ms, tells_rejected=self._tells_rejected
         )
 
@@ -96,8 +101,8 @@ class Arrive(ScalarFunction):  # type: ignore[misc]  # as above
         keys: "pd.Series[Any]",
         times: "pd.Series[Any]",
     ) -> pd.DataFrame:
-        assert self._arrivals is not None  # noqa: S101 - Flink opens it first
-        messages = self._arrivals.messages(
+        assert self._messages is not None  # noqa: S101 - Flink opens it first
+        messages = self._messages.messages(
             values, partitions, offsets, keys, (times - _EPOCH) // _MILLISECOND
         )
         others = [None] * (len(values) - 1)
@@ -109,11 +114,11 @@ class Arrive(ScalarFunction):  # type: ignore[misc]  # as above
         )
 
 
-class RunWindows(KeyedProcessFunction):  # type: ignore[misc]  # as above
-    """From messages, keyed by the name of an analysis, to rows of topic, key, value, headers.
+class RunWindows(KeyedProcessFunction):  # type: ignore[misc]  # PyFlink has no types
+    """Turns messages, keyed by the name of an analysis, into rows of topic, key, value and headers.
 
-    Each analysis is one key, and so runs in one subtask: the windows' watermark is that of all
-    partitions together, and a window's result is made of all its values, in their order.
+    All windows of an analysis are in one subtask, as its name is the only key. So the watermark of
+    the windows counts all partitions, and a window's result has all its values, in their order.
     """
 
     def __init__(
@@ -140,19 +145,19 @@ class RunWindows(KeyedProcessFunction):  # type: ignore[misc]  # as above
             timers.register_event_time_timer(_END_MS)
             timers.register_processing_time_timer(_next_tick())
         host = self._host(name)
-        return self._kept(host, host.take(value[1], timers.current_watermark(), _now_ms()))
+        return self._save(host, host.take(value[1], timers.current_watermark(), _now_ms()))
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterable[Row]:
         timers = ctx.timer_service()
         host = self._host(ctx.get_current_key())
         if timestamp == _END_MS:
-            return self._kept(host, host.end(_now_ms()))
+            return self._save(host, host.end(_now_ms()))
         if ctx.time_domain() is TimeDomain.PROCESSING_TIME:
             timers.register_processing_time_timer(_next_tick())
-        return self._kept(host, host.look(timers.current_watermark(), _now_ms()))
+        return self._save(host, host.tick(timers.current_watermark(), _now_ms()))
 
     def _host(self, name: str) -> WindowOperator:
-        """Return the host of the current key: from Flink's state where it is not here yet."""
+        """Return the operator of the current key. The first call restores it from Flink's state."""
         if name not in self._hosts:
             analysis = self._analyses[name]
             spec = spec_of(analysis, delay_ms=self._delay_ms, idle_timeout_ms=self._idle_timeout_ms)
@@ -164,8 +169,8 @@ class RunWindows(KeyedProcessFunction):  # type: ignore[misc]  # as above
             self._hosts[name] = WindowOperator(analysis, spec, stored, _now_ms())
         return self._hosts[name]
 
-    def _kept(self, host: WindowOperator, records: Sequence[NewRecord]) -> list[Row]:
-        """Write what has changed into Flink's state, and return the records as rows."""
+    def _save(self, host: WindowOperator, records: Sequence[NewRecord]) -> list[Row]:
+        """Write the changes into Flink's state, and return the records as rows."""
         changes = host.changes()
         if changes.clock is not None:
             self._clock.update(changes.clock)
@@ -179,5 +184,8 @@ class RunWindows(KeyedProcessFunction):  # type: ignore[misc]  # as above
 
 
 def _next_tick() -> int:
-    """Whole seconds: a timer that is set twice is one."""
+    """The next whole second, in milliseconds since 1970.
+
+    Flink keeps timers of one time as one timer.
+    """
     return (_now_ms() // _TICK_MS + 1) * _TICK_MS

@@ -1,4 +1,4 @@
-"""What is to run on Flink, and with which settings."""
+"""Describes a Flink job, and makes its configuration."""
 
 import os
 import sys
@@ -17,31 +17,35 @@ if TYPE_CHECKING:
 
 __all__ = ["FlinkJob", "by_flink_run", "job_settings"]
 
-_GATEWAY: Final = "PYFLINK_GATEWAY_PORT"
+_GATEWAY_PORT: Final = "PYFLINK_GATEWAY_PORT"
 
 
 def by_flink_run() -> bool:
-    """Return whether ``flink run`` has started this Python.
+    """Return whether ``flink run`` has started this process.
 
-    Its options say then where the job runs, and with which Python.
+    Then the options of ``flink run`` choose the cluster and the Python of the job.
     """
-    return _GATEWAY in os.environ
+    return _GATEWAY_PORT in os.environ
 
 
 @attrs.frozen(kw_only=True)
 class FlinkJob:
-    """What is to run.
+    """The description of a job.
 
     Attributes:
-        name: as Flink shows it.
-        declare: makes its tables and statements, or the one query that is shown; starts nothing.
-        delivery: what a reader of its outputs may rely on.
-        archive: with this package, for workers that do not have it; see :mod:`archive`.
-        folder: whose modules, as far as they are imported here, travel to a cluster.
-        savepoint: whose state it begins with; empty for none.
-        parallelism: where the settings choose none; ``None`` leaves it to Flink's configuration.
-        settings: by Flink's names; those of the user win over them.
-        on_row: told of each row of the query, in a thread of its own; ``None`` for statements.
+        name: the name that Flink shows.
+        declare: declares the tables, and returns the statements, or the one query whose rows are
+            shown. It starts nothing.
+        delivery: the delivery guarantee of the job's outputs.
+        archive: an archive with this package, for workers that do not have it; see
+            :mod:`python_bundle`. ``None`` for none.
+        folder: modules that this process has imported from this folder are sent to the cluster.
+            ``None`` for none.
+        savepoint: the URL of the savepoint whose state the job begins with; empty for none.
+        parallelism: the parallelism where the settings choose none; ``None`` leaves it to Flink's
+            configuration.
+        settings: more configuration, by Flink's names. The settings of the user win over it.
+        on_row: called with each row of the query, in a thread of its own; ``None`` for statements.
     """
 
     name: str
@@ -61,16 +65,16 @@ def job_settings(
     """Return the configuration of a job, by Flink's names.
 
     Args:
-        settings: where it runs, and how.
+        settings: the user's settings: where the job runs, and how.
         jar: Flink's connector for Kafka.
-        job: what runs.
-        archives: what is unpacked for the Python workers, and found by them before all that they
-            have, by names of folders.
+        job: the job.
+        archives: archives for the Python workers, by the names of the folders into which they are
+            unpacked. Their modules come first in the workers' search path.
 
     Raises:
-        ConfigurationError: the target is none.
+        ConfigurationError: the target is neither ``local`` nor ``host:port``.
     """
-    found = {
+    chosen = {
         "pipeline.name": job.name,
         "pipeline.jars": jar.resolve().as_uri(),
         "python.fn-execution.bundle.size": str(settings.bundle_records),
@@ -83,27 +87,28 @@ def job_settings(
         **job.settings,
     }
     if not by_flink_run():
-        found["python.client.executable"] = sys.executable
+        chosen["python.client.executable"] = sys.executable
         if job.archive is None:
-            # Else Flink's default is right: the `python` of a TaskManager's path.
-            found["python.executable"] = sys.executable
+            # With an archive Flink's default is right: `python` in the path of a TaskManager.
+            chosen["python.executable"] = sys.executable
     if parallelism := settings.parallelism or job.parallelism:
-        found["parallelism.default"] = str(parallelism)
+        chosen["parallelism.default"] = str(parallelism)
     if job.savepoint:
-        found["execution.state-recovery.path"] = job.savepoint
+        chosen["execution.state-recovery.path"] = job.savepoint
     if settings.target == LOCAL:
-        found["rest.bind-address"] = "localhost"  # who reaches it can run any code here
-        found["metrics.fetcher.update-interval"] = "1 s"  # of the counts that are shown
+        chosen["rest.bind-address"] = "localhost"  # whoever reaches it can run any code here
+        chosen["metrics.fetcher.update-interval"] = "1 s"  # of the counts that FlinkEngine reads
     else:
         host, port = address(settings.target)
-        found |= {"execution.target": "remote", "rest.address": host, "rest.port": port}
-    found |= settings.settings
+        chosen |= {"execution.target": "remote", "rest.address": host, "rest.port": port}
+    chosen |= settings.settings
     if archives:
-        # In the folder where the worker starts; relative, as nobody knows here where that is.
+        # Archives are unpacked in the folder where a worker starts. Its path is not known here,
+        # so these are relative.
         unpacked = [f"{path.resolve()}#{name}" for name, path in archives.items()]
-        found["python.archives"] = _joined(",", [*unpacked, found.get("python.archives")])
-        found["python.pythonpath"] = _joined(":", [*archives, found.get("python.pythonpath")])
-    return found
+        chosen["python.archives"] = _joined(",", [*unpacked, chosen.get("python.archives")])
+        chosen["python.pythonpath"] = _joined(":", [*archives, chosen.get("python.pythonpath")])
+    return chosen
 
 
 def _joined(separator: str, parts: Iterable[str | None]) -> str:

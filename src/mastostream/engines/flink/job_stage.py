@@ -1,4 +1,4 @@
-"""Starting a job, and waiting for it."""
+"""Runs a Flink job as a stage: starts it, waits for its end, and counts what it has read."""
 
 import tempfile
 import time
@@ -23,32 +23,33 @@ if TYPE_CHECKING:
 
 __all__ = ["FlinkEngine"]
 
-_LOOK_EVERY_S: Final = 3.0
-_LOOK_AT_CLUSTER_EVERY_S: Final = 12.0
-"""Both are longer than it tells the same again (``metrics.fetcher.update-interval``: 1 s, 10 s)."""
+_COUNT_EVERY_S: Final = 3.0
+_CLUSTER_COUNT_EVERY_S: Final = 12.0
+"""Both are longer than the time after which Flink updates its metrics: 1 s here, where the job's
+settings say so, and by default 10 s on a cluster (``metrics.fetcher.update-interval``)."""
 
 _TIMES_OUT: Final = "java.util.concurrent.TimeoutException"
 
 
 class FlinkEngine:
-    """A job as a stage of this process. A :class:`ports.stage.Stage`.
+    """Runs a job as a stage of this process. A :class:`ports.stage.Stage`.
 
-    It is cancelled when the stage is closed; a job that has come to its end has nothing more to do.
-    A script that starts it itself needs no stage: ``job.declare(engine.environment()).execute()``.
+    Closing the stage cancels the job, unless it has ended. A script that starts the job itself
+    needs no stage: ``job.declare(engine.environment()).execute()``.
 
     Attributes:
-        ended: whether the job has come to its end.
-        dropped: values that were no JSON, and left out of SQL, as far as the job has told for sure.
-        job: what runs.
+        ended: whether the job has ended.
+        dropped: the number of values that SQL certainly left out because they are no JSON.
+        job: the job.
     """
 
     def __init__(self, settings: FlinkSettings, jar: Path, job: FlinkJob) -> None:
-        """Start nothing yet.
+        """Prepare the stage; nothing is started yet.
 
         Args:
             settings: where the job runs, and how.
             jar: Flink's connector for Kafka.
-            job: what runs.
+            job: the job.
         """
         self.ended = False
         self.dropped = 0
@@ -59,43 +60,47 @@ class FlinkEngine:
         self._end: Any = None
         self._rows: Rows | None = None
         self._cluster: Cluster | None = None
-        self._seen = SourceCounts(0, 0)
-        self._look_s = 0.0
+        self._counts = SourceCounts(0, 0)
+        self._next_count_s = 0.0
 
     @property
     def name(self) -> str:
-        """``analyze``."""
+        """The name of the stage: ``analyze``."""
         return "analyze"
 
     @property
     def job_name(self) -> str:
-        """As the cluster shows the job."""
+        """The name of the job that the cluster shows."""
         return self.job.name
 
     def detach(self) -> str:
-        """Start the job on a cluster, and leave it there whatever becomes of this process.
+        """Start the job on a cluster; it goes on when this process ends.
 
         Returns:
-            Its id.
+            The id of the job.
 
         Raises:
-            FatalError: it cannot be started.
+            FatalError: the job cannot be started.
         """
-        with self._explained():
+        with self._translated_errors():
             return str(self._start().get_job_id())
 
     def step(self, timeout_s: float) -> int:
-        """Start the job, or wait for its end.
+        """Start the job in the first call; in later calls wait for its end.
+
+        Args:
+            timeout_s: how long to wait, in seconds.
 
         Returns:
-            How many records it has read meanwhile, as far as it has told.
+            The number of records that the job has read since the last call, as far as its metrics
+            say; they are read every 3 s, or every 12 s from a cluster.
 
         Raises:
             FatalError: the job failed.
         """
         if self.ended:
             return 0
-        with self._explained():
+        with self._translated_errors():
             if self._client is None:
                 self._client = self._start()
                 self._cluster = self._jobmanager(self._client)
@@ -105,13 +110,13 @@ class FlinkEngine:
                 if self._end is None:
                     self._end = self._client._j_job_client.getJobExecutionResult()  # noqa: SLF001 - PyFlink's own waits for ever
                 self.ended = _has_ended(self._end, timeout_s)
-        return 0 if self.ended else self._read()
+        return 0 if self.ended else self._records_read()
 
     def finish(self) -> None:
-        """Leave the job to :meth:`close`."""
+        """Do nothing: :meth:`close` cancels the job."""
 
     def close(self) -> None:
-        """Cancel the job if it runs still."""
+        """Cancel the job if it still runs."""
         if self._client is not None and not self.ended:
             with suppress(Exception):  # it has ended meanwhile
                 self._client.cancel().result()
@@ -120,13 +125,13 @@ class FlinkEngine:
         self.ended = True
 
     def environment(self) -> "StreamTableEnvironment":
-        """Start Java, and return an environment with all that the job needs; nothing is declared.
+        """Start Java, and return an environment with the job's settings, without its tables.
 
-        In a script that ``flink run`` has started, it is that of the cluster, and the options of
-        ``flink run`` count.
+        In a script that ``flink run`` has started, it is the environment of the cluster, with the
+        options of ``flink run``.
 
         Raises:
-            ConfigurationError: the target is none.
+            ConfigurationError: the target is neither ``local`` nor ``host:port``.
         """
         from pyflink.table import StreamTableEnvironment  # noqa: PLC0415 - an extra
 
@@ -147,55 +152,63 @@ class FlinkEngine:
             return environment.execute_async(self.job.name)
 
     def _jobmanager(self, client: "JobClient") -> Cluster | None:
-        """Return who is asked what the job has read; nobody, where it has ended already."""
+        """Return a client for the metrics of the job; ``None`` if the job has ended already."""
         if self._settings.target != LOCAL:
             return Cluster(self._settings.target)
         from py4j.protocol import Py4JJavaError  # noqa: PLC0415 - an extra
-        from pyflink.util.java_utils import get_field_value  # noqa: PLC0415 - as above
+        from pyflink.util.java_utils import get_field_value  # noqa: PLC0415 - an extra
 
         try:
-            cluster = get_field_value(client._j_job_client, "miniCluster")  # noqa: SLF001 - it chose a port
+            cluster = get_field_value(client._j_job_client, "miniCluster")  # noqa: SLF001 - has the port
             url = cluster.getRestAddress().get()
         except Py4JJavaError:
             return None
         return Cluster(f"{url.getHost()}:{url.getPort()}")
 
-    def _read(self) -> int:
-        """Ask, now and then, what has been read; what cannot be told now is told later."""
-        if self._client is None or self._cluster is None or time.monotonic() < self._look_s:
+    def _records_read(self) -> int:
+        """Return how many records were read since the last count, and count what was left out.
+
+        Between two counts, and while there are no metrics, the result is 0.
+        """
+        if self._client is None or self._cluster is None or time.monotonic() < self._next_count_s:
             return 0
         is_local = self._settings.target == LOCAL
-        self._look_s = time.monotonic() + (_LOOK_EVERY_S if is_local else _LOOK_AT_CLUSTER_EVERY_S)
+        self._next_count_s = time.monotonic() + (
+            _COUNT_EVERY_S if is_local else _CLUSTER_COUNT_EVERY_S
+        )
         try:
             counts = self._cluster.sources(str(self._client.get_job_id()))
         except MastostreamError:
             return 0
         if counts is None:
             return 0
-        before, self._seen = self._seen, counts
+        before, self._counts = self._counts, counts
         self.dropped = max(self.dropped, counts.surely_dropped(before))
         return counts.read_since(before)
 
     def _archives(self, folder: Path) -> dict[str, Path]:
-        """Return what travels; an archive of modules is written into this folder."""
-        found: dict[str, Path] = {}
+        """Return the archives for the workers of a cluster, by names of folders.
+
+        The user's own modules are packed here, into this folder.
+        """
+        archives: dict[str, Path] = {}
         if self._settings.target == LOCAL:
-            return found
+            return archives
         modules = own_modules(self.job.folder) if self.job.folder else {}
         if modules:
-            found["own-modules"] = folder / "own-modules.zip"
-            write_modules(found["own-modules"], modules)
+            archives["own-modules"] = folder / "own-modules.zip"
+            write_modules(archives["own-modules"], modules)
         if self.job.archive is not None:
-            found["mastostream-archive"] = self.job.archive
-        return found
+            archives["mastostream-archive"] = self.job.archive
+        return archives
 
     def _open(self, archives: Mapping[str, Path]) -> "StreamExecutionEnvironment":
         settings = job_settings(self._settings, self._jar, self.job, archives)
         return open_environment(self._settings.target, settings)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn what Java raises into ours."""
+    def _translated_errors(self) -> Iterator[None]:
+        """Translate what Java raises into ``FatalError``."""
         try:
             yield
         except Exception as error:
@@ -209,7 +222,7 @@ class FlinkEngine:
 
 def _has_ended(end: Any, timeout_s: float) -> bool:
     from py4j.protocol import Py4JJavaError  # noqa: PLC0415 - an extra
-    from pyflink.java_gateway import get_gateway  # noqa: PLC0415 - as above
+    from pyflink.java_gateway import get_gateway  # noqa: PLC0415 - an extra
 
     unit = get_gateway().jvm.java.util.concurrent.TimeUnit.MILLISECONDS
     try:

@@ -1,4 +1,4 @@
-"""The functions of the core as Flink's own: to drop into a DataStream job of one's own.
+"""The functions of the core as operators of PyFlink, for a DataStream job of your own.
 
 ::
 
@@ -10,9 +10,9 @@
 Python objects travel between operators, pickled: no ``output_type`` is needed. Only what leaves
 Python needs one: ``Types.STRING()`` behind :class:`Encoder`.
 
-A side output has to be taken, with ``get_side_output`` of the stream that ``process`` returned:
-of an operator of which none is taken, PyFlink puts its elements among the others, as pairs of tag
-and element.
+Each chosen side output has to be read, with ``get_side_output`` of the stream that ``process``
+returned. If a job reads no side output of an operator, PyFlink puts their elements into the main
+stream, as pairs of tag and element.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +32,7 @@ from mastostream.core.hashtags import HashtagCount, hashtag_counts
 from mastostream.core.languages import in_languages
 from mastostream.core.models import Deletion, Post
 from mastostream.engines.flink.ddl import OnError
-from mastostream.engines.outputs import each, explain
+from mastostream.engines.outputs import as_sequence, explain
 from mastostream.exceptions import ConfigurationError, MissingExtraError
 
 try:
@@ -59,17 +59,17 @@ __all__ = [
 ]
 
 REJECTED: Final = OutputTag("rejected")
-"""The side output of what is no post: :class:`mastostream.Rejected`."""
+"""The side output of values that are no post: :class:`mastostream.Rejected`."""
 
 DELETIONS: Final = OutputTag("deletions")
-"""The side output of posts that are gone: :class:`mastostream.Deletion`."""
+"""The side output of deletions: :class:`mastostream.Deletion`."""
 
 FAILED: Final = OutputTag("failed")
 """The side output of posts for which a function failed: ``DeadLetter``."""
 
 
 class _Counters:
-    """Of one operator, among Flink's metrics, where these are on."""
+    """The counters of one operator in Flink's metrics. Without metrics nothing is counted."""
 
     def __init__(self, context: RuntimeContext, names: Iterable[str]) -> None:
         group = context.get_metrics_group()
@@ -82,23 +82,23 @@ class _Counters:
 
 
 class PostParser(ProcessFunction):  # type: ignore[misc]  # PyFlink has no types
-    """From JSON (``bytes`` or ``str``) to posts, as :func:`mastostream.decode` reads them.
+    """Turns JSON (``bytes`` or ``str``) into posts, as :func:`mastostream.decode` reads them.
 
-    Use it with ``process``. What is no post, and posts that are gone, are counted as Flink's
-    metrics ``rejected`` and ``deletions``, and go to the side outputs that are asked for.
+    Use it with ``process``. Values that are no post, and deletions, are counted in Flink's metrics
+    ``rejected`` and ``deletions``, and go to the side outputs that were chosen.
 
-    Behind ``SimpleStringSchema`` bytes that are no UTF-8 have been replaced before they come here;
+    ``SimpleStringSchema`` replaces bytes that are no UTF-8 before they come here;
     ``ByteArraySchema`` leaves them as they are.
     """
 
     def __init__(self, side_outputs: Sequence[OutputTag] = ()) -> None:
-        """Choose what to see of the rest.
+        """Choose the side outputs.
 
         Args:
-            side_outputs: :data:`REJECTED`, :data:`DELETIONS` or both; each has to be taken.
+            side_outputs: :data:`REJECTED`, :data:`DELETIONS` or both; the job has to read them.
 
         Raises:
-            ConfigurationError: another one.
+            ConfigurationError: there is another side output among them.
         """
         names = {tag.tag_id for tag in side_outputs}
         if not names <= {REJECTED.tag_id, DELETIONS.tag_id}:
@@ -123,8 +123,8 @@ class PostParser(ProcessFunction):  # type: ignore[misc]  # PyFlink has no types
             yield tag, item
 
 
-class EngagementMapper(MapFunction):  # type: ignore[misc]  # as above
-    """From each post to its :class:`mastostream.EngagementRecord`. Use it with ``map``."""
+class EngagementMapper(MapFunction):  # type: ignore[misc]  # PyFlink has no types
+    """Turns a post into its :class:`mastostream.EngagementRecord`. Use it with ``map``."""
 
     def __init__(self, weights: EngagementWeights = DEFAULT_WEIGHTS) -> None:
         self._weights = weights
@@ -133,30 +133,33 @@ class EngagementMapper(MapFunction):  # type: ignore[misc]  # as above
         return engagement_record(value, self._weights)
 
 
-class HashtagExtractor(FlatMapFunction):  # type: ignore[misc]  # as above
-    """From each post to its hashtags, one :class:`mastostream.HashtagCount` a tag, in their order.
+class HashtagExtractor(FlatMapFunction):  # type: ignore[misc]  # PyFlink has no types
+    """Turns a post into one :class:`mastostream.HashtagCount` for each hashtag, in their order.
 
-    Use it with ``flat_map``, and ``key_by(lambda each: each.tag, key_type=Types.STRING())`` to add
-    them up. A post that comes again (edited, or with new counts) gives its hashtags again; to count
-    each post once, let only those through whose ``event`` is ``new``. One record a post, as in
-    ``mastodon-hashtags``, gives ``map(hashtag_record)``.
+    Use it with ``flat_map``, and ``key_by(lambda count: count.tag, key_type=Types.STRING())`` to
+    add them up. A post that comes again (edited, or with new counts) gives its hashtags again; to
+    count each post once, keep only posts whose ``event`` is ``new``. For one record per post, as in
+    ``mastodon-hashtags``, use ``map(hashtag_record)``.
     """
 
     def flat_map(self, value: Post) -> Iterator[HashtagCount]:
         yield from hashtag_counts(value)
 
 
-class LanguageFilter(FilterFunction):  # type: ignore[misc]  # as above
+class LanguageFilter(FilterFunction):  # type: ignore[misc]  # PyFlink has no types
     """Lets posts in these languages through. Use it with ``filter``.
 
     The primary language counts: ``pt`` lets ``pt-BR`` through, ``und`` posts that name none.
     """
 
     def __init__(self, languages: Iterable[str]) -> None:
-        """Choose them.
+        """Choose the languages.
+
+        Args:
+            languages: codes such as ``en``, in any case.
 
         Raises:
-            ConfigurationError: a text instead of several.
+            ConfigurationError: ``languages`` is one text.
         """
         if isinstance(languages, str):
             raise ConfigurationError(f"LanguageFilter: expected [{languages!r}], a list")
@@ -166,24 +169,24 @@ class LanguageFilter(FilterFunction):  # type: ignore[misc]  # as above
         return in_languages(value, self._languages) is not None
 
 
-class AnalysisFunction(ProcessFunction):  # type: ignore[misc]  # as above
-    """Hosts the function of any analysis: from each post to its records, one, several or none.
+class AnalysisFunction(ProcessFunction):  # type: ignore[misc]  # PyFlink has no types
+    """Calls the function of an analysis: it turns a post into records, one, several or none.
 
-    Use it with ``process``. Records stay what the function returned. A post that it passes on is
-    the model: :class:`Encoder` writes the members that the model has, where the built-in job keeps
-    the bytes that came.
+    Use it with ``process``. Records stay what the function returned. A post that it returns is the
+    model, so :class:`Encoder` writes only the members that the model has; the built-in job writes
+    the original bytes.
     """
 
     def __init__(self, analysis: Analysis, *, on_error: OnError = "fail") -> None:
-        """Begin.
+        """Choose the analysis, and what to do when its function fails.
 
         Args:
-            analysis: one that works post by post; its topic does not count here.
+            analysis: an analysis that works post by post; its topic is not used here.
             on_error: ``fail``: what the function raises fails the job, and Flink's restart strategy
-                decides. ``dead-letter``: that post goes to the side output :data:`FAILED`, which
-                has to be taken, and is counted as Flink's metric ``failed``; none of its records
-                goes on, and the other posts do. Such a letter knows no topic and no offset; its
-                ``raw`` is the post as :func:`mastostream.encode` writes it.
+                decides. ``dead-letter``: the post goes to the side output :data:`FAILED`, which the
+                job has to read, and is counted in Flink's metric ``failed``; none of its records
+                goes on, and the job continues with the next post. Such a dead letter has no topic
+                and no offset; its ``raw`` is the post as :func:`mastostream.encode` writes it.
 
         Raises:
             ConfigurationError: the analysis works window by window.
@@ -202,7 +205,7 @@ class AnalysisFunction(ProcessFunction):  # type: ignore[misc]  # as above
 
     def process_element(self, value: Post, ctx: ProcessFunction.Context) -> Iterator[Any]:  # noqa: ARG002 - Flink's
         try:
-            found = each(self._function(value))
+            records = as_sequence(self._function(value))
         except Exception as error:
             if self._fails:
                 raise
@@ -210,7 +213,7 @@ class AnalysisFunction(ProcessFunction):  # type: ignore[misc]  # as above
             self._counters.count(FAILED.tag_id)
             yield FAILED, self._letter(value, error)
             return
-        yield from found
+        yield from records
 
     def _letter(self, post: Post, error: Exception) -> DeadLetter:
         return DeadLetter(
@@ -225,14 +228,14 @@ class AnalysisFunction(ProcessFunction):  # type: ignore[misc]  # as above
         )
 
 
-class Encoder(MapFunction):  # type: ignore[misc]  # as above
-    """From any record to its JSON, as :func:`mastostream.encode` writes it, but as ``str``.
+class Encoder(MapFunction):  # type: ignore[misc]  # PyFlink has no types
+    """Turns any record into its JSON, as :func:`mastostream.encode` writes it, but as ``str``.
 
     Use it as ``map(Encoder(), output_type=Types.STRING())`` before a sink with
-    ``SimpleStringSchema``. Before ``ByteArraySchema`` goes
-    ``map(encode, output_type=Types.PRIMITIVE_ARRAY(Types.BYTE()))``.
+    ``SimpleStringSchema``. Before ``ByteArraySchema`` use
+    ``map(encode, output_type=Types.PRIMITIVE_ARRAY(Types.BYTE()))`` instead.
 
-    What has no JSON form raises ``TypeError``, which fails the job.
+    A record that has no JSON form raises ``TypeError``, which fails the job.
     """
 
     def map(self, value: object) -> str:

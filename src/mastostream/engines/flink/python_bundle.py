@@ -1,7 +1,7 @@
-"""Python code in archives, which Flink unpacks where its Python workers find it.
+"""Packs Python code into archives, which Flink unpacks for its Python workers.
 
-One holds this package with all that its operators import, for TaskManagers that have only Python
-and apache-flink. Another travels with each job: the user's own modules.
+One kind has this package and all that its operators import, for TaskManagers that have only Python
+and apache-flink. The other kind has the user's own modules; each job brings it along.
 """
 
 import json
@@ -32,13 +32,15 @@ __all__ = [
 
 _PACKAGE: Final = "mastostream"
 _NEEDED: Final = ("attr", "attrs", "cattrs", "msgspec", _PACKAGE)
-"""What the operators import, of that which apache-flink does not bring in the same versions."""
+"""Packages that the operators import, and that apache-flink does not bring in the same versions."""
 
-_BROUGHT: Final = "apache-flink"
+_FLINK: Final = "apache-flink"
 _MANIFEST: Final = "mastostream-archive.json"
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
-_MOMENT: Final = (1980, 1, 1, 0, 0, 0)
-_LOOK: Final = """\
+_ENTRY_TIME: Final = (1980, 1, 1, 0, 0, 0)
+"""The time of all entries, the earliest in a zip file: the same code gives the same bytes."""
+
+_LIST_IMPORTS: Final = """\
 import importlib, json, sys
 before = set(sys.modules)
 for name in sys.argv[1:]:
@@ -46,28 +48,30 @@ for name in sys.argv[1:]:
         importlib.import_module(name)
     except Exception as error:
         sys.exit(f"{name}: {type(error).__name__}: {error}")
-found = {}
-for name in {each.partition(".")[0] for each in set(sys.modules) - before}:
+places = {}
+for name in {module.partition(".")[0] for module in set(sys.modules) - before}:
     module = sys.modules.get(name)
     file = getattr(module, "__file__", None)
     if name not in sys.stdlib_module_names and (paths := list(getattr(module, "__path__", ()))):
-        found[name] = paths
+        places[name] = paths
     elif name not in sys.stdlib_module_names and file:
-        found[name] = [file]
-print(json.dumps(found))
+        places[name] = [file]
+print(json.dumps(places))
 """
-"""What is imported by these names, and where it is, in a process that has nothing else."""
+"""A program for a new process. It imports the modules that its arguments name, and prints all
+top-level modules that this loads, except the standard library, as JSON: names with places."""
 
 
 @attrs.frozen(kw_only=True)
 class PythonBundle:
-    """What an archive holds.
+    """The content of an archive.
 
     Attributes:
         file: the archive.
-        size_bytes: of it.
-        modules: top-level modules and packages that are no distribution's, this one among them.
-        distributions: names with versions.
+        size_bytes: the size of the file.
+        modules: top-level modules and packages that belong to no packed distribution; this package
+            is among them.
+        distributions: the packed distributions, each as its name and its version: ``attrs 25.1.0``.
     """
 
     file: Path
@@ -77,7 +81,11 @@ class PythonBundle:
 
 
 def bundle_name() -> str:
-    """Return the usual name: with our version, and with the only Python and system it suits."""
+    """Return the usual name of an archive.
+
+    It has the version of this package, and the one version of Python and the one system that the
+    archive is for.
+    """
     python = f"cp{sys.version_info.major}{sys.version_info.minor}"
     system = re.sub(r"[^A-Za-z0-9]", "_", sysconfig.get_platform())
     return f"{_PACKAGE}-{metadata.version(_PACKAGE)}-{python}-{system}.zip"
@@ -86,11 +94,11 @@ def bundle_name() -> str:
 def pack(file: Path, modules: Sequence[str]) -> PythonBundle:
     """Write an archive of this package, of these modules, and of all that they import.
 
-    Left out is what comes with apache-flink, unless this package itself needs it.
+    Distributions that come with apache-flink are left out, unless this package itself needs them.
 
     Args:
-        file: is replaced where it is there.
-        modules: of the current folder, or installed.
+        file: the archive; an existing file is replaced.
+        modules: names of modules that are installed, or in the current folder.
 
     Raises:
         ConfigurationError: a module cannot be imported.
@@ -99,19 +107,19 @@ def pack(file: Path, modules: Sequence[str]) -> PythonBundle:
     imported = _imported([*_NEEDED, *modules])
     tops = metadata.packages_distributions()
     wanted = _closure(name for top in _NEEDED if top != _PACKAGE for name in tops.get(top, ()))
-    brought = _closure([_BROUGHT])
-    theirs = {name for top in imported if top != _PACKAGE for name in tops.get(top, ())}
-    wanted |= _closure(theirs - brought) - brought
+    with_flink = _closure([_FLINK])
+    owning = {name for top in imported if top != _PACKAGE for name in tops.get(top, ())}
+    wanted |= _closure(owning - with_flink) - with_flink
     entries: dict[str, Path] = {}
-    found: dict[str, Sequence[str]] = {}
+    own: dict[str, Sequence[str]] = {}
     for name in sorted(wanted):
         entries |= dict(_installed(metadata.distribution(name)))
-    held = {entry.partition("/")[0] for entry in entries}
+    packed = {entry.partition("/")[0] for entry in entries}
     for top, paths in imported.items():
         owners = set(tops.get(top, ()))
         left_out = owners and not owners & wanted and top != _PACKAGE
-        if {top, f"{top}.py"}.isdisjoint(held) and not left_out:
-            found[top] = paths
+        if {top, f"{top}.py"}.isdisjoint(packed) and not left_out:
+            own[top] = paths
             entries |= dict(_tree(top, map(Path, paths)))
     versions = tuple(f"{name} {metadata.version(name)}" for name in sorted(wanted))
     manifest = {"version": metadata.version(_PACKAGE), "distributions": versions}
@@ -119,37 +127,41 @@ def pack(file: Path, modules: Sequence[str]) -> PythonBundle:
     return PythonBundle(
         file=file,
         size_bytes=file.stat().st_size,
-        modules=tuple(sorted(found)),
+        modules=tuple(sorted(own)),
         distributions=versions,
     )
 
 
 def check_bundle(file: Path) -> None:
-    """See that a file is what :func:`pack` writes, by this version.
+    """Check that a file is an archive that :func:`pack` of this version has written.
 
     Raises:
-        ConfigurationError: it is not, or is not there.
+        ConfigurationError: it is not, or there is no such file.
     """
-    again = "make it with 'mastostream flink package'"
+    hint = "make it with 'mastostream flink package'"
     try:
         with zipfile.ZipFile(file) as archive:
             version = json.loads(archive.read(_MANIFEST))["version"]
     except FileNotFoundError:
-        raise ConfigurationError(f"there is no file {file}: {again}") from None
+        raise ConfigurationError(f"there is no file {file}: {hint}") from None
     except OSError as error:
         raise ConfigurationError(f"cannot read {file}: {error.strerror}") from error
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
-        raise ConfigurationError(f"{file} is no archive of mastostream: {again}") from error
+        raise ConfigurationError(f"{file} is no archive of mastostream: {hint}") from error
     if version != metadata.version(_PACKAGE):
         raise ConfigurationError(
-            f"{file} is of mastostream {version}, and here is {metadata.version(_PACKAGE)}: {again}"
+            f"{file} is of mastostream {version}, and here is {metadata.version(_PACKAGE)}: {hint}"
         )
 
 
 def own_modules(folder: Path) -> dict[str, tuple[Path, ...]]:
-    """Return the modules and packages that were imported from this folder, with their places."""
+    """Return the modules and packages that this process has imported from a folder.
+
+    Returns:
+        The files and folders of each, by its top-level name.
+    """
     folder = folder.resolve()
-    found = {}
+    modules = {}
     for name, module in list(sys.modules.items()):
         if "." in name or name == "__main__":
             continue
@@ -157,15 +169,15 @@ def own_modules(folder: Path) -> dict[str, tuple[Path, ...]]:
         file = getattr(module, "__file__", None)
         places = paths or ((Path(file),) if file else ())
         if any(place.resolve().parent == folder for place in places):
-            found[name] = places
-    return found
+            modules[name] = places
+    return modules
 
 
 def write_modules(file: Path, modules: Mapping[str, Iterable[Path]]) -> None:
     """Write an archive of these modules, as :func:`own_modules` returns them.
 
     Raises:
-        FatalError: it cannot be written.
+        FatalError: the file cannot be written.
     """
     entries: dict[str, Path] = {}
     for name, places in modules.items():
@@ -174,38 +186,38 @@ def write_modules(file: Path, modules: Mapping[str, Iterable[Path]]) -> None:
 
 
 def _imported(names: Sequence[str]) -> dict[str, list[str]]:
-    """Return all top-level modules that are loaded with these, by name, with their places."""
-    done = subprocess.run(  # noqa: S603 - this Python, and names
-        [sys.executable, "-c", _LOOK, *names], check=False, capture_output=True, text=True
+    """Import modules in a new process; return the places of all top-level modules it loads."""
+    done = subprocess.run(  # noqa: S603 - this Python, and names of modules
+        [sys.executable, "-c", _LIST_IMPORTS, *names], check=False, capture_output=True, text=True
     )
     if done.returncode:
-        told = (done.stderr.strip().splitlines() or ["it ended"])[-1]
-        raise ConfigurationError(f"cannot package what cannot be imported: {told}")
-    found: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
-    return found
+        reason = (done.stderr.strip().splitlines() or ["it ended"])[-1]
+        raise ConfigurationError(f"cannot package what cannot be imported: {reason}")
+    places: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
+    return places
 
 
 def _closure(names: Iterable[str]) -> set[str]:
-    """Return these distributions with all that they require, as far as it is installed here."""
-    found: dict[str, metadata.Distribution] = {}
+    """Return these distributions, and all installed ones that they require."""
+    distributions: dict[str, metadata.Distribution] = {}
     waiting = list(names)
     while waiting:
         try:
             distribution = metadata.distribution(waiting.pop())
-        except metadata.PackageNotFoundError:  # required of other systems, or by an extra
+        except metadata.PackageNotFoundError:  # required on other systems, or by an extra
             continue
         name = distribution.metadata["Name"]
-        if name not in found:
-            found[name] = distribution
+        if name not in distributions:
+            distributions[name] = distribution
             for line in distribution.requires or ():
                 required = _NAME.match(line)
                 if required and "extra ==" not in line:
                     waiting.append(required[0])
-    return set(found)
+    return set(distributions)
 
 
 def _installed(distribution: metadata.Distribution) -> Iterator[tuple[str, Path]]:
-    """Yield the files of a distribution, without scripts and what Python compiled."""
+    """Yield names and paths of a distribution's files, without scripts and compiled Python."""
     for entry in distribution.files or ():
         if entry.parts[0] != ".." and "__pycache__" not in entry.parts:
             place = Path(str(distribution.locate_file(entry)))
@@ -214,20 +226,20 @@ def _installed(distribution: metadata.Distribution) -> Iterator[tuple[str, Path]
 
 
 def _tree(name: str, places: Iterable[Path]) -> Iterator[tuple[str, Path]]:
-    """Yield the files of one module or package."""
+    """Yield names and paths of the files of one module or package, without hidden ones."""
     for place in places:
         if place.is_file():
             yield place.name, place
         for folder, folders, files in os.walk(place):
-            folders[:] = [each for each in folders if each[0] != "." and each != "__pycache__"]
-            for each in files:
-                path = Path(folder, each)
-                if each[0] != ".":
+            folders[:] = [sub for sub in folders if sub[0] != "." and sub != "__pycache__"]
+            for file in files:
+                path = Path(folder, file)
+                if file[0] != ".":
                     yield f"{name}/{path.relative_to(place).as_posix()}", path
 
 
 def _write(file: Path, entries: Mapping[str, Path], texts: Mapping[str, str]) -> None:
-    """Write a file with these entries, the same bytes for the same ones, wholly or not at all."""
+    """Write an archive, as a whole or not at all. The same entries give the same bytes."""
     try:
         handle, part = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
         try:
@@ -248,7 +260,7 @@ def _write(file: Path, entries: Mapping[str, Path], texts: Mapping[str, str]) ->
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name, _MOMENT)
+    info = zipfile.ZipInfo(name, _ENTRY_TIME)
     info.compress_type = zipfile.ZIP_DEFLATED
     info.external_attr = 0o644 << 16
     return info

@@ -1,4 +1,7 @@
-"""What a JobManager answers, as far as it is read; the paths are those of :mod:`cluster`."""
+"""The responses of Flink's REST API, with only the fields that :mod:`cluster` reads.
+
+Source: https://nightlies.apache.org/flink/flink-docs-release-2.2/docs/ops/rest_api/
+"""
 
 import msgspec
 
@@ -27,14 +30,14 @@ __all__ = [
 
 
 class Tasks(msgspec.Struct, frozen=True):
-    """How many tasks a job has."""
+    """The numbers of tasks of a job: all, and those that run."""
 
     total: int
     running: int
 
 
 class JobOverview(msgspec.Struct, frozen=True, rename="kebab"):
-    """One of all jobs."""
+    """A job in the response of ``/jobs/overview``; its start is in milliseconds since 1970."""
 
     jid: str
     name: str
@@ -44,57 +47,60 @@ class JobOverview(msgspec.Struct, frozen=True, rename="kebab"):
 
 
 class Jobs(msgspec.Struct, frozen=True):
-    """``/jobs/overview``."""
+    """The response of ``/jobs/overview``: all jobs that the cluster remembers."""
 
     jobs: list[JobOverview]
 
 
 class Completed(msgspec.Struct, frozen=True):
-    """A checkpoint."""
+    """A completed checkpoint, with the time of its end in milliseconds since 1970."""
 
     latest_ack_timestamp: int
 
 
 class Latest(msgspec.Struct, frozen=True):
-    """The last checkpoints."""
+    """The last checkpoints of a job; ``completed`` is ``None`` where there is none."""
 
     completed: Completed | None = None
 
 
 class Checkpoints(msgspec.Struct, frozen=True):
-    """``/jobs/:id/checkpoints``."""
+    """The response of ``/jobs/:id/checkpoints``."""
 
     latest: Latest
 
 
 class Metric(msgspec.Struct, frozen=True):
-    """One of ``/jobs/:id/metrics``."""
+    """A metric in the response of ``/jobs/:id/metrics``, a list."""
 
     value: str
 
 
 class Vertex(msgspec.Struct, frozen=True):
-    """A step of a job, or several that Flink does in one."""
+    """A step of a job, or several steps that Flink has chained into one."""
 
     id: str
     name: str
 
 
 class Topology(msgspec.Struct, frozen=True):
-    """``/jobs/:id``."""
+    """The response of ``/jobs/:id``: the steps of a job."""
 
     vertices: list[Vertex]
 
 
 class Total(msgspec.Struct, frozen=True):
-    """One of ``/jobs/:id/vertices/:vertex/subtasks/metrics``; its sum only where asked for."""
+    """A metric in the response of ``/jobs/:id/vertices/:vertex/subtasks/metrics``, a list.
+
+    The sum over the subtasks is there only if the request names the metric.
+    """
 
     id: str
     sum: float = 0.0
 
 
 class JobException(msgspec.Struct, frozen=True):
-    """Why a job failed once."""
+    """One failure of a job, with the stack trace of Java."""
 
     stacktrace: str = ""
 
@@ -106,50 +112,50 @@ class ExceptionHistory(msgspec.Struct, frozen=True):
 
 
 class Exceptions(msgspec.Struct, frozen=True, rename="camel"):
-    """``/jobs/:id/exceptions``."""
+    """The response of ``/jobs/:id/exceptions``."""
 
     exception_history: ExceptionHistory = ExceptionHistory()
 
 
 class Overview(msgspec.Struct, frozen=True, rename="kebab"):
-    """``/overview``."""
+    """The response of ``/overview``: the version of Flink."""
 
     flink_version: str
 
 
 class Triggered(msgspec.Struct, frozen=True, rename="kebab"):
-    """Of what was only begun."""
+    """The response to a request for a savepoint: the id under which to ask for its state."""
 
     request_id: str
 
 
 class Status(msgspec.Struct, frozen=True):
-    """Whether it is done."""
+    """The state of a savepoint: ``IN_PROGRESS`` or ``COMPLETED``, also after a failure."""
 
     id: str
 
 
 class Cause(msgspec.Struct, frozen=True, rename="kebab"):
-    """Why it failed."""
+    """The cause of a failed savepoint."""
 
     stack_trace: str = ""
 
 
 class SavepointOperation(msgspec.Struct, frozen=True, rename="kebab"):
-    """What came of it."""
+    """The result of a savepoint: where it is, or why it failed."""
 
     location: str | None = None
     failure_cause: Cause | None = None
 
 
 class Savepoint(msgspec.Struct, frozen=True):
-    """``/jobs/:id/savepoints/:request``."""
+    """The response of ``/jobs/:id/savepoints/:request``."""
 
     status: Status
     operation: SavepointOperation | None = None
 
 
 class Errors(msgspec.Struct, frozen=True):
-    """Any request that failed."""
+    """The response to any request that failed."""
 
     errors: list[str]

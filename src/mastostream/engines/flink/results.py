@@ -1,4 +1,4 @@
-"""From the rows of a SQL file's ``results`` to the records that they stand for."""
+"""Turns the rows of a SQL file's view ``results`` into records."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -26,7 +26,12 @@ _KINDS: Final[Mapping[str, type[Any]]] = {
 
 
 def record_of(name: str, row: Sequence[object]) -> object:
-    """Return an analysis' record; a row has its members in their order, times without zone."""
+    """Return the record of an analysis.
+
+    Args:
+        name: the name of the SQL file, of :data:`SQL_NAMES`.
+        row: the members of the record in their order, with times in UTC that have no zone.
+    """
     kind = _KINDS[name]
     members = zip(attrs.fields(kind), row, strict=True)
     return kind(**{field.name: _value(value) for field, value in members})

@@ -1,4 +1,4 @@
-"""The rows of a query, as they come."""
+"""Reads the rows of a running query, in a thread."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ __all__ = ["Rows"]
 
 
 class Rows:
-    """Collects the rows of a query: PyFlink knows no other way than to wait for the next one."""
+    """Passes the rows of a query to a callback, from a thread: PyFlink can only wait for a row."""
 
     def __init__(self, result: "TableResult", on_row: Callable[[Sequence[object]], None]) -> None:
         self._result = result
@@ -21,7 +21,11 @@ class Rows:
         self._thread.start()
 
     def wait(self, timeout_s: float) -> bool:
-        """Return whether the query has come to its end; raise what ended it."""
+        """Wait for the end of the query, at most this long; return whether it has ended.
+
+        Raises:
+            Exception: what ended the query.
+        """
         self._thread.join(timeout_s)
         if self._error is not None:
             raise self._error
@@ -32,5 +36,5 @@ class Rows:
             with self._result.collect() as rows:
                 for row in rows:
                     self._on_row(list(row))
-        except Exception as error:  # noqa: BLE001 - handed over to whoever waits
+        except Exception as error:  # noqa: BLE001 - raised again in wait()
             self._error = error

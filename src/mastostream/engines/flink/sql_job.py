@@ -1,4 +1,4 @@
-"""Windowed analyses as SQL: the statements of a file, without any Python in their way."""
+"""Runs windowed analyses as SQL: the statements of a file, without any function in Python."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -19,13 +19,14 @@ def add_sql(
     file: SqlFile,
     topics: Topics,
 ) -> None:
-    """Add the statements that write what a file finds.
+    """Add the statements of a file that write its results.
 
     Args:
-        env: where its tables are declared, in a database of this name: files use the same names.
-        statements: of the job.
-        name: of the analysis.
-        file: its statements.
+        env: the environment in which the file's tables are declared. They get a database of their
+            own, as all files use the same names.
+        statements: the statements of the job.
+        name: the name of the analysis.
+        file: its SQL file.
         topics: how topics are read and written.
     """
     _declare(env, name, file, topics)
@@ -34,7 +35,14 @@ def add_sql(
 
 
 def results_of(env: "StreamTableEnvironment", name: str, file: SqlFile, topics: Topics) -> "Table":
-    """Return what a file finds, to be shown: nothing is written. Arguments as above."""
+    """Return the query of a file's results, to be shown. Nothing is written.
+
+    Args:
+        env: the environment in which the file's tables are declared.
+        name: the name of the analysis.
+        file: its SQL file.
+        topics: how topics are read.
+    """
     _declare(env, name, file, topics)
     return env.sql_query("SELECT * FROM results")
 
@@ -48,14 +56,16 @@ def _declare(env: "StreamTableEnvironment", name: str, file: SqlFile, topics: To
         env.execute_sql(statement)
     for table in file.tables:
         options = _options(name, table, topics)
-        told = ", ".join(f"{literal(each)} = {literal(value)}" for each, value in options.items())
-        if told:
-            env.execute_sql(f"ALTER TABLE {table} SET ({told})")
+        changes = ", ".join(
+            f"{literal(option)} = {literal(value)}" for option, value in options.items()
+        )
+        if changes:
+            env.execute_sql(f"ALTER TABLE {table} SET ({changes})")
 
 
 def _options(name: str, table: str, topics: Topics) -> Mapping[str, str]:
-    """What the user's settings add to a table of a file."""
-    options = {f"properties.{each}": value for each, value in topics.settings.items()}
+    """Return the options that the user's settings add to a table of a file."""
+    options = {f"properties.{setting}": value for setting, value in topics.settings.items()}
     if table == "posts":
         return options | ({"scan.bounded.mode": "latest-offset"} if topics.bounded else {})
     options["properties.compression.type"] = topics.compression

@@ -1,12 +1,12 @@
-"""Reading the SQL files. Flink is not needed.
+"""Reads the SQL files of the windowed analyses. This module does not import Flink.
 
-A file is what Flink's own SQL client runs: settings, tables and views, and in the end either what
-is written, as one statement set, or a query. Its view ``results`` is what it finds. A literal
-behind a comment of one name, ``/*servers*/ 'localhost:9092'``, is a setting's default.
+Flink's own SQL client can run a file: it has settings, tables and views, and at the end either a
+statement set that writes, or a query. The view ``results`` has the results. A literal behind a
+comment with one name, ``/*servers*/ 'localhost:9092'``, is the default of a setting.
 
-SQL has no way to include another file, and the Kafka source reads all columns that its table has:
-so each file declares its own table of posts, with what it needs, and a test holds together what
-the files have in common.
+SQL cannot include another file, and the Kafka source reads all columns that its table has. So each
+file declares its own table of posts, with the columns that it needs. A test checks that what the
+files have in common stays equal.
 """
 
 import re
@@ -34,10 +34,10 @@ class SqlFile:
     """The statements of one file, with the user's settings in them.
 
     Attributes:
-        settings: of the job, by Flink's names.
-        declarations: tables and views, in their order.
+        settings: the file's settings of the job, by Flink's names.
+        declarations: the statements that create tables and views, in their order.
         tables: the names of the tables.
-        inserts: what is written; none where the results are only shown.
+        inserts: the statements that write; none where the results are only shown.
     """
 
     settings: Mapping[str, str]
@@ -50,8 +50,8 @@ def read_sql(name: str, values: Mapping[str, str | int]) -> SqlFile:
     """Read the file of an analysis.
 
     Args:
-        name: of :data:`SQL_NAMES`.
-        values: the settings; a literal that none of them names stays as it is.
+        name: the name of the analysis, one of :data:`SQL_NAMES`.
+        values: the settings by their names. A literal whose name is not here keeps its default.
     """
     text = (files("mastostream.engines.flink") / "sql" / f"{name}.sql").read_text("utf-8")
     settings: dict[str, str] = {}
@@ -61,18 +61,18 @@ def read_sql(name: str, values: Mapping[str, str | int]) -> SqlFile:
             declarations.append(statement)
         elif "INSERT INTO" in statement:
             inserts.append(statement[statement.index("INSERT INTO") :])
-        elif (found := _SET.fullmatch(statement)) and not found[1].startswith("sql-client."):
-            settings[found[1]] = found[2]
+        elif (match := _SET.fullmatch(statement)) and not match[1].startswith("sql-client."):
+            settings[match[1]] = match[2]
     return SqlFile(
         settings=settings,
         declarations=tuple(declarations),
-        tables=tuple(found[1] for each in declarations if (found := _TABLE.match(each))),
+        tables=tuple(match[1] for create in declarations if (match := _TABLE.match(create))),
         inserts=tuple(inserts),
     )
 
 
 def delay_literal(delay_ms: int) -> str:
-    """Return how an ``INTERVAL DAY TO SECOND(3)`` writes this time: ``0 00:00:30.000``."""
+    """Return a duration as an ``INTERVAL DAY TO SECOND(3)`` has it: ``0 00:00:30.000``."""
     seconds, ms = divmod(delay_ms, 1_000)
     minutes, s = divmod(seconds, 60)
     hours, m = divmod(minutes, 60)
@@ -81,16 +81,16 @@ def delay_literal(delay_ms: int) -> str:
 
 
 def _filled(text: str, values: Mapping[str, str | int]) -> str:
-    def fill(found: re.Match[str]) -> str:
-        value = values.get(found[1])
+    def fill(match: re.Match[str]) -> str:
+        value = values.get(match[1])
         if value is None:
-            return found[2]
+            return match[2]
         return literal(value) if isinstance(value, str) else str(value)
 
     return _SETTING.sub(fill, text)
 
 
 def _split(text: str) -> Iterator[str]:
-    for found in _STATEMENT.finditer(text):
-        if statement := found[0].strip():
+    for match in _STATEMENT.finditer(text):
+        if statement := match[0].strip():
             yield statement

@@ -1,8 +1,8 @@
-"""Analyses that work post by post, as a Flink job.
+"""Declares the Flink job of analyses that work post by post.
 
-Posts cross from Java to Python in Arrow batches, once, whatever the number of analyses; there the
-functions of the core run in a loop. One row a record and one Python operator: the sinks take their
-columns from it.
+Posts cross from Java to Python once, in Arrow batches, whatever the number of analyses. One Python
+operator runs the functions of the core in a loop, and returns one row for each record. Each sink
+takes its columns of that row.
 """
 
 from collections.abc import Sequence
@@ -32,12 +32,11 @@ def stream_job(
     """Return the statements of a job that runs these analyses; nothing is started.
 
     Args:
-        env: where they are declared.
-        analyses: each with a function and a topic.
-        topic: the input.
+        env: the environment in which tables and functions are declared.
+        analyses: each has a function and a topic.
+        topic: the topic of the input.
         topics: how topics are read and written.
-        on_error: what a post for which a function fails does: it becomes a dead letter, or it fails
-            the job.
+        on_error: whether a post for which a function fails becomes a dead letter, or fails the job.
     """
     names = column_names(analyses)
     kinds = ", ".join(f"{name} {'STRING' if name.startswith('k') else 'BYTES'}" for name in names)
@@ -51,9 +50,9 @@ def stream_job(
     statements = env.create_statement_set()
     outputs = []
     for number, analysis in enumerate(analyses):
-        assert analysis.topic is not None  # noqa: S101 - as said
+        assert analysis.topic is not None  # noqa: S101 - post by post analyses here have one
         outputs.append(analysis.topic)
-        out = f"out-{analysis.name}"  # not the number: a savepoint may go on with others beside it
+        out = f"out-{analysis.name}"  # no number: a savepoint may continue beside other analyses
         env.execute_sql(sink(out, [analysis.topic], topics))
         statements.add_insert_sql(
             f"INSERT INTO `{out}` SELECT r.k{number}, r.v{number} FROM results "  # noqa: S608 - a checked name

@@ -1,6 +1,6 @@
-"""What windowed analyses need of a batch of records, as it crosses Flink. Flink is not needed.
+"""Messages within a Flink job: what one windowed analysis needs of one batch of records.
 
-One message for each analysis and batch: JSON, as all that a window keeps is.
+This module does not import Flink. A message is JSON, as the values that windows keep are JSON too.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,15 +20,18 @@ from mastostream.ports.log import NewRecord, Record
 __all__ = ["WindowMessage", "WindowMessages", "decode_arrivals", "decode_message"]
 
 _Packed = tuple[int, int, str, int, int, bool, Any]
+"""A post in a message: partition, offset, key, event time and time of arrival in milliseconds since
+1970, whether it is new, and the value that the window keeps."""
+
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class WindowMessage(msgspec.Struct, array_like=True, frozen=True):
-    """What one batch brings to one analysis.
+    """What one analysis gets from one batch.
 
     Attributes:
-        arrivals: its posts, for :func:`decode_arrivals`.
-        letters: dead letters.
+        arrivals: the posts of the batch in JSON, for :func:`decode_arrivals`.
+        letters: the dead letters of the batch.
     """
 
     arrivals: msgspec.Raw
@@ -40,12 +43,12 @@ _decode_arrivals: Final = msgspec.json.Decoder(list[_Packed]).decode
 
 
 def decode_message(data: bytes) -> WindowMessage:
-    """Read a message."""
+    """Decode a message; its posts stay encoded."""
     return _decode_message(data)
 
 
 def decode_arrivals(data: bytes) -> list[tuple[int, Arrival]]:
-    """Read a message's posts, each with its offset."""
+    """Decode the posts of a message, each with its offset."""
     return [
         (
             offset,
@@ -63,7 +66,7 @@ def decode_arrivals(data: bytes) -> list[tuple[int, Arrival]]:
 
 
 class WindowMessages:
-    """Decodes each post once, and takes of it what each analysis keeps."""
+    """Makes the messages: decodes each record once, and takes from it what each analysis keeps."""
 
     def __init__(
         self,
@@ -73,14 +76,14 @@ class WindowMessages:
         *,
         tells_rejected: bool,
     ) -> None:
-        """Begin.
+        """Prepare the analyses.
 
         Args:
-            analyses: each with an aggregate.
-            topic: the input, for dead letters.
-            now_ms: their time.
-            tells_rejected: whether what cannot be decoded becomes a dead letter here; not where
-                another function of the same job reads the same records.
+            analyses: each has an aggregate.
+            topic: the topic of the input, for dead letters.
+            now_ms: returns the time of dead letters, in milliseconds since 1970.
+            tells_rejected: whether a record that cannot be decoded becomes a dead letter here. It
+                does not where another function of the same job reads the same records.
         """
         self._analyses = tuple(analyses)
         self._topic = topic
@@ -95,7 +98,11 @@ class WindowMessages:
         keys: Iterable[str | None],
         timestamps_ms: Iterable[int],
     ) -> list[bytes | None]:
-        """Return a message for each analysis, ``None`` where there is nothing to tell."""
+        """Return a message for each analysis; ``None`` where it would be empty.
+
+        The arguments are columns, with one value for each record of the batch. Dead letters of
+        records that cannot be decoded are in the message of the first analysis.
+        """
         now_ms = self._now_ms()
         batch: list[Decoded] = []
         rejected: list[NewRecord] = []
@@ -109,14 +116,14 @@ class WindowMessages:
             batch.append((record, item))
             if type(item) is Rejected and self._tells_rejected:
                 rejected.append(dead_letter(record, "analyze", item.reasons, now_ms))
-        found: list[bytes | None] = []
+        messages: list[bytes | None] = []
         for analysis in self._analyses:
             arrivals, letters = arrivals_of(analysis, batch, now_ms)
             letters += rejected
             rejected = []
             packed = [_pack(record.offset, arrival) for record, arrival in arrivals]
-            found.append(_encode((packed, letters)) if packed or letters else None)
-        return found
+            messages.append(_encode((packed, letters)) if packed or letters else None)
+        return messages
 
 
 def _pack(offset: int, arrival: Arrival) -> _Packed:

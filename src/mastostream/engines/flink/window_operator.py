@@ -1,12 +1,13 @@
-"""The windows of one analysis within a Flink job, and how they are kept. Flink is not needed.
+"""The windows of one analysis within a Flink job, and their state.
 
-The state is in memory, as in the local engine; what changes in it is told, so that Flink's keyed
-state, and with it each checkpoint, holds the same.
+This module does not import Flink. The state is in memory, as in the local engine. The operator
+reports each change of it, so that Flink's keyed state, and with it each checkpoint, has the same.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import islice
+from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -29,18 +30,19 @@ from mastostream.ports.log import NewRecord
 
 __all__ = ["Changes", "Stored", "WindowOperator"]
 
-_STARTING_MS: Final = 10_000
-"""How long a job may take to read again after it has started: until then silence says nothing."""
+_START_GRACE_MS: Final = 10_000
+"""After a start, silence closes no window before this time: the job may need it to read again."""
 
 
 @attrs.frozen(kw_only=True)
 class Stored:
-    """All that is kept.
+    """The whole state of an operator, as it is stored in Flink.
 
     Attributes:
-        clock: all but posts; ``None`` of a job that has kept nothing yet.
-        posts: of open windows; ``start|key`` to the order of arrival and what is kept.
-        batches: of which posts still wait for their turn, by their numbers.
+        clock: the state without posts; ``None`` for a job that has not stored anything yet.
+        posts: the posts of open windows. Names are ``start|key``, with the start of the window in
+            milliseconds since 1970; the data has the order of arrival and the value that is kept.
+        batches: the batches of which some posts still wait, by their numbers.
     """
 
     clock: bytes | None = None
@@ -50,7 +52,13 @@ class Stored:
 
 @attrs.frozen(kw_only=True)
 class Changes:
-    """What is to be kept from now on; ``None`` in place of bytes: no longer."""
+    """The changes to :class:`Stored`.
+
+    Attributes:
+        clock: the new clock; ``None`` if it has not changed.
+        posts: new data by name; ``None`` removes it.
+        batches: new data by number; ``None`` removes it.
+    """
 
     clock: bytes | None
     posts: Mapping[str, bytes | None]
@@ -58,7 +66,15 @@ class Changes:
 
 
 class _OperatorClock(msgspec.Struct):
-    """How far an analysis is."""
+    """The state of an operator without its posts. The names of the fields are stored.
+
+    Attributes:
+        watermark_ms: the watermark of the windows.
+        partitions: partition, highest event time, and wall clock at its last post.
+        released: the offset of the last post that went into windows, by partition.
+        placed: the number of posts that windows have kept so far.
+        batches: the number of the last batch.
+    """
 
     watermark_ms: int | None
     partitions: list[tuple[int, int | None, int]]
@@ -74,57 +90,67 @@ _decode_post: Final = msgspec.json.Decoder(tuple[int, Any]).decode
 
 
 class WindowOperator:
-    """Hosts one analysis.
+    """Runs the windows of one analysis.
 
-    Posts go into windows in the order in which the log took them, whatever the partitions. The
-    wall clock closes windows only where the stream has been silent for the idle time-out: before,
+    Posts go into windows in the order of the log's timestamps, whatever their partitions. The wall
+    clock closes windows only after the stream has been silent for the idle time-out: before that,
     there may be records that have not been read yet.
     """
 
     def __init__(self, analysis: Analysis, spec: WindowSpec, stored: Stored, now_ms: int) -> None:
-        """Go on from what is kept."""
+        """Restore the state.
+
+        Args:
+            analysis: an analysis with an aggregate.
+            spec: the rules of its windows.
+            stored: the state that Flink has; empty for a new job.
+            now_ms: the wall clock, in milliseconds since 1970.
+        """
         self._analysis = analysis
         self._spec = spec
         self._merge = Merge()
-        self._left: Counter[int] = Counter()
+        self._waiting_of: Counter[int] = Counter()
         self._posts: dict[str, bytes | None] = {}
         self._batches: dict[int, bytes | None] = {}
         self._changed = False
-        self._heard_ms = now_ms + max(0, _STARTING_MS - spec.idle_timeout_ms)
+        self._silent_since_ms = now_ms + max(0, _START_GRACE_MS - spec.idle_timeout_ms)
         self._restore(stored, now_ms)
 
     def take(self, message: bytes, watermark_ms: int, now_ms: int) -> list[NewRecord]:
-        """Take what a batch brings, and return the records that come of it.
+        """Add the posts of a batch, and return the records that can be written now.
 
         Args:
-            message: of :class:`arrivals.WindowMessages`.
-            watermark_ms: Flink's: what the log took before has come.
-            now_ms: the wall clock.
+            message: a message of :class:`window_messages.WindowMessages`.
+            watermark_ms: Flink's watermark: no record with an older timestamp will come.
+            now_ms: the wall clock, in milliseconds since 1970.
         """
-        told = decode_message(message)
-        self._heard_ms = max(now_ms, self._heard_ms)
-        self._number += 1
-        if self._wait(self._number, bytes(told.arrivals), now_ms):
-            self._batches[self._number] = bytes(told.arrivals)
+        decoded = decode_message(message)
+        self._silent_since_ms = max(now_ms, self._silent_since_ms)
+        self._batch_number += 1
+        if self._add_waiting(self._batch_number, bytes(decoded.arrivals), now_ms):
+            self._batches[self._batch_number] = bytes(decoded.arrivals)
         self._changed = True
-        return told.letters + self._release(watermark_ms, now_ms)
+        return decoded.letters + self._release(watermark_ms, now_ms)
 
-    def look(self, watermark_ms: int, now_ms: int) -> list[NewRecord]:
-        """Let time pass, and return the records that come of it."""
-        if now_ms - self._heard_ms < self._spec.idle_timeout_ms:
+    def tick(self, watermark_ms: int, now_ms: int) -> list[NewRecord]:
+        """Let the wall clock move on, and return the records that can be written now.
+
+        After a silence of the idle time-out, all waiting posts go into windows, and windows close.
+        """
+        if now_ms - self._silent_since_ms < self._spec.idle_timeout_ms:
             return self._release(watermark_ms, now_ms)
         outputs = self._release(None, now_ms)
         after, events = tick(self._spec, self._state, now_ms)
-        return outputs + self._become(after, events, now_ms)
+        return outputs + self._set_state(after, events, now_ms)
 
     def end(self, now_ms: int) -> list[NewRecord]:
-        """Close all windows: the input has come to its end."""
+        """Close all windows, for an input that has ended, and return their records."""
         outputs = self._release(None, now_ms)
         after, events = close_all(self._spec, self._state)
-        return outputs + self._become(after, events, now_ms)
+        return outputs + self._set_state(after, events, now_ms)
 
     def changes(self) -> Changes:
-        """Return what has changed since the last call."""
+        """Return the changes of the state since the last call."""
         clock = self._clock() if self._changed else None
         changes = Changes(clock=clock, posts=self._posts, batches=self._batches)
         self._posts, self._batches, self._changed = {}, {}, False
@@ -133,11 +159,12 @@ class WindowOperator:
     def _restore(self, stored: Stored, now_ms: int) -> None:
         self._state = WindowState()
         self._released: dict[int, int] = {}
-        self._placed = self._number = 0
+        self._placed = self._batch_number = 0
         if stored.clock is None:
             return
         clock = _decode_clock(stored.clock)
-        self._released, self._placed, self._number = clock.released, clock.placed, clock.batches
+        self._released, self._placed = clock.released, clock.placed
+        self._batch_number = clock.batches
         self._state = WindowState(
             windows=_windows(stored.posts),
             partitions={
@@ -147,19 +174,22 @@ class WindowOperator:
             watermark_ms=clock.watermark_ms,
         )
         for number in sorted(stored.batches):
-            self._wait(number, stored.batches[number], now_ms)
+            self._add_waiting(number, stored.batches[number], now_ms)
 
-    def _wait(self, number: int, arrivals: bytes, now_ms: int) -> int:
-        """Let a batch's posts wait but those that had their turn; return how many."""
+    def _add_waiting(self, number: int, arrivals: bytes, now_ms: int) -> int:
+        """Add a batch's posts to those that wait, and return their number.
+
+        After a restart, posts of the batch that are in windows already are left out.
+        """
         posts = [
-            # A producer's clock that goes ahead must not hold up the others.
+            # Where the clock of a producer is ahead, its posts must not hold up the others.
             Waiting(min(arrival.arrived_ms, now_ms), offset, number, arrival)
             for offset, arrival in decode_arrivals(arrivals)
             if offset > self._released.get(arrival.partition, -1)
         ]
         self._merge.add(posts)
         if posts:
-            self._left[number] = len(posts)
+            self._waiting_of[number] = len(posts)
         return len(posts)
 
     def _release(self, until_ms: int | None, now_ms: int) -> list[NewRecord]:
@@ -168,17 +198,17 @@ class WindowOperator:
             return []
         for post in posts:
             self._released[post.arrival.partition] = post.offset
-            self._left[post.batch] -= 1
-            if not self._left[post.batch]:
-                del self._left[post.batch]
+            self._waiting_of[post.batch] -= 1
+            if not self._waiting_of[post.batch]:
+                del self._waiting_of[post.batch]
                 _forget(self._batches, post.batch)
         after, events = advance(self._spec, self._state, (post.arrival for post in posts))
-        return self._become(after, events, now_ms)
+        return self._set_state(after, events, now_ms)
 
-    def _become(
+    def _set_state(
         self, after: WindowState, events: Iterable[Closed | Late], now_ms: int
     ) -> list[NewRecord]:
-        """Note what is new, and return what came of it."""
+        """Change the state, note what has to be stored, and return the records of the events."""
         before, self._state = self._state, after
         if after is before:
             return []
@@ -203,25 +233,25 @@ class WindowOperator:
                 ],
                 released=self._released,
                 placed=self._placed,
-                batches=self._number,
+                batches=self._batch_number,
             )
         )
 
 
 def _forget(changes: dict[_Name, bytes | None], name: _Name) -> None:
-    """Keep no longer what is kept, or not at all what was not kept yet."""
+    """Note that data has to be removed; data that is not stored yet is just not stored."""
     if changes.pop(name, None) is None:
         changes[name] = None
 
 
 def _windows(posts: Mapping[str, bytes]) -> dict[int, dict[str, Any]]:
-    """Return the windows as they were filled."""
-    found = []
+    """Return the windows by their starts, with their posts in the order of arrival."""
+    arrived = []
     for name, data in posts.items():
         start, _, key = name.partition("|")
         order, value = _decode_post(data)
-        found.append((order, int(start), key, value))
+        arrived.append((order, int(start), key, value))
     windows: dict[int, dict[str, Any]] = {}
-    for _, start_ms, key, value in sorted(found, key=lambda each: each[0]):
+    for _, start_ms, key, value in sorted(arrived, key=itemgetter(0)):
         windows.setdefault(start_ms, {})[key] = value
     return windows

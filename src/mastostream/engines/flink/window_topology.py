@@ -1,9 +1,9 @@
-"""Analyses that work window by window, as part of a Flink job.
+"""Declares the part of a Flink job that runs analyses window by window.
 
-Posts cross from Java to Python in Arrow batches; there each is decoded once, side by side, and what
-each analysis keeps of it goes on, a message a batch, to the one subtask that has the windows of
-this analysis. These are the core's, with a clock for each partition, and not Flink's: its windows
-drop late posts unseen, and its watermark knows nothing of a post from the future.
+Posts cross from Java to Python in Arrow batches. Parallel subtasks decode each post once. What an
+analysis keeps of a batch goes, as one message, to the one subtask that has the windows of this
+analysis. These are the windows of the core, with a clock for each partition, and not Flink's:
+Flink's windows drop late posts silently, and its watermark does not detect posts from the future.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from pyflink.table.udf import udf
 from mastostream.core.analyses import Analysis
 from mastostream.core.topic_names import DEAD_LETTERS, LATE
 from mastostream.engines.flink.ddl import Topics, literal, sink, timed_source
-from mastostream.engines.flink.functions import Arrive, RunWindows, message_names
+from mastostream.engines.flink.functions import MakeWindowMessages, RunWindows, message_names
 
 if TYPE_CHECKING:
     from pyflink.table import StatementSet, StreamTableEnvironment
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["add_windows"]
 
 
-def add_windows(  # noqa: PLR0913 - each by name
+def add_windows(  # noqa: PLR0913 - settings are keyword arguments
     env: "StreamTableEnvironment",
     statements: "StatementSet",
     analyses: Sequence[Analysis],
@@ -37,24 +37,24 @@ def add_windows(  # noqa: PLR0913 - each by name
 ) -> None:
     """Add the statements that run these analyses.
 
-    They read all that the topic holds: where other jobs of the group stand says nothing of their
-    windows, only a checkpoint or a savepoint does.
+    Without a checkpoint or a savepoint they read the topic from its oldest record: a group's
+    committed offsets do not say what is in its windows.
 
     Args:
-        env: where they are declared.
-        statements: of the job.
-        analyses: each with an aggregate and a topic.
-        topic: the input.
-        topics: how topics are read and written; what is read here gets a group of its own.
+        env: the environment in which tables and functions are declared.
+        statements: the statements of the job.
+        analyses: each has an aggregate and a topic.
+        topic: the topic of the input.
+        topics: how topics are read and written. The input is read with a group of its own.
         delay_ms: how long windows wait for posts out of order.
         idle_timeout_ms: how long a quiet partition, or a quiet stream, may hold windows open.
-        tells_rejected: whether what cannot be decoded becomes a dead letter here.
+        tells_rejected: whether a record that cannot be decoded becomes a dead letter here.
     """
-    # Times come to Python as they are in this zone, without it.
+    # Python gets times in this zone, as times without a zone.
     env.get_config().set_local_timezone("UTC")
     names = message_names(analyses)
     kinds = ", ".join(f"{name} BYTES" for name in names)
-    function = Arrive(analyses, topic, tells_rejected=tells_rejected)
+    function = MakeWindowMessages(analyses, topic, tells_rejected=tells_rejected)
     arrive: Any = udf(function, result_type=f"ROW<{kinds}>", func_type="pandas")
     env.create_temporary_system_function("arrive", arrive)
     own = attrs.evolve(topics, group=f"{topics.group}-windows")
@@ -78,7 +78,7 @@ def add_windows(  # noqa: PLR0913 - each by name
         .uid("windows")
     )
     env.create_temporary_view("windows", env.from_data_stream(stream))
-    outputs = sorted({str(each.topic) for each in analyses} | {DEAD_LETTERS, LATE})
+    outputs = sorted({str(analysis.topic) for analysis in analyses} | {DEAD_LETTERS, LATE})
     env.execute_sql(sink("of_windows", outputs, topics, anything=True))
     statements.add_insert_sql(
         f"INSERT INTO of_windows (k, v, t, h) SELECT k, v, {topics.full_names('t')}, h FROM windows"  # noqa: S608 - quoted
@@ -86,7 +86,7 @@ def add_windows(  # noqa: PLR0913 - each by name
 
 
 def _record_type() -> Any:
-    """Rows of topic, key, value, headers."""
+    """Return the type of rows of topic, key, value and headers."""
     data = Types.PRIMITIVE_ARRAY(Types.BYTE())
     kinds = [Types.STRING(), Types.STRING(), data, Types.MAP(Types.STRING(), data)]
     return Types.ROW_NAMED(["t", "k", "v", "h"], kinds)

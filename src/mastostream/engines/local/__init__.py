@@ -1,4 +1,4 @@
-"""The engine in plain Python: one process, one pass, each record decoded once."""
+"""The local engine, in plain Python: one process, which decodes each record once."""
 
 from mastostream.engines.local.local_engine import EngineStats, LocalEngine
 

@@ -1,9 +1,9 @@
-"""The loop: read, decode once, give to every analysis, commit as one.
+"""The local engine's loop: read a batch, decode it once, run every analysis, commit all outputs.
 
-Delivery: with a log whose commits are atomic, exactly once. Where the log gives each analysis a
-position of its own, one that is added later reads the topic from its beginning, and the others do
-not repeat. On Kafka the analyses that work post by post are one group: with one more they are
-another group, and all of them read from the oldest record again.
+Delivery is exactly once with a log whose commits are atomic. Where the log keeps a position for
+each analysis, an analysis that is added later reads the topic from its beginning, and the others do
+not repeat. On Kafka the analyses that work post by post share one consumer group, whose name
+depends on all of them: when one is added, all of them read from the oldest record again.
 """
 
 import logging
@@ -26,11 +26,11 @@ from mastostream.ports.log import Commit, EngineLog, NewRecord, Progress, Record
 __all__ = ["BATCH", "EngineStats", "LocalEngine", "OnResults"]
 
 BATCH: Final = 1_000
-"""Records a commit: 1,000 posts take about 30 ms, a commit's own cost is spread over them."""
+"""Records per commit. 1,000 posts take about 30 ms, so the commit itself costs little."""
 
 CHUNK: Final = 100
-"""Posts that are in memory as models at once. Of 5,000, most outlive several rounds of the garbage
-collector, which then takes a third of the time."""
+"""Posts that are in memory as models at the same time. With 5,000, most of them outlive several
+rounds of the garbage collector, which then takes a third of the time."""
 
 _logger = logging.getLogger(__name__)
 
@@ -39,17 +39,18 @@ OnResults = Callable[[Analysis, Sequence[object]], None]
 
 @attrs.define
 class EngineStats:
-    """What the engine has done since it started. Read by other threads.
+    """What the engine has done since it started. Other threads read it.
 
     Attributes:
-        records: read.
-        posts: of these, posts.
-        rejected: of these, bytes that are no post; each is a dead letter.
-        outputs: records written, dead letters and late ones among them.
-        late: posts that no window could take.
-        lost: records that the log had deleted before they were read.
-        closed_windows: windows that came to their end.
-        lag_ms: the age of the newest record when it was read.
+        records: the number of records read.
+        posts: the number of posts among the records read.
+        rejected: the number of records read that are no post and no deletion; each becomes a dead
+            letter.
+        outputs: the number of records written, with dead letters and late records.
+        late: the number of posts that came too late for their window.
+        lost: the number of records that the log deleted before they were read.
+        closed_windows: the number of windows that have closed.
+        lag_ms: the age of the newest record when it was read, in milliseconds.
     """
 
     records: int = 0
@@ -65,7 +66,7 @@ class EngineStats:
 class LocalEngine:
     """Runs any set of analyses over one topic. A :class:`ports.stage.Stage`."""
 
-    def __init__(  # noqa: PLR0913 - each is a choice of the user's, by name
+    def __init__(  # noqa: PLR0913 - keyword arguments, each a choice of the user
         self,
         log: EngineLog,
         analyses: Sequence[Analysis],
@@ -77,21 +78,21 @@ class LocalEngine:
         on_results: OnResults | None = None,
         name: str = "analyze",
     ) -> None:
-        """Go on where the log says that these analyses stand.
+        """Continue from the progress that the log has stored for these analyses.
 
         Args:
-            log: input and outputs; closed with the engine.
-            analyses: their names are unique.
-            clock: for ticks and for the time of dead letters.
+            log: the input and the outputs; the engine closes it.
+            analyses: at least one; their names are unique.
+            clock: gives the time of ticks and of dead letters.
             delay_ms: how long windows wait for posts out of order.
             idle_timeout_ms: how long a quiet stream may hold windows open.
-            batch: records a commit, at most.
+            batch: the number of records per commit, at most.
             on_results: called after each commit with the results of windowed analyses, and of
-                those without a topic.
-            name: of the stage, where one process runs several engines.
+                analyses without a topic.
+            name: the name of the stage, where one process runs several engines.
 
         Raises:
-            ConfigurationError: two analyses of one name, or none at all.
+            ConfigurationError: two analyses have the same name, or there is none.
         """
         names = [analysis.name for analysis in analyses]
         if not names or len(set(names)) < len(names):
@@ -106,10 +107,10 @@ class LocalEngine:
         self._analyses = tuple(analyses)
         self._delay_ms = delay_ms
         self._idle_timeout_ms = idle_timeout_ms
-        self._begin()
+        self._restore()
 
-    def _begin(self) -> None:
-        """Go on from what the log has; what was not committed is forgotten."""
+    def _restore(self) -> None:
+        """Continue from the progress in the log, and forget what was not committed."""
         self._generation = self._log.generation
         progress = self._log.restore([analysis.name for analysis in self._analyses])
         now_s = self._clock.monotonic_s()
@@ -135,19 +136,25 @@ class LocalEngine:
 
     @property
     def name(self) -> str:
-        """``analyze``, or what it was given."""
+        """The name of the stage: ``analyze`` unless another one was given."""
         return self._name
 
     def step(self, timeout_s: float) -> int:
-        """Process one batch and commit it; return how many records were read.
+        """Process one batch and commit its outputs; return how many records were read.
 
-        After a RetriableError the next call tries the same commit again.
+        When the log assigns other partitions, the engine restores its progress and reads again.
+
+        Args:
+            timeout_s: how long to wait for records, in seconds.
+
+        Raises:
+            RetriableError: the log cannot be reached; the next call tries the same commit again.
         """
         if self._pending is not None and self._log.generation == self._generation:
             self._commit(self._pending)
         records = self._log.read(self._positions(), self._batch, timeout_s)
         while self._log.generation != self._generation:
-            self._begin()
+            self._restore()
             records = records or self._log.read(self._positions(), self._batch, timeout_s)
         if records:
             self._process(records)
@@ -159,21 +166,25 @@ class LocalEngine:
         return len(records)
 
     def close_windows(self) -> None:
-        """Close every window, for an input that has come to its end, and commit."""
+        """Close every window and commit. For an input that has ended."""
         now_ms = self._clock.now_ms()
         for host in self._windowed:
             self._outputs[host.analysis.name] += host.close_windows(now_ms)
         self._store(force=True)
 
     def finish(self) -> None:
-        """Store how far each analysis has come; open windows stay open."""
+        """Store the progress of each analysis; open windows stay open."""
         self._store(force=True)
 
     def close(self) -> None:
-        """Close the log. Nothing is lost without :meth:`finish`: it is only read again."""
+        """Close the log. Without :meth:`finish` nothing is lost: some records are read again."""
         self._log.close()
 
     def _positions(self) -> dict[int, int]:
+        """The offsets to read from: of each partition, that of the analysis that is most behind.
+
+        A partition that some analysis has not read yet is left out.
+        """
         known = set.intersection(*(set(host.positions) for host in self._hosts))
         return {
             partition: min(host.positions[partition] for host in self._hosts) for partition in known
@@ -203,7 +214,7 @@ class LocalEngine:
                 host.positions[partition] = max(end, host.positions.get(partition, 0))
 
     def _note_lost(self, topic: str) -> None:
-        """Tell of records that the log deleted although all analyses had come close to them."""
+        """Count and log the records that the log deleted before the engine read them."""
         lost = self._log.lost - self.stats.lost
         if lost > 0:
             self.stats.lost += lost
@@ -215,7 +226,7 @@ class LocalEngine:
             )
 
     def _is_new_to_all(self, record: Record) -> bool:
-        """Whether no analysis has been here: what is read again is no dead letter again."""
+        """Whether no analysis has read this record yet, so that a dead letter is written once."""
         return all(record.offset >= host.positions.get(record.partition, 0) for host in self._hosts)
 
     def _store(self, *, force: bool) -> None:
@@ -253,8 +264,12 @@ class LocalEngine:
 
 
 def _after(positions: dict[int, int], batch: list[Decoded]) -> list[Decoded]:
-    """What this analysis has not had yet: nearly always all of it."""
+    """Return the part of a batch that this analysis has not read yet: nearly always all of it."""
     first = batch[0][0]
     if len(positions) <= 1 and first.offset >= positions.get(first.partition, 0):
         return batch
-    return [pair for pair in batch if pair[0].offset >= positions.get(pair[0].partition, 0)]
+    return [
+        (record, item)
+        for record, item in batch
+        if record.offset >= positions.get(record.partition, 0)
+    ]

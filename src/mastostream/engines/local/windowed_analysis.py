@@ -1,8 +1,9 @@
-"""The position and the windows of one analysis, and when they are to be stored.
+"""Runs one windowed analysis in the local engine, and decides when its state is stored.
 
-Its state is stored with its own position. So it need not be stored with each batch: when a window
-has closed, when enough new posts have come to be worth the writing, and now and then. After a
-restart it reads again what came since, and its outputs are the same.
+Windows and positions are stored together, so they need not be stored with each batch. They are
+stored when there are outputs, when there are as many new records as posts in open windows (and at
+least 5,000), and otherwise every 5 seconds. After a restart the analysis reads the records since
+then again, and its outputs are the same.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,11 +18,20 @@ from mastostream.ports.log import NewRecord, Progress
 __all__ = ["Windowed"]
 
 STORE_EVERY_RECORDS: Final = 5_000
+"""Without outputs, the state is stored after this many records, or more with large windows."""
+
 STORE_EVERY_S: Final = 5.0
+"""Without outputs, the state is stored after this time, if there are new records."""
 
 
 class Windowed:
-    """Hosts one analysis: its position, its windows, and what they bring."""
+    """Runs one analysis, and keeps its positions, its windows and its counts.
+
+    Attributes:
+        analysis: the analysis; it has an aggregate.
+        positions: the offset of the next record to read, by partition.
+        shown: results of closed windows, until :meth:`take_shown`.
+    """
 
     def __init__(
         self, analysis: Analysis, spec: WindowSpec, progress: Progress | None, now_s: float
@@ -33,13 +43,13 @@ class Windowed:
         self.shown: list[object] = []
         self._spec = spec
         self._state = (progress and progress.windows) or WindowState()
-        self._since = 0
+        self._unstored_records = 0
         self._has_outputs = False
         self._stored_s = now_s
 
     def apply(self, batch: Sequence[Decoded], now_ms: int) -> list[NewRecord]:
-        """Return the records that these posts give: of windows that close, and of late posts."""
-        self._since += len(batch)
+        """Return the records that these posts give: results, late records and dead letters."""
+        self._unstored_records += len(batch)
         arrivals, letters = arrivals_of(self.analysis, batch, now_ms)
         self._state, events = advance(self._spec, self._state, (arrival for _, arrival in arrivals))
         outputs = letters + self._records(events, now_ms)
@@ -47,52 +57,52 @@ class Windowed:
         return outputs
 
     def tick(self, now_ms: int) -> list[NewRecord]:
-        """Let the wall clock close windows; only where all records have been read."""
+        """Let the wall clock close windows. Call it only when all records have been read."""
         self._state, events = tick(self._spec, self._state, now_ms)
         self._has_outputs = self._has_outputs or bool(events)
         return self._records(events, now_ms)
 
     def close_windows(self, now_ms: int) -> list[NewRecord]:
-        """Close every window: the input has come to its end."""
+        """Close every window, for an input that has ended."""
         self._state, events = close_all(self._spec, self._state)
         self._has_outputs = self._has_outputs or bool(events)
         return self._records(events, now_ms)
 
     def due(self, now_s: float) -> bool:
-        """Whether its progress has to be stored now."""
+        """Whether the progress has to be stored now."""
         size = sum(len(posts) for posts in self._state.windows.values())
         return (
             self._has_outputs
-            or self._since >= max(STORE_EVERY_RECORDS, size)
-            or (self._since > 0 and now_s - self._stored_s >= STORE_EVERY_S)
+            or self._unstored_records >= max(STORE_EVERY_RECORDS, size)
+            or (self._unstored_records > 0 and now_s - self._stored_s >= STORE_EVERY_S)
         )
 
     def stored(self, now_s: float) -> None:
-        """Its progress is stored."""
-        self._since, self._has_outputs, self._stored_s = 0, False, now_s
+        """Note that the progress has been stored."""
+        self._unstored_records, self._has_outputs, self._stored_s = 0, False, now_s
 
     def progress(self) -> Progress:
-        """How far it has come."""
+        """How far the analysis has read, with its open windows."""
         return Progress(positions=dict(self.positions), windows=self._state)
 
     def take_shown(self) -> Sequence[object]:
-        """Hand over the results that are only shown."""
+        """Return the results since the last call, to be shown."""
         shown, self.shown = self.shown, []
         return shown
 
     def take_late(self) -> int:
-        """Hand over how many posts came late."""
+        """Return how many posts have come late since the last call."""
         late, self._late = self._late, 0
         return late
 
     def take_closed(self) -> int:
-        """Hand over how many windows were closed."""
+        """Return how many windows have closed since the last call."""
         closed, self._closed = self._closed, 0
         return closed
 
     def _records(self, events: Iterable[Closed | Late], now_ms: int) -> list[NewRecord]:
-        brought = records_of(self.analysis, events, now_ms)
-        self.shown += brought.shown
-        self._late += brought.late
-        self._closed += brought.closed
-        return brought.records
+        outputs = records_of(self.analysis, events, now_ms)
+        self.shown += outputs.shown
+        self._late += outputs.late
+        self._closed += outputs.closed
+        return outputs.records

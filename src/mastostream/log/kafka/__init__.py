@@ -1,4 +1,8 @@
-"""A log in Kafka. Records of one key share a partition; what is confirmed is on all copies."""
+"""The log in Kafka.
+
+Records of one key share a partition. A record that Kafka has confirmed is on all replicas that are
+in sync.
+"""
 
 from mastostream.log.kafka.client_config import KafkaClientConfig
 from mastostream.log.kafka.engine_log import KafkaEngineLog

@@ -1,7 +1,7 @@
-"""Which Kafka, and how its clients are set up.
+"""The address of Kafka, and the settings of its clients.
 
-What is set here differs from librdkafka's defaults for a reason each; ``settings`` of the user win
-over all of it. The names are those of librdkafka's ``CONFIGURATION.md``.
+Each setting here differs from librdkafka's default for a reason. The user's own ``settings`` win
+over all of them. librdkafka's ``CONFIGURATION.md`` documents the names.
 """
 
 from collections.abc import Mapping
@@ -17,12 +17,13 @@ from mastostream.prefixes import check_topic_prefix
 __all__ = ["MAX_MESSAGE_BYTES", "KafkaClientConfig"]
 
 MAX_MESSAGE_BYTES: Final = 8 * 2**20
-"""Of one record. Kafka's own default of 1 MiB is less than a status with a long text and its dead
-letter can take."""
+"""The largest size of one record, in bytes. Kafka's own default is 1 MiB. A status with a long
+text, or its dead letter, can be larger."""
 
 _TIMEOUT_S: Final = 10.0
+"""The longest time that one request may take, in seconds."""
 
-_PROMISED: Final = frozenset(
+_GUARANTEED: Final = frozenset(
     {
         "auto.commit.enable",
         "auto.offset.reset",
@@ -37,30 +38,38 @@ _PROMISED: Final = frozenset(
         "transactional.id",
     }
 )
-_CALLED: Final = frozenset(
+"""Settings that the delivery guarantees depend on; the user cannot set them."""
+
+_CALLBACKS: Final = frozenset(
     {"error_cb", "logger", "oauth_cb", "on_commit", "on_delivery", "stats_cb", "throttle_cb"}
 )
-"""Settings of the Python client that are functions; text in their place would break it."""
+"""Settings of the Python client that are functions. The user can only give text, which would break
+the client."""
 
 _SERVERS: Final = frozenset({"bootstrap.servers", "metadata.broker.list"})
+"""Settings that name the servers; the user names them in ``servers`` instead."""
 
 
 @attrs.frozen(kw_only=True)
 class KafkaClientConfig:
-    """One Kafka, with what its topics and groups are like.
+    """The configuration of all clients of one Kafka, and of the topics that they create.
 
     Attributes:
-        servers: ``host:port``, several separated by commas.
-        group: consumer groups' and transactional ids' names begin with it.
-        topic_prefix: names of topics, groups and transactional ids begin with it in Kafka, and only
-            there: callers name them without it, and records come back without it.
-        partitions: of a topic that is created.
-        replication: of a topic that is created.
-        retention_ms: of a topic that is created; -1 keeps everything.
-        retention_bytes: of each partition of a topic that is created; -1 keeps everything.
+        servers: the bootstrap servers: ``host:port``, separated by commas.
+        group: the first part of the names of consumer groups and transactional ids.
+        topic_prefix: put before the names of topics, groups and transactional ids in Kafka, and
+            only there: callers use names without it, and records come back without it.
+        partitions: the number of partitions of a new topic.
+        replication: the number of replicas of each partition of a new topic.
+        retention_ms: how long a new topic keeps records, in milliseconds; -1 keeps all.
+        retention_bytes: how much each partition of a new topic keeps, in bytes; -1 keeps all.
         compression: ``lz4``, ``zstd`` or ``none``.
-        settings: of librdkafka, the user's; may hold secrets.
+        settings: the user's own settings of librdkafka; may contain secrets.
         clients: makes the clients.
+
+    Raises:
+        ConfigurationError: the prefix is not allowed, or ``settings`` has a name that the user may
+            not set.
     """
 
     servers: str = "localhost:9092"
@@ -79,7 +88,7 @@ class KafkaClientConfig:
             check_topic_prefix(self.topic_prefix)
         except ValueError as error:
             raise ConfigurationError(f"[kafka] {error}") from error
-        refused = sorted((_PROMISED | _CALLED) & set(self.settings))
+        refused = sorted((_GUARANTEED | _CALLBACKS) & set(self.settings))
         if refused:
             raise ConfigurationError(
                 f"[kafka.settings] {', '.join(refused)}: what mastostream promises depends on it, "
@@ -93,7 +102,11 @@ class KafkaClientConfig:
 
     @property
     def timeout_s(self) -> float:
-        """How long one question waits: ``socket.timeout.ms`` of the user's, at most 10 s."""
+        """The longest time of one request: the user's ``socket.timeout.ms``, at most 10 s.
+
+        Raises:
+            ConfigurationError: ``socket.timeout.ms`` is not a number.
+        """
         name = "socket.timeout.ms"
         try:
             return min(_TIMEOUT_S, int(self.settings.get(name, "10000")) / 1000)
@@ -103,11 +116,11 @@ class KafkaClientConfig:
             ) from None
 
     def full_name(self, name: str) -> str:
-        """Return what a topic, a group or a transactional id is called in Kafka."""
+        """Return the name that a topic, a group or a transactional id has in Kafka."""
         return self.topic_prefix + name
 
     def admin(self) -> dict[str, Any]:
-        """Settings of a client that only asks and creates."""
+        """Return the settings of an admin client, which all other clients share."""
         return {
             "bootstrap.servers": self.servers,
             "client.id": "mastostream",
@@ -115,22 +128,26 @@ class KafkaClientConfig:
         } | dict(self.settings)
 
     def producer(self, **more: Any) -> dict[str, Any]:
-        """Settings of a producer: idempotent, and patient for ever, so that nothing is dropped."""
+        """Return the settings of an idempotent producer that retries for ever and drops no record.
+
+        ``more`` are further settings. They win over these, and the user's win over both.
+        """
         return (
             {
                 "enable.idempotence": True,
                 "acks": "all",
                 "compression.type": self.compression,
                 "message.max.bytes": MAX_MESSAGE_BYTES,
-                # For ever: a broker that is away for an hour costs an hour, no records.
+                # 0 retries for ever: a broker that is away for an hour costs an hour, but no
+                # records.
                 "message.timeout.ms": 0,
-                # A record waits so long for others that travel with it.
+                # A record waits so long for other records that are sent in the same request.
                 "linger.ms": 2,
                 "queue.buffering.max.messages": 200_000,
                 "queue.buffering.max.kbytes": 262_144,
-                # One Python call for each record that failed, none for each that did not.
+                # Python is called only for records that failed, which saves a call for each record.
                 "delivery.report.only.error": True,
-                # As Kafka's own clients: the same key is in the same partition for all of them.
+                # Kafka's Java clients use it too, so all clients put a key into the same partition.
                 "partitioner": "murmur2_random",
             }
             | more
@@ -138,23 +155,28 @@ class KafkaClientConfig:
         )
 
     def consumer(self, group: str, **more: Any) -> dict[str, Any]:
-        """Settings of a consumer that commits by hand and is told where a partition ends."""
+        """Return the settings of a consumer that commits explicitly and reports ends of partitions.
+
+        ``group`` is named without the prefix. ``more`` are further settings. They win over these,
+        and the user's win over both.
+        """
         return (
             {
                 "group.id": self.full_name(group),
                 "enable.auto.commit": False,
-                # What retention took before it was read is counted, not skipped in silence.
+                # Records that retention deleted before they were read are counted, not skipped in
+                # silence: the consumer reports the missing offset.
                 "auto.offset.reset": "error",
                 "enable.partition.eof": True,
                 "isolation.level": "read_committed",
                 "partition.assignment.strategy": "cooperative-sticky",
-                # A reader that was killed holds its partitions for so long.
+                # A reader that was killed keeps its partitions until this time-out.
                 "session.timeout.ms": 10_000,
                 "heartbeat.interval.ms": 2_000,
-                # The default of a second makes a reader sleep whenever its buffer was full.
+                # With the default of one second, a reader sleeps whenever its buffer was full.
                 "fetch.queue.backoff.ms": 5,
-                # How long Kafka waits for records before it says that there are none: so late is
-                # the end of a partition known.
+                # How long Kafka waits for records before it answers that there are none. The end of
+                # a partition is known only after this time.
                 "fetch.wait.max.ms": 100,
                 "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
                 "queued.max.messages.kbytes": 65_536,

@@ -1,4 +1,4 @@
-"""Where the clients of Kafka come from."""
+"""The factories of Kafka clients, so that a caller can wrap or replace the clients."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +12,12 @@ __all__ = ["KafkaClients"]
 
 @attrs.frozen(kw_only=True)
 class KafkaClients:
-    """Makes clients from their settings: confluent-kafka's own, or ones that trace or count.
+    """Makes clients from librdkafka settings: confluent-kafka's own, or others that wrap them.
 
     Attributes:
         consumer: makes a consumer.
         producer: makes a producer.
-        admin: makes a client that asks and creates.
+        admin: makes an admin client, which reads metadata and creates topics.
     """
 
     consumer: Callable[[dict[str, Any]], Consumer] = Consumer

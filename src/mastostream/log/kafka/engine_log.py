@@ -1,4 +1,4 @@
-"""The log as an engine of per-post analyses uses it: engines share the partitions as a group."""
+"""The log in Kafka for engines of per-post analyses, which share partitions as a consumer group."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,32 +11,37 @@ from confluent_kafka import KafkaException, TopicPartition
 from mastostream.exceptions import RetriableError
 from mastostream.log.kafka.client_config import KafkaClientConfig
 from mastostream.log.kafka.errors import translate_error
-from mastostream.log.kafka.producer import PATIENCE_S, RecordProducer
+from mastostream.log.kafka.producer import CALL_TIMEOUT_S, RecordProducer
 from mastostream.log.kafka.reader import KafkaSharedReader
 from mastostream.ports.log import Commit, Positions, Progress, Record
 
 __all__ = ["KafkaEngineLog"]
 
 COMMIT_EVERY_S: Final = 1.0
+"""The default time between two commits of positions with at-least-once delivery, in seconds."""
 
 TRANSACTION_S: Final = 10
-"""Exactly once: how long the transaction of an engine that was killed holds up the readers."""
+"""The time-out of a transaction with exactly-once delivery, in seconds. The open transaction of an
+engine that was killed blocks the readers of the outputs for so long."""
 
 _ATTEMPTS: Final = 3
+"""How often the end of a transaction is requested."""
 
 
 class KafkaEngineLog:
     """A :class:`ports.log.EngineLog` on Kafka, used by one thread.
 
-    At least once: outputs are sent as they come; positions follow once Kafka has confirmed all
-    outputs before them. After a crash the outputs since the last commit come again, under the same
-    keys and versions. Exactly once: each commit is one transaction, positions included; a reader
-    of committed records sees each output once.
+    At-least-once delivery: outputs are sent at once. Positions are committed after Kafka has
+    confirmed all outputs that belong to them. After a crash, the outputs since the last commit are
+    sent again, with the same keys and versions.
 
-    Engines with the same analyses share the partitions, and positions belong to the group.
+    Exactly-once delivery: each commit is one transaction that includes the positions. A reader of
+    committed records sees each output once.
+
+    Engines with the same analyses share the partitions, and the positions belong to the group.
     """
 
-    def __init__(  # noqa: PLR0913 - each is a choice of the user's, by name
+    def __init__(  # noqa: PLR0913 - each is a choice of the user, given by name
         self,
         config: KafkaClientConfig,
         *,
@@ -46,25 +51,28 @@ class KafkaEngineLog:
         commit_every_s: float = COMMIT_EVERY_S,
         now_ms: Callable[[], int] | None = None,
     ) -> None:
-        """Connect at the first read.
+        """Create the clients; the first read joins the group.
 
         Args:
-            config: where.
-            topic: the input.
-            group: of the engines that share the work.
-            delivery: what a reader of the outputs may rely on.
-            commit_every_s: at least once: how often positions are committed, and so how much comes
-                again after a crash.
-            now_ms: the time that outputs get; the client's own where it is missing.
+            config: the Kafka to use.
+            topic: the input topic.
+            group: the consumer group of the engines that share the work.
+            delivery: the guarantee for a reader of the outputs.
+            commit_every_s: seconds between two commits of positions with at-least-once delivery.
+                After a crash, the outputs of up to this time are sent again.
+            now_ms: returns the timestamp of an output, in milliseconds since the epoch. By default
+                librdkafka uses the system's clock.
 
         Raises:
             ConfigurationError: a setting is wrong.
         """
-        self._reader = KafkaSharedReader(config, topic=topic, group=group, on_revoke=self._revoked)
+        self._reader = KafkaSharedReader(
+            config, topic=topic, group=group, on_revoke=self._on_revoke
+        )
         self._outputs: _Outputs = (
-            _Transactions(config, topic, group, self._reader, now_ms)
+            _ExactlyOnce(config, topic, group, self._reader, now_ms)
             if delivery == "exactly-once"
-            else _Sending(config, self._reader, commit_every_s, now_ms)
+            else _AtLeastOnce(config, self._reader, commit_every_s, now_ms)
         )
 
     @property
@@ -75,14 +83,14 @@ class KafkaEngineLog:
     def lost(self) -> int:
         return self._reader.lost
 
-    def restore(self, analyses: Sequence[str]) -> Mapping[str, Progress]:  # noqa: ARG002 - the group knows
+    def restore(self, analyses: Sequence[str]) -> Mapping[str, Progress]:  # noqa: ARG002 - Kafka stores the group's positions
         return {}
 
-    def read(self, positions: Positions, max_records: int, timeout_s: float) -> Sequence[Record]:  # noqa: ARG002 - as above
+    def read(self, positions: Positions, max_records: int, timeout_s: float) -> Sequence[Record]:  # noqa: ARG002 - the reader has the positions
         generation = self._reader.generation
         records = self._reader.read(max_records, timeout_s)
         if records and self._reader.generation != generation:
-            # Some may be of a partition that has gone: their positions are another engine's.
+            # Some records may be of a partition that was revoked: another engine processes them.
             self._reader.unread(records)
             records = ()
         if not records:
@@ -96,26 +104,28 @@ class KafkaEngineLog:
         try:
             self._outputs.settle()
         except RetriableError:
-            pass  # what was not committed is read again
+            pass  # Records whose positions are not committed are read again.
         finally:
             self._reader.close()
             self._outputs.close()
 
-    def _revoked(self) -> None:
+    def _on_revoke(self) -> None:
         self._outputs.settle()
 
 
 class _Outputs(Protocol):
+    """One way to send outputs and commit positions."""
+
     def commit(self, commit: Commit) -> None: ...
 
     def settle(self) -> None:
-        """Commit the positions of all that was sent."""
+        """Wait until Kafka has confirmed all outputs that were sent; commit their positions."""
 
     def close(self) -> None: ...
 
 
-class _Sending:
-    """At least once."""
+class _AtLeastOnce:
+    """Sends outputs at once, and commits positions from time to time."""
 
     def __init__(
         self,
@@ -127,46 +137,50 @@ class _Sending:
         self._commit_every_s = commit_every_s
         self._reader = reader
         self._sender = RecordProducer(config, now_ms=now_ms)
-        self._taken: Commit | None = None
-        self._sent: Positions | None = None
+        self._last_commit: Commit | None = None
+        self._uncommitted: Positions | None = None
         self._due_s = 0.0
 
     def commit(self, commit: Commit) -> None:
-        if commit is not self._taken:  # else only its positions could not be committed
-            with self._all_or_again():
+        # The same commit comes again if only its positions could not be committed.
+        if commit is not self._last_commit:
+            with self._rejoin_if_refused():
                 self._sender.send(commit.records)
-            self._taken, self._sent = commit, self._reader.positions
+            self._last_commit, self._uncommitted = commit, self._reader.positions
         now_s = time.monotonic()
         if now_s >= self._due_s:
             self._due_s = now_s + self._commit_every_s
             self.settle()
 
     def settle(self) -> None:
-        if self._sent is not None:
-            with self._all_or_again():
+        if self._uncommitted is not None:
+            with self._rejoin_if_refused():
                 self._sender.flush()
-            if self._reader.try_commit(self._sent):
-                self._sent = None
+            if self._reader.try_commit(self._uncommitted):
+                self._uncommitted = None
 
     @contextmanager
-    def _all_or_again(self) -> Iterator[None]:
-        """Where Kafka has refused an output, no position after it may be committed any more."""
+    def _rejoin_if_refused(self) -> Iterator[None]:
+        """If Kafka refuses an output in the block, read on from the committed positions.
+
+        No position after a refused output may be committed.
+        """
         before = self._sender.refused
         try:
             yield
         except BaseException:
             if self._sender.refused > before:
-                self._taken = self._sent = None
+                self._last_commit = self._uncommitted = None
                 self._reader.rejoin()
             raise
 
     def close(self) -> None:
-        self._sent = None
+        self._uncommitted = None
         self._sender.close()
 
 
-class _Transactions:
-    """Exactly once."""
+class _ExactlyOnce:
+    """Puts outputs and positions into one transaction for each commit."""
 
     def __init__(
         self,
@@ -189,18 +203,18 @@ class _Transactions:
             sender.producer.begin_transaction()
             sender.send(commit.records)
             consumer = self._reader.consumer
-            assert consumer is not None  # noqa: S101 - something was read
+            assert consumer is not None  # noqa: S101 - a commit follows a read, which creates it
             name = self._config.full_name(self._topic)
             offsets = [
                 TopicPartition(name, partition, offset)
                 for partition, offset in self._reader.positions.items()
             ]
             sender.producer.send_offsets_to_transaction(
-                offsets, consumer.consumer_group_metadata(), PATIENCE_S
+                offsets, consumer.consumer_group_metadata(), CALL_TIMEOUT_S
             )
             _commit_transaction(sender)
         except KafkaException as error:
-            problem = sender.why_given_up(error)
+            problem = sender.transaction_error(error)
             self._give_up(sender)
             raise problem from error
         except BaseException:
@@ -208,7 +222,7 @@ class _Transactions:
             raise
 
     def settle(self) -> None:
-        """Nothing is left open after a commit."""
+        """Do nothing: each commit has committed its positions."""
 
     def close(self) -> None:
         if self._sender is not None:
@@ -220,13 +234,14 @@ class _Transactions:
             self._config,
             now_ms=self._now_ms,
             **{
-                # Who may commit is decided by the group's generation, so that the name is free.
+                # The generation of the group decides which engine may commit (KIP-447), so any
+                # unique id will do.
                 "transactional.id": self._config.full_name(f"{self._group}-{uuid4()}"),
                 "transaction.timeout.ms": TRANSACTION_S * 1000,
             },
         )
         try:
-            sender.producer.init_transactions(PATIENCE_S)
+            sender.producer.init_transactions(CALL_TIMEOUT_S)
         except KafkaException as error:
             sender.close()
             raise translate_error(error.args[0], self._config) from error
@@ -234,22 +249,25 @@ class _Transactions:
         return sender
 
     def _give_up(self, sender: RecordProducer) -> None:
-        """Abort; what was read is read again, by whoever has the partitions then."""
+        """Abort the transaction; the engine that has the partitions then reads its input again."""
         self._reader.rejoin()
         try:
-            sender.producer.abort_transaction(PATIENCE_S)
+            sender.producer.abort_transaction(CALL_TIMEOUT_S)
         except KafkaException:
-            pass  # its time-out ends it
+            pass  # Kafka aborts it after its time-out.
         finally:
             sender.close()
             self._sender = None
 
 
 def _commit_transaction(sender: RecordProducer) -> None:
-    """Commit. Where no answer comes, the group's positions tell later whether it was done."""
+    """Commit the transaction, with retries.
+
+    If no try gets a response, it may or may not be committed; the group's positions show it later.
+    """
     for attempt in range(_ATTEMPTS):
         try:
-            sender.producer.commit_transaction(PATIENCE_S)
+            sender.producer.commit_transaction(CALL_TIMEOUT_S)
         except KafkaException as error:
             problem = error.args[0]
             last = attempt == _ATTEMPTS - 1

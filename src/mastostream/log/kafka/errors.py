@@ -1,4 +1,8 @@
-"""Kafka's errors as ours, each saying what to do."""
+"""Translates Kafka's error codes into this package's exceptions, with advice in each message.
+
+The codes are documented in librdkafka's ``rdkafka.h``; those with a leading underscore are its own,
+the others come from the broker.
+"""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +14,14 @@ from confluent_kafka import KafkaError, KafkaException
 from mastostream.exceptions import ConfigurationError, FatalError, MastostreamError, RetriableError
 from mastostream.log.kafka.client_config import KafkaClientConfig
 
-__all__ = ["GONE", "LOST_PARTITIONS", "TOO_LARGE", "error_text", "translate_error", "translated"]
+__all__ = [
+    "LOST_PARTITIONS",
+    "NO_SUCH_TOPIC",
+    "TOO_LARGE",
+    "error_text",
+    "translate_error",
+    "translated",
+]
 
 LOST_PARTITIONS: Final = frozenset(
     {
@@ -23,10 +34,12 @@ LOST_PARTITIONS: Final = frozenset(
         KafkaError._ASSIGNMENT_LOST,
     }
 )
-"""Another reader of the group has the partitions now, or is about to."""
+"""Another reader of the group has the partitions now, or will soon have them."""
 
-GONE: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})
-_WHO: Final = frozenset(
+NO_SUCH_TOPIC: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})
+"""The topic or the partition does not exist."""
+
+_NOT_AUTHENTICATED: Final = frozenset(
     {
         KafkaError._AUTHENTICATION,
         KafkaError.SASL_AUTHENTICATION_FAILED,
@@ -37,8 +50,10 @@ _WHO: Final = frozenset(
     }
 )
 _TLS: Final = frozenset({KafkaError._SSL})
-_AWAY: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
-_NOT_ALLOWED: Final = frozenset(
+_UNREACHABLE: Final = frozenset(
+    {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE}
+)
+_NOT_AUTHORIZED: Final = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -50,7 +65,7 @@ _NOT_ALLOWED: Final = frozenset(
 TOO_LARGE: Final = frozenset(
     {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE, KafkaError.RECORD_LIST_TOO_LARGE}
 )
-_SETTINGS: Final = frozenset(
+_WRONG_SETTINGS: Final = frozenset(
     {
         KafkaError._INVALID_ARG,
         KafkaError.INVALID_CONFIG,
@@ -68,7 +83,7 @@ _SETTINGS: Final = frozenset(
         KafkaError.TOPIC_EXCEPTION,
     }
 )
-_LATER: Final = frozenset(
+_RETRIABLE: Final = frozenset(
     {
         KafkaError._TIMED_OUT,
         KafkaError._MSG_TIMED_OUT,
@@ -110,7 +125,7 @@ _LATER: Final = frozenset(
         KafkaError.PRODUCER_FENCED,
         KafkaError.INVALID_PRODUCER_ID_MAPPING,
         KafkaError.TRANSACTION_COORDINATOR_FENCED,
-        # A partition has no leader at this moment: so a question for its offsets ends.
+        # A request for offsets ends with this code while a partition has no leader.
         KafkaError._NOENT,
         KafkaError._FAIL,
         KafkaError._DESTROY_BROKER,
@@ -131,11 +146,12 @@ _LATER: Final = frozenset(
 
 @contextmanager
 def translated(config: KafkaClientConfig) -> Iterator[None]:
-    """Turn Kafka's errors into ours.
+    """Turn Kafka's errors that the block raises into this package's.
 
     Raises:
         RetriableError: the broker is away or busy.
-        ConfigurationError: a setting is wrong, or Kafka does not know or trust us.
+        ConfigurationError: a setting is wrong, a topic is missing, or Kafka does not authenticate
+            or authorize this client.
         FatalError: anything else.
     """
     try:
@@ -149,26 +165,26 @@ def translated(config: KafkaClientConfig) -> Iterator[None]:
 
 
 def translate_error(error: KafkaError, config: KafkaClientConfig) -> MastostreamError:
-    """Return what to raise for an error that Kafka reports."""
+    """Return the exception to raise for an error that Kafka reports."""
     where = f"Kafka at {config.servers}"
     what = error_text(error, config)
     code = error.code()
     for codes, kind, text in _MEANINGS:
         if code in codes:
             return kind(text.format(where=where, what=what))
-    if code in _LATER or code in LOST_PARTITIONS or error.retriable():
+    if code in _RETRIABLE or code in LOST_PARTITIONS or error.retriable():
         return RetriableError(f"{where} cannot do it now ({what})")
     return FatalError(f"{where}: {what}: its own log may say more")
 
 
 def error_text(error: KafkaError, config: KafkaClientConfig) -> str:
-    """Return what an error says, in one line and without secrets."""
-    return _sentence(_without_secrets(error.str() or error.name(), config))
+    """Return the text of an error, in one line and without the secrets of ``config``."""
+    return _shorten(_without_secrets(error.str() or error.name(), config))
 
 
 _MEANINGS: Final[tuple[tuple[frozenset[int], type[MastostreamError], str], ...]] = (
     (
-        _WHO,
+        _NOT_AUTHENTICATED,
         ConfigurationError,
         "{where} does not accept us ({what}): check KAFKA_USERNAME, KAFKA_PASSWORD and [kafka]",
     ),
@@ -178,17 +194,17 @@ _MEANINGS: Final[tuple[tuple[frozenset[int], type[MastostreamError], str], ...]]
         "{where} and mastostream do not agree on TLS ({what}): check ssl.* in [kafka.settings]",
     ),
     (
-        _AWAY,
+        _UNREACHABLE,
         RetriableError,
         "{where} cannot be reached ({what}): start it, or check servers and security.protocol",
     ),
     (
-        _NOT_ALLOWED,
+        _NOT_AUTHORIZED,
         ConfigurationError,
         "{where} does not allow this ({what}): ask for the permission",
     ),
     (
-        GONE,
+        NO_SUCH_TOPIC,
         ConfigurationError,
         "{where} has no such topic ({what}): 'mastostream topics' creates those that are missing",
     ),
@@ -197,26 +213,31 @@ _MEANINGS: Final[tuple[tuple[frozenset[int], type[MastostreamError], str], ...]]
         FatalError,
         "{where} refuses a record for its size ({what}): raise max.message.bytes of the topic",
     ),
-    (_SETTINGS, ConfigurationError, "wrong settings of Kafka: {what}: check [kafka]"),
+    (_WRONG_SETTINGS, ConfigurationError, "wrong settings of Kafka: {what}: check [kafka]"),
 )
+"""Error codes, the exception that they become, and its message. ``{where}`` names the Kafka,
+``{what}`` is the text of the error."""
 
 
-def _sentence(text: str) -> str:
-    """Leave out which of its connections librdkafka speaks of, and for how long it had it."""
+def _shorten(text: str) -> str:
+    """Remove the name of librdkafka's connection from the front, and its age from the end."""
     text = re.sub(r"^(?:\w+://)?[\w.:\[\]-]+/(?:bootstrap|\d+): ", "", text.strip())
     text = re.sub(r" \(after \d+ms in state .*\)$", "", text)
     return " ".join(text.split())
 
 
-_SECRET: Final = ("password", "secret", "key", "oauth", "jaas")
-_SECRET_LENGTH: Final = 6
-"""What is shorter may stand anywhere in a text: to hide it there would only show what it is."""
+_SECRET_WORDS: Final = ("password", "secret", "key", "oauth", "jaas")
+"""A setting whose name contains one of these words is a secret."""
+
+_MIN_SECRET_LENGTH: Final = 6
+"""Shorter values, in characters, are not hidden. They also occur by chance within other words, and
+hiding them there would show what they are."""
 
 
 def _without_secrets(text: str, config: KafkaClientConfig) -> str:
     for name, value in config.settings.items():
-        if name.endswith(".location") or len(value) < _SECRET_LENGTH:
+        if name.endswith(".location") or len(value) < _MIN_SECRET_LENGTH:
             continue
-        if any(word in name for word in _SECRET):
+        if any(word in name for word in _SECRET_WORDS):
             text = text.replace(value, "***")
     return text

@@ -1,4 +1,7 @@
-"""Who of several processes does what only one may do: the member that has the one partition."""
+"""Leader election: one process of a group holds the lease; the others stand by.
+
+The lease is the only partition of a topic: Kafka assigns it to one member of the consumer group.
+"""
 
 import logging
 from contextlib import suppress
@@ -14,31 +17,32 @@ from mastostream.log.kafka.topics import ensure_topics
 __all__ = ["Leadership"]
 
 _PARTITION: Final = 0
-_OF_THE_PARTITION: Final = frozenset(
+_READ_ERRORS: Final = frozenset(
     {KafkaError._PARTITION_EOF, KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
 )
-"""What concerns only those who read it."""
+"""Errors that matter only to a consumer that reads the partition; here it is a token."""
 
 _logger = logging.getLogger(__name__)
 
 
 class Leadership:
-    """Membership in a group that shares a topic of one partition: who has it, leads.
+    """The membership of one process in a group of which one member leads.
 
-    When the leader goes, another member has the partition within the session time-out.
+    When the leader goes away, another member leads within the consumer's session time-out.
 
     Attributes:
-        leads: whether this member has the partition.
-        stands_by: whether the group has told this member that another one has it.
+        leads: whether this member holds the partition.
+        stands_by: whether Kafka has assigned the partition to another member. While neither is
+            true, the outcome is not known yet.
     """
 
     def __init__(self, config: KafkaClientConfig, topic: str, group: str) -> None:
-        """Join at the first :meth:`look`.
+        """Store the configuration; the first :meth:`poll` joins the group.
 
         Args:
-            config: where.
-            topic: has one partition; made where it is missing.
-            group: of those who compete.
+            config: the Kafka to use.
+            topic: a topic with one partition; created if it is missing.
+            group: the consumer group of the processes that compete.
         """
         self.leads = self.stands_by = False
         self._config = config
@@ -46,17 +50,22 @@ class Leadership:
         self._group = group
         self._consumer: Consumer | None = None
 
-    def look(self, timeout_s: float) -> bool:
-        """Keep the place in the group, for up to so long; return whether this member leads.
+    def poll(self, timeout_s: float) -> bool:
+        """Stay a member of the group; return whether this member leads.
+
+        Has to be called more often than the consumer's poll interval (``max.poll.interval.ms``).
+
+        Args:
+            timeout_s: the longest time to wait for an event of the group, in seconds.
 
         Raises:
-            RetriableError, ConfigurationError, FatalError: as :func:`errors.translated`.
+            RetriableError, ConfigurationError, FatalError: as :func:`errors.translated` says.
         """
         consumer = self._consumer or self._join()
         with translated(self._config):
             message = consumer.poll(timeout_s)
         error = None if message is None else message.error()
-        if error is not None and error.code() not in _OF_THE_PARTITION:
+        if error is not None and error.code() not in _READ_ERRORS:
             problem = translate_error(error, self._config)
             if error.fatal() or not isinstance(problem, RetriableError):
                 self.leave()
@@ -64,7 +73,7 @@ class Leadership:
         return self.leads
 
     def leave(self) -> None:
-        """Let another one lead; the next :meth:`look` joins again."""
+        """Leave the group, so that another member can lead; the next :meth:`poll` joins again."""
         if self._consumer is not None:
             with suppress(KafkaException, RuntimeError):
                 self._consumer.close()
@@ -77,25 +86,27 @@ class Leadership:
             consumer = self._config.clients.consumer(self._config.consumer(self._group))
             consumer.subscribe(
                 [self._config.full_name(self._topic)],
-                on_assign=self._came,
-                on_revoke=self._went,
-                on_lost=self._went,
+                on_assign=self._on_assign,
+                on_revoke=self._on_revoke,
+                on_lost=self._on_revoke,
             )
         self._consumer = consumer
         return consumer
 
-    def _came(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        for each in partitions:
-            each.offset = OFFSET_END
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for partition in partitions:
+            partition.offset = OFFSET_END
         consumer.incremental_assign(partitions)
-        consumer.pause(partitions)  # it is only a token here
-        self.leads = self.leads or any(each.partition == _PARTITION for each in partitions)
+        consumer.pause(partitions)  # The partition is only a token; its records are not read.
+        self.leads = self.leads or any(
+            partition.partition == _PARTITION for partition in partitions
+        )
         self.stands_by = not self.leads
         _logger.info(
             "%s: %s", self._config.full_name(self._group), "leads" if self.leads else "stands by"
         )
 
-    def _went(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        if any(each.partition == _PARTITION for each in partitions):
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if any(partition.partition == _PARTITION for partition in partitions):
             self.leads = False
         consumer.incremental_unassign(partitions)

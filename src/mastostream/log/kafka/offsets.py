@@ -1,7 +1,7 @@
-"""Where partitions begin and end.
+"""Reads the first and the last offset of partitions.
 
-Asked on a connection of its own: on the consumer's, an answer waits behind the fetch that waits for
-records.
+These requests use a connection of their own. On the consumer's connection, the response would wait
+behind a fetch request, which waits for records.
 """
 
 from collections.abc import Collection
@@ -21,45 +21,46 @@ __all__ = ["Offsets"]
 
 
 class Offsets:
-    """Asks Kafka for offsets; connects at the first question."""
+    """Requests offsets from Kafka; connects at the first request."""
 
     def __init__(self, config: KafkaClientConfig) -> None:
         self._config = config
         self._admin: AdminClient | None = None
 
     def first(self, topic: str, partitions: Collection[int]) -> dict[int, int]:
-        """Return the oldest offset that is kept, by partition.
+        """Return the offset of the oldest record that is kept, by partition.
 
         Raises:
-            RetriableError, ConfigurationError, FatalError: as :func:`errors.translated`.
+            RetriableError, ConfigurationError, FatalError: as :func:`errors.translated` says.
         """
-        return self._ask(topic, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        return self._request(topic, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
 
     def end(
-        self, topic: str, partitions: Collection[int], *, with_open: bool = False
+        self, topic: str, partitions: Collection[int], *, include_open: bool = False
     ) -> dict[int, int]:
-        """Return the offset after the last one that a reader of committed records may see.
+        """Return the offset after the last record, by partition.
 
         Args:
-            topic: its name.
-            partitions: of it.
-            with_open: also what transactions that are open hold back: all that there is.
+            topic: the topic's name, without the prefix.
+            partitions: the partitions of the topic to ask for.
+            include_open: whether records of open transactions count. If not, the result is the
+                offset after the last record that a reader of committed records can see.
 
         Raises:
-            RetriableError, ConfigurationError, FatalError: as :func:`errors.translated`.
+            RetriableError, ConfigurationError, FatalError: as :func:`errors.translated` says.
         """
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        level = IsolationLevel.READ_UNCOMMITTED if with_open else IsolationLevel.READ_COMMITTED
-        return self._ask(topic, partitions, latest, level)
+        level = IsolationLevel.READ_UNCOMMITTED if include_open else IsolationLevel.READ_COMMITTED
+        return self._request(topic, partitions, latest, level)
 
-    def _ask(
+    def _request(
         self,
         topic: str,
         partitions: Collection[int],
         spec: OffsetSpec,
         level: IsolationLevel = IsolationLevel.READ_COMMITTED,
     ) -> dict[int, int]:
-        """Ask; while leaders change, or begin, for a moment."""
+        """Request offsets, with retries up to the time-out: leaders may be changing or starting."""
         if not partitions:
             return {}
         retrying = Retrying(
@@ -69,20 +70,24 @@ class Offsets:
             reraise=True,
         )
         name = self._config.full_name(topic)
-        asked = {TopicPartition(name, partition): spec for partition in partitions}
-        return retrying(self._ask_once, asked, level)
+        specs = {TopicPartition(name, partition): spec for partition in partitions}
+        return retrying(self._request_once, specs, level)
 
-    def _ask_once(
-        self, asked: dict[TopicPartition, OffsetSpec], level: IsolationLevel
+    def _request_once(
+        self, specs: dict[TopicPartition, OffsetSpec], level: IsolationLevel
     ) -> dict[int, int]:
         try:
             with translated(self._config):
                 if self._admin is None:
                     self._admin = self._config.clients.admin(self._config.admin())
-                answers = self._admin.list_offsets(
-                    asked, isolation_level=level, request_timeout=self._config.timeout_s
+                futures = self._admin.list_offsets(
+                    specs, isolation_level=level, request_timeout=self._config.timeout_s
                 )
-                return {each.partition: answer.result().offset for each, answer in answers.items()}
+                return {
+                    partition.partition: future.result().offset
+                    for partition, future in futures.items()
+                }
         except RetriableError:
-            self._admin = None  # it would go on asking those that led before, for minutes
+            # The old client would keep sending requests to the former leaders for minutes.
+            self._admin = None
             raise

@@ -1,7 +1,8 @@
-"""Reading partitions: what every reader of Kafka here has in common.
+"""Reads assigned partitions of one topic: the part that all readers of Kafka share.
 
-A position is kept here for each partition at hand, so that nothing depends on what the consumer
-believes: what retention took is counted, and the end of a partition is known for sure.
+The position in each assigned partition is kept here and not taken from the consumer. So records
+that retention deleted before they were read are counted, and the end of a partition is known for
+sure.
 """
 
 import time
@@ -14,7 +15,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from mastostream.exceptions import MastostreamError, RetriableError
 from mastostream.log.kafka.client_config import KafkaClientConfig
-from mastostream.log.kafka.errors import GONE, translate_error, translated
+from mastostream.log.kafka.errors import NO_SUCH_TOPIC, translate_error, translated
 from mastostream.log.kafka.offsets import Offsets
 from mastostream.log.kafka.topics import partitions_of
 from mastostream.ports.log import Positions, Record
@@ -22,16 +23,18 @@ from mastostream.ports.log import Positions, Record
 __all__ = ["PartitionReader"]
 
 _AT_END_S: Final = 30.0
-"""How long a read that must not miss anything waits for a partition to come to its end."""
+"""How long :meth:`PartitionReader.read_to_end` waits for the ends of partitions, in seconds."""
 
 
 class PartitionReader:
-    """Some partitions of one topic, read by one consumer.
+    """Reads some partitions of one topic with one consumer; used by one thread.
 
     Attributes:
-        lost: how many records retention took before they were read.
-        recreated: how often a partition ended before the position in it: the topic is another one.
-        positions: of the partitions at hand, the next record to read.
+        consumer: the consumer.
+        lost: how many records retention deleted before they were read.
+        recreated: how often a partition ended before the position in it, which means that the topic
+            was deleted and created again.
+        positions: the offset of the next record to read, for each assigned partition.
     """
 
     def __init__(
@@ -43,14 +46,18 @@ class PartitionReader:
         resume: bool = True,
         **settings: Any,
     ) -> None:
-        """Connect; no request is made yet.
+        """Create the consumer; it makes no request yet.
 
         Args:
-            config: where.
-            topic: its only one.
-            group: of the consumer.
-            resume: whether to begin at what the group has committed; else at the oldest record.
-            settings: more settings of the consumer.
+            config: the Kafka to use.
+            topic: the topic to read.
+            group: the consumer group.
+            resume: ``True`` starts at the positions that the group has committed, ``False`` at the
+                oldest record.
+            settings: further settings of the consumer.
+
+        Raises:
+            ConfigurationError: a setting is wrong.
         """
         self.consumer: Consumer
         with translated(config):
@@ -62,36 +69,40 @@ class PartitionReader:
         self._topic = topic
         self._name = config.full_name(topic)
         self._resume = resume
-        self._ended: dict[int, int] = {}
-        self._counted: dict[int, int] = {}
+        self._end_offsets: dict[int, int] = {}
+        self._lost_before: dict[int, int] = {}
         self._offsets = Offsets(config)
 
-    def begin(self, partitions: Iterable[int], starts: Positions) -> list[TopicPartition]:
-        """Take these partitions; return them with the offsets to read on from.
+    def take(self, partitions: Iterable[int], starts: Positions) -> list[TopicPartition]:
+        """Take partitions over; return them with the offsets to start at, for ``assign``.
+
+        A partition starts at its offset in ``starts``; if that is missing, at the position that the
+        group has committed (if ``resume`` is set); and else at the oldest record.
 
         Args:
-            partitions: that came.
-            starts: where to go on; where one is missing the group's commit, if that counts, else
-                the oldest record.
+            partitions: the numbers of the new partitions.
+            starts: the offsets to start at, by partition.
 
         Raises:
-            RetriableError: not now.
+            RetriableError, ConfigurationError, FatalError: as :func:`errors.translated` says.
         """
-        wanted = [TopicPartition(self._name, partition) for partition in partitions]
-        committed = self._committed(wanted) if self._resume else {}
-        kept = self._offsets.first(self._topic, [each.partition for each in wanted])
-        for each in wanted:
-            first = kept[each.partition]
-            start = starts.get(each.partition, committed.get(each.partition))
+        assignments = [TopicPartition(self._name, partition) for partition in partitions]
+        committed = self._committed(assignments) if self._resume else {}
+        firsts = self._offsets.first(
+            self._topic, [assignment.partition for assignment in assignments]
+        )
+        for assignment in assignments:
+            first = firsts[assignment.partition]
+            start = starts.get(assignment.partition, committed.get(assignment.partition))
             if start is not None:
-                self._count_lost(each.partition, start, first)
-            each.offset = first if start is None else max(start, first)
-            self.positions[each.partition] = each.offset
-            self._ended.pop(each.partition, None)
-        return wanted
+                self._count_lost(assignment.partition, start, first)
+            assignment.offset = first if start is None else max(start, first)
+            self.positions[assignment.partition] = assignment.offset
+            self._end_offsets.pop(assignment.partition, None)
+        return assignments
 
-    def _committed(self, wanted: list[TopicPartition]) -> dict[int, int]:
-        """What the group has committed; a coordinator that has just begun needs a moment."""
+    def _committed(self, assignments: list[TopicPartition]) -> dict[int, int]:
+        """Return the committed offsets; retry, because a coordinator needs time after its start."""
         retrying = Retrying(
             retry=retry_if_exception_type(RetriableError),
             stop=stop_after_delay(self._config.timeout_s),
@@ -100,37 +111,41 @@ class PartitionReader:
         )
         for attempt in retrying:
             with attempt, translated(self._config):
-                found = self.consumer.committed(wanted, timeout=self._config.timeout_s)
-        return {each.partition: each.offset for each in found if each.offset >= 0}
+                committed = self.consumer.committed(assignments, timeout=self._config.timeout_s)
+        return {stored.partition: stored.offset for stored in committed if stored.offset >= 0}
 
     def take_new(self, starts: Positions) -> None:
-        """Take the topic's partitions that are not at hand yet; for a consumer that has all.
+        """Assign those of the topic's partitions that are new; for a consumer that reads them all.
 
         Args:
-            starts: as for :meth:`begin`.
+            starts: the offsets to start at, by partition; :meth:`take` says what a missing one
+                means.
 
         Raises:
-            RetriableError: not now.
+            RetriableError, ConfigurationError, FatalError: as :func:`errors.translated` says.
         """
-        there = partitions_of(self._config, self._topic)
-        new = [each for each in there if each not in self.positions]
+        partitions = partitions_of(self._config, self._topic)
+        new = [partition for partition in partitions if partition not in self.positions]
         if new:
-            here = [TopicPartition(self._name, each, at) for each, at in self.positions.items()]
-            begun = self.begin(new, starts)
+            assigned = [
+                TopicPartition(self._name, partition, offset)
+                for partition, offset in self.positions.items()
+            ]
+            added = self.take(new, starts)
             with translated(self._config):
-                self.consumer.assign(here + begun)
+                self.consumer.assign(assigned + added)
 
-    def end(self, partitions: Iterable[int]) -> None:
-        """Let these partitions go."""
+    def drop(self, partitions: Iterable[int]) -> None:
+        """Forget the state of partitions that are no longer assigned."""
         for partition in partitions:
             self.positions.pop(partition, None)
-            self._ended.pop(partition, None)
+            self._end_offsets.pop(partition, None)
 
     def seek(self, positions: Positions) -> None:
-        """Read on from here, in the partitions at hand.
+        """Continue reading at these offsets; ignore partitions that are not assigned.
 
         Raises:
-            RetriableError: not now, for one of them; the others were sought.
+            RetriableError: a seek has failed in one partition; it was still done in the others.
         """
         failures: list[MastostreamError] = []
         for partition, offset in positions.items():
@@ -143,7 +158,15 @@ class PartitionReader:
             raise failures[0]
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
-        """Return what has come, waiting for the first; each partition's in order."""
+        """Return records that have arrived, in order within each partition.
+
+        Waits up to ``timeout_s`` for the first message, which may also be an event without a
+        record.
+
+        Raises:
+            RetriableError, ConfigurationError, FatalError: as :func:`errors.translated` says. The
+                records that came with the error are read again.
+        """
         with translated(self._config):
             first = self.consumer.poll(timeout_s)
             if first is None:
@@ -154,57 +177,64 @@ class PartitionReader:
         return self._records(messages)
 
     def pause(self) -> None:
-        """Keep the consumer's place in its group without reading."""
-        here = [TopicPartition(self._name, partition) for partition in self.positions]
+        """Keep the consumer a member of its group without reading records."""
+        assigned = [TopicPartition(self._name, partition) for partition in self.positions]
         with translated(self._config):
-            self.consumer.pause(here)
+            self.consumer.pause(assigned)
             try:
                 message = self.consumer.poll(0)
             finally:
-                # Also those that have gone meanwhile: they would come back paused.
-                self.consumer.resume(here)
-        if message is not None:  # a notice, or a record that was on its way: read it again later
-            self._take_back(message)
+                # Partitions that were revoked meanwhile are resumed too: they would else still be
+                # paused when they are assigned again.
+                self.consumer.resume(assigned)
+        if message is not None:  # an event, or a record that was fetched before the pause
+            self._read_later(message)
 
-    def to_the_end(
-        self, max_records: int, *, of: Collection[int] | None = None, with_open: bool = False
+    def read_to_end(
+        self,
+        max_records: int,
+        *,
+        ends_of: Collection[int] | None = None,
+        include_open: bool = False,
     ) -> list[Record]:
-        """Return the next records: fewer only where there was nothing more when this was called.
+        """Return the next records, fewer than ``max_records`` only if the call found no more.
 
         Args:
-            max_records: at most so many.
-            of: only these partitions have to have come to their ends; others may bring records.
-            with_open: wait also for what transactions that are open hold back.
+            max_records: the most records to return.
+            ends_of: the partitions that have to be read to their ends; ``None`` means all. The
+                others may contribute records too.
+            include_open: whether to wait also for records of transactions that are open.
 
         Raises:
-            RetriableError: Kafka does not say within half a minute; nothing was read.
+            RetriableError: Kafka has not reported the ends within 30 s. All records of this call
+                are read again.
         """
         deadline_s = time.monotonic() + _AT_END_S
         ends: dict[int, int] = {}
-        found: list[Record] = []
+        records: list[Record] = []
         try:
             while time.monotonic() < deadline_s:
-                found += self.poll(max_records - len(found), 0.02 if ends else 0.0)
-                if len(found) >= max_records:
-                    return found
-                wanted = set(self.positions if of is None else of)
+                records += self.poll(max_records - len(records), 0.02 if ends else 0.0)
+                if len(records) >= max_records:
+                    return records
+                wanted = set(self.positions if ends_of is None else ends_of)
                 if missing := wanted - set(ends):
-                    ends.update(self._offsets.end(self._topic, missing, with_open=with_open))
+                    ends.update(self._offsets.end(self._topic, missing, include_open=include_open))
                     for partition in missing:
                         if self.positions[partition] > ends[partition]:
-                            self._go_to_what_is_kept(partition)
+                            self._move_to_existing(partition)
                 if all(self._is_at(partition, ends[partition]) for partition in wanted):
-                    return found
+                    return records
         except BaseException:
-            self.unread(found)
+            self.unread(records)
             raise
-        self.unread(found)
+        self.unread(records)
         raise RetriableError(
             f"Kafka at {self._config.servers} has not given the end of {self._name}"
         )
 
     def unread(self, records: Iterable[Record]) -> None:
-        """Read these again, those of partitions that are still at hand."""
+        """Read these records again; ignore those of partitions that are not assigned any more."""
         firsts: dict[int, int] = {}
         for record in records:
             firsts[record.partition] = min(
@@ -213,21 +243,24 @@ class PartitionReader:
         self.seek(firsts)
 
     def is_at_end(self, partition: int) -> bool:
-        """Whether the partition had nothing more when Kafka was last asked."""
-        return self._ended.get(partition, -1) >= self.positions[partition]
+        """Return whether Kafka has reported the end of the partition at the current position."""
+        return self._end_offsets.get(partition, -1) >= self.positions[partition]
 
     def close(self) -> None:
-        """Leave the group and let go."""
-        with suppress(RuntimeError):  # it is closed
+        """Leave the group and close the consumer; a second call does nothing."""
+        with suppress(RuntimeError):  # It is closed already.
             self.consumer.close()
 
     def _is_at(self, partition: int, end: int) -> bool:
-        """Whether a partition was read to this end; its last offsets may be no records."""
+        """Return whether a partition was read to this offset.
+
+        The last offsets of a partition may hold no records but markers of transactions.
+        """
         position = self.positions[partition]
-        return position >= end or self._ended.get(partition, -1) >= end
+        return position >= end or self._end_offsets.get(partition, -1) >= end
 
     def _records(self, messages: Iterable[Any]) -> list[Record]:
-        """Return the records of a batch: all of them, or none where an error is among them."""
+        """Return the records of a batch; raise an error in it, and read its records again later."""
         records: list[Record] = []
         failures: list[MastostreamError] = []
         try:
@@ -243,18 +276,21 @@ class PartitionReader:
     def _add(
         self, records: list[Record], failures: list[MastostreamError], messages: Iterable[Any]
     ) -> None:
-        """Go through all messages, also those behind an error: nobody gives them again."""
+        """Sort all messages into records and failures.
+
+        It goes on after an error, because the consumer does not return a message twice.
+        """
         add, new, positions, topic = records.append, tuple.__new__, self.positions, self._topic
         for message in messages:
             if message.error() is not None:
                 try:
-                    self._notice(message)
+                    self._handle_event(message)
                 except MastostreamError as error:
                     failures.append(error)
                 continue
             partition, offset = message.partition(), message.offset()
             if offset < positions.get(partition, offset + 1):
-                continue  # read before a seek, or of a partition that has gone
+                continue  # It was fetched before a seek, or the partition is not assigned any more.
             key, value = message.key(), message.value()
             headers = message.headers()
             members = (
@@ -266,70 +302,79 @@ class PartitionReader:
                 b"" if value is None else value,
                 _headers(headers) if headers else (),
             )
-            add(new(Record, members))  # a third of the time of `Record(...)`
+            add(new(Record, members))  # This takes a third of the time of `Record(...)`.
             positions[partition] = offset + 1
 
-    def _notice(self, message: Message) -> None:
+    def _handle_event(self, message: Message) -> None:
+        """Handle a message that is an event or an error, not a record."""
         error = message.error()
-        assert error is not None  # noqa: S101 - the callers have looked
+        assert error is not None  # noqa: S101 - the callers have checked it
         code, partition, offset = error.code(), message.partition(), message.offset()
         if code == KafkaError._PARTITION_EOF:
             if partition is not None and offset is not None:
-                self._ended[partition] = offset
+                self._end_offsets[partition] = offset
         elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             if partition in self.positions:
-                self._go_to_what_is_kept(partition)
-        elif code in GONE or error.fatal() or not _passes(error):
+                self._move_to_existing(partition)
+        elif code in NO_SUCH_TOPIC or error.fatal() or not _recovers(error):
             raise translate_error(error, self._config)
 
-    def _take_back(self, message: Message) -> None:
+    def _read_later(self, message: Message) -> None:
+        """Handle an event; seek back to before a record, so that it is read again."""
         if message.error() is not None:
-            self._notice(message)
+            self._handle_event(message)
         elif (partition := message.partition()) in self.positions:
             self._seek(partition, self.positions[partition])
 
-    def _go_to_what_is_kept(self, partition: int) -> None:
-        """Retention was faster than this reader, or the topic was made anew."""
-        position = to = self.positions[partition]
+    def _move_to_existing(self, partition: int) -> None:
+        """Move to an offset that exists.
+
+        The position does not exist, because retention has deleted its record or because the topic
+        was deleted and created again.
+        """
+        position = target = self.positions[partition]
         try:
             first = self._offsets.first(self._topic, [partition])[partition]
-            end = self._offsets.end(self._topic, [partition], with_open=True)[partition]
+            end = self._offsets.end(self._topic, [partition], include_open=True)[partition]
             if position > end:
                 self.recreated += 1
-                self._counted.pop(partition, None)
-                to = first
+                self._lost_before.pop(partition, None)
+                target = first
             else:
-                to = max(position, first)
+                target = max(position, first)
                 self._count_lost(partition, position, first)
-        finally:  # where Kafka did not say, it refuses the offset once more, and is asked again
-            self._take_up(partition, to)
+        finally:
+            # If the request for offsets has failed, the position stays. Kafka refuses it once more,
+            # and this method runs again.
+            self._reassign(partition, target)
 
     def _count_lost(self, partition: int, start: int, first: int) -> None:
-        """Count what retention took before it was read, once."""
-        lost = first - max(start, self._counted.get(partition, 0))
+        """Count the records that retention deleted before they were read, each of them once."""
+        lost = first - max(start, self._lost_before.get(partition, 0))
         if lost > 0:
             self.lost += lost
-            self._counted[partition] = first
+            self._lost_before[partition] = first
 
     def _seek(self, partition: int, offset: int) -> None:
         try:
             self.consumer.seek(TopicPartition(self._name, partition, offset))
-        except KafkaException:  # such as in a partition whose offset was refused
-            self._take_up(partition, offset)
+        except KafkaException:  # for example in a partition whose offset was refused
+            self._reassign(partition, offset)
         self.positions[partition] = offset
-        self._ended.pop(partition, None)
+        self._end_offsets.pop(partition, None)
 
-    def _take_up(self, partition: int, offset: int) -> None:
-        """Let a partition go and have it anew, from here on."""
-        here = TopicPartition(self._name, partition, offset)
+    def _reassign(self, partition: int, offset: int) -> None:
+        """Drop the consumer's assignment of a partition and assign it again at this offset."""
+        assignment = TopicPartition(self._name, partition, offset)
         with translated(self._config):
-            self.consumer.incremental_unassign([here])
-            self.consumer.incremental_assign([here])
+            self.consumer.incremental_unassign([assignment])
+            self.consumer.incremental_assign([assignment])
         self.positions[partition] = offset
-        self._ended.pop(partition, None)
+        self._end_offsets.pop(partition, None)
 
 
 def _headers(headers: Any) -> tuple[tuple[str, bytes], ...]:
+    """Return headers as pairs of name and bytes; a header without a value has ``b""``."""
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     return tuple(
         (name, b"" if data is None else data.encode() if isinstance(data, str) else data)
@@ -337,8 +382,8 @@ def _headers(headers: Any) -> tuple[tuple[str, bytes], ...]:
     )
 
 
-def _passes(error: KafkaError) -> bool:
-    """Whether the consumer deals with this by itself."""
+def _recovers(error: KafkaError) -> bool:
+    """Return whether the consumer recovers from this error by itself."""
     return error.retriable() or error.code() in (
         KafkaError._TRANSPORT,
         KafkaError._ALL_BROKERS_DOWN,

@@ -1,4 +1,4 @@
-"""Sending records, and being told of those that could not be sent."""
+"""Sends records to Kafka, and raises errors for those that Kafka has refused."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,32 +20,38 @@ from mastostream.ports.log import NewRecord
 
 __all__ = ["RecordProducer"]
 
-PATIENCE_S: Final = 10.0
-"""How long one call waits for Kafka before it says that it waits."""
+CALL_TIMEOUT_S: Final = 10.0
+"""How long one call waits for Kafka before it raises a RetriableError, in seconds."""
 
-CLOSE_S: Final = 2.0
+CLOSE_TIMEOUT_S: Final = 2.0
+"""How long ``close`` waits for Kafka to confirm the last records, in seconds."""
 
 
 class RecordProducer:
-    """A producer that remembers how far it came with the batch at hand.
+    """A producer that remembers how much of the current batch it has given to librdkafka.
 
-    What was handed to librdkafka is sent until Kafka confirms it, without a time limit. So a batch
-    that is handed over again after a RetriableError goes on where it stopped.
+    librdkafka retries each record without a time limit, until Kafka confirms or refuses it. So when
+    a batch is sent again after a RetriableError, only the records that are left are sent.
 
     Attributes:
-        refused: how many records Kafka has refused for good. They may be of earlier batches than
-            the one at hand: nobody sends them again.
+        producer: confluent-kafka's producer; it is replaced after a fatal error.
+        refused: how many records Kafka has refused for good. They may belong to earlier batches
+            than the current one, and are not sent again.
     """
 
     def __init__(
         self, config: KafkaClientConfig, *, now_ms: Callable[[], int] | None = None, **settings: Any
     ) -> None:
-        """Connect; no request is made yet.
+        """Create the producer; it makes no request yet.
 
         Args:
-            config: where.
-            now_ms: the time that records get; Kafka's client's own where it is missing.
-            settings: more settings of the producer.
+            config: the Kafka to use.
+            now_ms: returns the timestamp of a record, in milliseconds since the epoch. By default
+                librdkafka uses the system's clock.
+            settings: further settings of the producer.
+
+        Raises:
+            ConfigurationError: a setting is wrong.
         """
         self.refused = 0
         self._config = config
@@ -57,18 +63,23 @@ class RecordProducer:
         self._open()
 
     def send(self, records: Sequence[NewRecord]) -> None:
-        """Hand over all of these; :meth:`flush` confirms them.
+        """Give records to librdkafka, which sends them in the background.
+
+        :meth:`flush` waits until they are confirmed. Topics that are missing are created.
+
+        Args:
+            records: the batch. The same list object after a RetriableError means the same batch.
 
         Raises:
-            RetriableError: Kafka does not take them fast enough; call again with the same list.
-            FatalError, ConfigurationError: some cannot be sent at all.
+            RetriableError: Kafka does not accept them fast enough; call again with the same list.
+            FatalError, ConfigurationError: some records cannot be sent at all.
         """
-        if self._reports.dead:
+        if self._reports.is_dead:
             self._open()
         if self._batch is not records:
             self._batch, self._sent = records, 0
-        self._make_topics(records)
-        deadline_s = time.monotonic() + PATIENCE_S
+        self._ensure_topics(records)
+        deadline_s = time.monotonic() + CALL_TIMEOUT_S
         produce, names = self.producer.produce, self._names
         timestamp = 0 if self._now_ms is None else self._now_ms()
         for number in range(self._sent, len(records)):
@@ -87,33 +98,38 @@ class RecordProducer:
                 except KafkaException as error:
                     self._batch = None
                     self.producer.poll(0)
-                    self._raise_failed()  # a transaction takes no more after a refusal
+                    # Inside a transaction this error only says that nothing more is accepted;
+                    # the refusal before it is the cause.
+                    self._raise_failed()
                     raise translate_error(error.args[0], self._config) from error
         self._sent = len(records)
         self.producer.poll(0)
         self._raise_failed()
 
-    def flush(self, timeout_s: float = PATIENCE_S) -> None:
+    def flush(self, timeout_s: float = CALL_TIMEOUT_S) -> None:
         """Return once Kafka has confirmed everything that was sent.
 
         Raises:
-            RetriableError: not yet; call again.
-            FatalError, ConfigurationError: something cannot be sent at all.
+            RetriableError: some records are not confirmed yet; call again.
+            FatalError, ConfigurationError: some records cannot be sent at all.
         """
         left = self.producer.flush(timeout_s)
         self._raise_failed()
         if left:
-            raise self._not_now(f"has not confirmed {left} records")
-        self._reports.trouble = ""
+            raise self._retriable(f"has not confirmed {left} records")
+        self._reports.last_error = ""
         self._batch = None
 
-    def why_given_up(self, error: KafkaException) -> MastostreamError:
-        """Return why a transaction ended: the cause that no retry would change, if there is one."""
+    def transaction_error(self, error: KafkaException) -> MastostreamError:
+        """Return the exception to raise for a transaction that has failed.
+
+        If one of the causes is an error that a retry cannot change, it is that one.
+        """
         self.producer.poll(0)
         problem: Any = error.args[0]
-        for each in (problem, *self._reports.failed):
-            cause = translate_error(each, self._config)
-            if isinstance(cause, ConfigurationError) or each.code() in TOO_LARGE:
+        for failure in (problem, *self._reports.failed):
+            cause = translate_error(failure, self._config)
+            if isinstance(cause, ConfigurationError) or failure.code() in TOO_LARGE:
                 return cause
         if problem.code() in LOST_PARTITIONS or problem.txn_requires_abort() or problem.fatal():
             return RetriableError(
@@ -123,12 +139,16 @@ class RecordProducer:
         return translate_error(problem, self._config)
 
     def close(self) -> None:
-        """Let go of what Kafka does not confirm at once: nobody was told that it is kept."""
+        """Close the producer, and drop the records that Kafka does not confirm in time.
+
+        It waits for up to ``CLOSE_TIMEOUT_S``. No call has returned for the records that it drops,
+        so no caller relies on them. A second call does nothing.
+        """
         if hasattr(self, "producer"):
-            self.producer.flush(CLOSE_S)
+            self.producer.flush(CLOSE_TIMEOUT_S)
             self.producer.purge()
             self.producer.flush(0)
-            del self.producer  # and with it its threads and connections
+            del self.producer  # This also ends its threads and connections.
 
     def _open(self) -> None:
         self._reports = _Reports(self._config)
@@ -137,8 +157,8 @@ class RecordProducer:
                 self._config.producer(**self._settings, **self._reports.callbacks())
             )
 
-    def _make_topics(self, records: Sequence[NewRecord]) -> None:
-        """Make those that are missing, and note what each is called in Kafka."""
+    def _ensure_topics(self, records: Sequence[NewRecord]) -> None:
+        """Create the topics that are missing, and store the name that each one has in Kafka."""
         unknown = {record[0] for record in records} - self._names.keys()
         if unknown:
             ensure_topics(self._config, sorted(unknown))
@@ -148,12 +168,12 @@ class RecordProducer:
         self.producer.poll(0.1)
         self._raise_failed()
         if time.monotonic() > deadline_s:
-            raise self._not_now("does not take records")
+            raise self._retriable("does not take records")
 
-    def _not_now(self, what: str) -> RetriableError:
-        trouble = self._reports.trouble
+    def _retriable(self, what: str) -> RetriableError:
+        last_error = self._reports.last_error
         return RetriableError(
-            f"Kafka at {self._config.servers} {what}" + (f" ({trouble})" if trouble else "")
+            f"Kafka at {self._config.servers} {what}" + (f" ({last_error})" if last_error else "")
         )
 
     def _raise_failed(self) -> None:
@@ -166,22 +186,25 @@ class RecordProducer:
 
 
 class _Reports:
-    """What a producer reports aside. Apart from the sender, which the producer would keep alive.
+    """Collects what a producer reports by callback.
+
+    It is an object of its own, because the producer keeps its callbacks alive: methods of the
+    :class:`RecordProducer` would form a cycle of references, and the producer would never be freed.
 
     Attributes:
-        dead: whether the producer takes nothing any more: another one has to go on.
-        failed: of records that could not be sent, and what a producer died of.
-        trouble: what was told last.
+        is_dead: whether a fatal error has ended the producer, so that a new one is needed.
+        failed: the errors of records that could not be sent, and the fatal error.
+        last_error: the text of the last error; empty if there was none since the last flush.
     """
 
     def __init__(self, config: KafkaClientConfig) -> None:
-        self.dead = False
+        self.is_dead = False
         self.failed: list[KafkaError] = []
-        self.trouble = ""
+        self.last_error = ""
         self._config = config
 
     def callbacks(self) -> dict[str, Callable[..., None]]:
-        """Settings of the producer."""
+        """Return the callbacks, as settings of the producer."""
         return {"error_cb": self._on_error, "on_delivery": self._on_delivery}
 
     def _on_delivery(self, error: KafkaError | None, _: Message) -> None:
@@ -189,11 +212,12 @@ class _Reports:
             self.failed.append(error)
 
     def _on_error(self, error: KafkaError) -> None:
-        self.trouble = error_text(error, self._config)
+        self.last_error = error_text(error, self._config)
         if error.fatal():
-            self.dead = True
+            self.is_dead = True
             self.failed.append(error)
 
 
 def _worst(errors: Sequence[MastostreamError]) -> MastostreamError:
-    return next((each for each in errors if not isinstance(each, RetriableError)), errors[0])
+    """Return the first error that a retry cannot change, or else the first one."""
+    return next((error for error in errors if not isinstance(error, RetriableError)), errors[0])

@@ -1,4 +1,4 @@
-"""Reading the log: alone, or sharing the partitions with the other readers of a group."""
+"""Readers of one topic in Kafka: one reads all partitions, one shares them within a group."""
 
 import logging
 import time
@@ -16,32 +16,41 @@ from mastostream.ports.log import Positions, Record
 
 __all__ = ["KafkaLogReader", "KafkaSharedReader"]
 
-LOOK_EVERY_S: Final = 30.0
-"""How often a reader that takes all partitions looks for new ones."""
+LOOK_FOR_PARTITIONS_EVERY_S: Final = 30.0
+"""How often a reader of all partitions looks for new partitions, in seconds."""
 
 JOIN_S: Final = 30.0
-"""How long a read that must not miss anything waits for the group to share the partitions."""
+"""How long a read with a time-out of 0 waits for the group to assign partitions, in seconds."""
 
 _logger = logging.getLogger(__name__)
 
 
-def _nothing() -> None:
-    """Do nothing."""
+def _do_nothing() -> None:
+    """Do nothing: the default for ``on_revoke``."""
 
 
 class KafkaLogReader:
-    """A :class:`ports.log.LogReader` on Kafka that takes all partitions; used by one thread.
+    """A :class:`ports.log.LogReader` on Kafka that reads all partitions; used by one thread.
 
     Two readers of one group do not share the work: each reads everything.
     """
 
     def __init__(self, config: KafkaClientConfig, *, topic: str, group: str) -> None:
-        """Connect at the first read. Errors as :func:`errors.translated`."""
+        """Create the consumer; the first read connects.
+
+        Args:
+            config: the Kafka to use.
+            topic: the topic to read.
+            group: the group that commits positions.
+
+        Raises:
+            ConfigurationError: a setting is wrong.
+        """
         self._config = config
         self._topic = topic
         self._partitions = PartitionReader(config, topic, group)
         self._starts: dict[int, int] = {}
-        self._look_s = 0.0
+        self._look_due_s = 0.0
 
     @property
     def lost(self) -> int:
@@ -52,18 +61,18 @@ class KafkaLogReader:
         return self._partitions.recreated
 
     def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
-        if time.monotonic() >= self._look_s:
+        if time.monotonic() >= self._look_due_s:
             self._partitions.take_new(self._starts)
-            self._look_s = time.monotonic() + LOOK_EVERY_S
+            self._look_due_s = time.monotonic() + LOOK_FOR_PARTITIONS_EVERY_S
         if not max_records:
             return ()
         if not self._partitions.positions:
             time.sleep(min(timeout_s, 1.0))
-            self._look_s = 0.0
+            self._look_due_s = 0.0
             return ()
         if timeout_s > 0:
             return self._partitions.poll(max_records, timeout_s)
-        return self._partitions.to_the_end(max_records)
+        return self._partitions.read_to_end(max_records)
 
     def seek(self, positions: Positions) -> None:
         self._starts.update(positions)
@@ -79,9 +88,10 @@ class KafkaLogReader:
 class KafkaSharedReader:
     """A :class:`ports.log.LogReader` on Kafka that shares the partitions; used by one thread.
 
-    Partitions come and go while it reads. Before one goes in peace ``on_revoke`` is called: the
-    last moment to commit. One that was lost (the process slept for longer than the session lasts)
-    belongs to another reader already.
+    Kafka assigns and revokes partitions while it reads. ``on_revoke`` is called before partitions
+    are revoked: this is the last moment to commit their positions. It is not called for partitions
+    that were lost, because the process was silent for longer than the session time-out: they belong
+    to another reader already.
     """
 
     def __init__(
@@ -91,20 +101,17 @@ class KafkaSharedReader:
         topic: str,
         group: str,
         resume: bool = True,
-        on_revoke: Callable[[], None] = _nothing,
+        on_revoke: Callable[[], None] = _do_nothing,
     ) -> None:
-        """Join the group at the first read.
+        """Store the configuration; the first read joins the group.
 
         Args:
-            config: where.
-            topic: what is read.
-            group: with whom the partitions are shared.
-            resume: whether a partition that comes begins at the group's commit; else at the oldest
-                record.
-            on_revoke: called before partitions go in peace.
-
-        Raises:
-            ConfigurationError and others: as :func:`errors.translated`.
+            config: the Kafka to use.
+            topic: the topic to read; created if it is missing.
+            group: the consumer group that shares the partitions.
+            resume: ``True`` starts an assigned partition at the position that the group has
+                committed, ``False`` at the oldest record.
+            on_revoke: called before partitions are revoked, but not if they were lost.
         """
         self._config = config
         self._topic = topic
@@ -127,12 +134,12 @@ class KafkaSharedReader:
 
     @property
     def positions(self) -> Positions:
-        """Of the partitions at hand: the next record to read."""
+        """The offset of the next record to read, for each assigned partition."""
         return dict(self._partitions.positions) if self._partitions else {}
 
     @property
     def consumer(self) -> Consumer | None:
-        """The member of the group, for a transaction that commits its positions."""
+        """The consumer, for a transaction that commits positions; ``None`` until the first read."""
         return self._partitions.consumer if self._partitions else None
 
     def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
@@ -145,21 +152,21 @@ class KafkaSharedReader:
         if timeout_s > 0:
             return partitions.poll(max_records, timeout_s)
         deadline_s = time.monotonic() + JOIN_S
-        found: list[Record] = []
+        records: list[Record] = []
         while not self._assigned:
-            found += partitions.poll(max_records - len(found), 0.1)
+            records += partitions.poll(max_records - len(records), 0.1)
             if time.monotonic() > deadline_s:
                 named = self._config.full_name
                 raise RetriableError(
                     f"Kafka at {self._config.servers} has not given group {named(self._group)} its "
                     f"partitions of {named(self._topic)}"
                 )
-        if len(found) >= max_records:
-            return found
+        if len(records) >= max_records:
+            return records
         try:
-            return found + partitions.to_the_end(max_records - len(found))
+            return records + partitions.read_to_end(max_records - len(records))
         except BaseException:
-            partitions.unread(found)
+            partitions.unread(records)
             raise
 
     def seek(self, positions: Positions) -> None:
@@ -167,7 +174,7 @@ class KafkaSharedReader:
             self._partitions.seek(positions)
 
     def unread(self, records: Sequence[Record]) -> None:
-        """Read these again, those of partitions that are still at hand."""
+        """Read these records again; ignore those of partitions that are not assigned any more."""
         if self._partitions is not None:
             self._partitions.unread(records)
 
@@ -175,21 +182,27 @@ class KafkaSharedReader:
         self.try_commit(positions)
 
     def try_commit(self, positions: Positions) -> bool:
-        """Commit; return whether nothing is left to commit.
+        """Commit positions; return whether the commit was accepted.
 
-        Something is left where the group is about to share the partitions anew: those that stay
-        have to be committed once more.
+        It is not accepted while the group rebalances. The positions of partitions that stay
+        assigned then have to be committed once more.
+
+        Raises:
+            RetriableError, ConfigurationError, FatalError: as :func:`errors.translated` says.
         """
         if self._partitions is None:
             return True
-        mine = self._partitions.positions
-        held = {each: at for each, at in positions.items() if each in mine}
-        return commit_positions(self._partitions.consumer, self._config, self._topic, held)
+        assigned = self._partitions.positions
+        own = {
+            partition: offset for partition, offset in positions.items() if partition in assigned
+        }
+        return commit_positions(self._partitions.consumer, self._config, self._topic, own)
 
     def rejoin(self) -> None:
-        """Read on from what the group has committed, with the next read.
+        """Leave the group at the next read, join again, and start at the committed positions.
 
-        What was read since is given up: nobody may commit it any more.
+        The records that were read since the last commit are read again, so the caller must not
+        commit their positions any more.
         """
         self._broken = True
         self._generation += 1
@@ -205,9 +218,9 @@ class KafkaSharedReader:
         with translated(self._config):
             partitions.consumer.subscribe(
                 [self._config.full_name(self._topic)],
-                on_assign=self._came,
-                on_revoke=self._goes,
-                on_lost=self._gone,
+                on_assign=self._assign,
+                on_revoke=self._revoke,
+                on_lost=self._lose,
             )
         self._partitions = partitions
         return partitions
@@ -215,22 +228,24 @@ class KafkaSharedReader:
     def _leave(self) -> None:
         if self._partitions is not None:
             self._lost += self._partitions.lost
-            self._partitions.end(list(self._partitions.positions))
+            self._partitions.drop(list(self._partitions.positions))
             self._partitions.close()
             self._generation += 1 + self._partitions.recreated
             self._partitions = None
         self._assigned = self._broken = False
 
-    def _came(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        assert self._partitions is not None  # noqa: S101 - only a member is told
+    def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        assert self._partitions is not None  # noqa: S101 - only a member gets this callback
         self._assigned = True
         if partitions:
             self._generation += 1
         try:
-            begun = self._partitions.begin([each.partition for each in partitions], {})
-            consumer.incremental_assign(begun)
+            assignments = self._partitions.take(
+                [partition.partition for partition in partitions], {}
+            )
+            consumer.incremental_assign(assignments)
         except BaseException:
-            self._broken = True  # librdkafka would go on from positions that are not known here
+            self._broken = True  # librdkafka would read from positions that are not known here.
             raise
         named = self._config.full_name
         _logger.info(
@@ -240,42 +255,42 @@ class KafkaSharedReader:
             sorted(self.positions),
         )
 
-    def _goes(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
             self._on_revoke()
         except RetriableError as error:
             name = self._config.full_name(self._topic)
             _logger.info("%s: what was not committed is read again: %s", name, error)
-        self._gone(consumer, partitions)
+        self._lose(consumer, partitions)
 
-    def _gone(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        assert self._partitions is not None  # noqa: S101 - as above
+    def _lose(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        assert self._partitions is not None  # noqa: S101 - only a member gets this callback
         if partitions:
             self._generation += 1
-        self._partitions.end(each.partition for each in partitions)
+        self._partitions.drop(partition.partition for partition in partitions)
         consumer.incremental_unassign(partitions)
 
 
 def commit_positions(
     consumer: Consumer, config: KafkaClientConfig, topic: str, positions: Positions
 ) -> bool:
-    """Commit; return whether the group still takes it from this member.
+    """Commit positions; return whether the group has accepted the commit of this member.
 
     Raises:
-        RetriableError, ConfigurationError, FatalError: as :func:`errors.translated`.
+        RetriableError, ConfigurationError, FatalError: as :func:`errors.translated` says.
     """
     if not positions:
         return True
     name = config.full_name(topic)
-    offsets = [TopicPartition(name, each, at) for each, at in positions.items()]
+    offsets = [TopicPartition(name, partition, offset) for partition, offset in positions.items()]
     try:
-        answers: Any = consumer.commit(offsets=offsets, asynchronous=False)
+        results: Any = consumer.commit(offsets=offsets, asynchronous=False)
     except KafkaException as error:
         if error.args[0].code() in LOST_PARTITIONS:
             _logger.info("%s: another reader has the partitions now: %s", name, error)
             return False
         raise translate_error(error.args[0], config) from error
-    for answer in answers or ():
-        if answer.error is not None:
-            raise translate_error(answer.error, config)
+    for result in results or ():
+        if result.error is not None:
+            raise translate_error(result.error, config)
     return True

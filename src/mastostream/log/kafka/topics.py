@@ -1,4 +1,4 @@
-"""What topics there are, and making those that are missing."""
+"""Creates missing topics, and compares existing ones with the configuration."""
 
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -24,16 +24,16 @@ __all__ = ["TopicCheck", "check_topics", "ensure_topics", "kafka_topic_facts", "
 
 @attrs.frozen(kw_only=True)
 class TopicCheck:
-    """One topic, compared with what the settings would make of it.
+    """A topic as it is in Kafka, compared with the configuration.
 
     Attributes:
-        topic: what it is called in Kafka.
-        created: whether it was missing and has been made now.
-        partitions: how many it has.
-        replication: how many copies of each.
-        retention_ms: how long records are kept; -1 for ever.
-        retention_bytes: how much of each partition is kept; -1 all.
-        differences: in words, each with what the settings say.
+        topic: the name in Kafka.
+        created: whether the check has created the topic.
+        partitions: the number of partitions.
+        replication: the number of replicas of the partition that has the fewest.
+        retention_ms: how long records are kept, in milliseconds; -1 keeps all.
+        retention_bytes: how much of each partition is kept, in bytes; -1 keeps all.
+        differences: one text for each setting that differs, with both values.
     """
 
     topic: str
@@ -46,33 +46,37 @@ class TopicCheck:
 
 
 def partitions_of(config: KafkaClientConfig, topic: str) -> tuple[int, ...]:
-    """Return the topic's partitions; none where there is no such topic.
+    """Return the numbers of the topic's partitions; empty if the topic does not exist.
 
     Raises:
-        RetriableError, ConfigurationError, FatalError: as :func:`errors.translated`.
+        RetriableError, ConfigurationError, FatalError: as :func:`errors.translated` says.
     """
-    _, there = topic_map(config)
-    return tuple(there.get(config.full_name(topic), {}))
+    _, existing = topic_map(config)
+    return tuple(existing.get(config.full_name(topic), {}))
 
 
 def ensure_topics(
     config: KafkaClientConfig, topics: Collection[str], *, compacted: bool = False
 ) -> tuple[str, ...]:
-    """Make the topics that are missing; return their names.
+    """Create the topics that are missing; return the names of those that this call has created.
+
+    Returns once a broker offers the new topics. It does not matter if another process creates them
+    at the same time.
 
     Args:
-        config: where, and what they are like.
-        topics: their names.
-        compacted: only the newest record of each key is kept, in one partition.
+        config: the Kafka to use, and the properties of new topics.
+        topics: the names, without the prefix.
+        compacted: whether new topics have one partition and keep only the newest record of each
+            key.
 
     Raises:
-        RetriableError, ConfigurationError, FatalError: as :func:`errors.translated`.
+        RetriableError, ConfigurationError, FatalError: as :func:`errors.translated` says.
     """
-    admin, there = topic_map(config)
-    missing = [topic for topic in dict.fromkeys(topics) if config.full_name(topic) not in there]
+    admin, existing = topic_map(config)
+    missing = [topic for topic in dict.fromkeys(topics) if config.full_name(topic) not in existing]
     if not missing:
         return ()
-    wanted = [
+    new_topics = [
         NewTopic(
             config.full_name(topic),
             num_partitions=1 if compacted else config.partitions,
@@ -82,22 +86,32 @@ def ensure_topics(
         for topic in missing
     ]
     made = []
-    futures = admin.create_topics(wanted, operation_timeout=config.timeout_s)
+    futures = admin.create_topics(new_topics, operation_timeout=config.timeout_s)
     for topic in missing:
         try:
             futures[config.full_name(topic)].result(config.timeout_s)
             made.append(topic)
-        except KafkaException as error:  # another process may have been faster
+        except KafkaException as error:  # Another process may have created it meanwhile.
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise translate_error(error.args[0], config) from error
-    _await(admin, config, [config.full_name(topic) for topic in missing])
+    _wait_until_available(admin, config, [config.full_name(topic) for topic in missing])
     return tuple(made)
 
 
-def _await(admin: AdminClient, config: KafkaClientConfig, topics: Collection[str]) -> None:
-    """Wait until a broker knows what the controller has made; topics as Kafka calls them.
+def _wait_until_available(
+    admin: AdminClient, config: KafkaClientConfig, topics: Collection[str]
+) -> None:
+    """Wait until a broker knows the topics that the controller has created.
 
-    A client that subscribes before is told that there is no such topic.
+    A client that subscribes earlier gets the error that there is no such topic.
+
+    Args:
+        admin: a connected client.
+        config: the Kafka to use.
+        topics: the names in Kafka.
+
+    Raises:
+        RetriableError: no broker offers the topics before the time-out.
     """
     deadline_s = time.monotonic() + config.timeout_s
     while missing := set(topics) - available_topics(admin, config):
@@ -112,51 +126,59 @@ def _await(admin: AdminClient, config: KafkaClientConfig, topics: Collection[str
 def check_topics(
     config: KafkaClientConfig, topics: Sequence[str], *, create: bool
 ) -> tuple[tuple[TopicCheck, ...], tuple[str, ...]]:
-    """Compare topics with the settings; return what was found, and which are missing.
-
-    Both are for people, and say what topics are called in Kafka.
+    """Compare topics with the configuration.
 
     Args:
-        config: where, and what they should be like.
-        topics: their names.
-        create: make those that are missing.
+        config: the Kafka to use, and the properties that topics should have.
+        topics: the names, without the prefix.
+        create: whether to create topics that are missing.
+
+    Returns:
+        A check of each topic that exists, and the names of the topics that are missing. Both use
+        the names in Kafka, because they are shown to people.
 
     Raises:
-        RetriableError, ConfigurationError, FatalError: as :func:`errors.translated`.
+        RetriableError, ConfigurationError, FatalError: as :func:`errors.translated` says.
     """
     created = ensure_topics(config, topics) if create else ()
-    admin, there = topic_map(config)
+    admin, existing = topic_map(config)
     names = [config.full_name(topic) for topic in topics]
-    found = [name for name in names if name in there]
-    resources = {name: ConfigResource(ResourceType.TOPIC, name) for name in found}
+    present = [name for name in names if name in existing]
+    resources = {name: ConfigResource(ResourceType.TOPIC, name) for name in present}
     configs: dict[str, Mapping[str, str]] = {}
     with translated(config):
-        answers = admin.describe_configs(list(resources.values())) if resources else {}
+        futures = admin.describe_configs(list(resources.values())) if resources else {}
         for name, resource in resources.items():
-            entries = answers[resource].result(config.timeout_s)
+            entries = futures[resource].result(config.timeout_s)
             configs[name] = {setting: entry.value or "" for setting, entry in entries.items()}
-    made = {config.full_name(topic) for topic in created}
+    created_names = {config.full_name(topic) for topic in created}
     checks = tuple(
-        _check(config, name, there[name], configs[name], created=name in made) for name in found
+        _check(config, name, existing[name], configs[name], created=name in created_names)
+        for name in present
     )
-    return checks, tuple(name for name in names if name not in there)
+    return checks, tuple(name for name in names if name not in existing)
 
 
 def kafka_topic_facts(config: KafkaClientConfig, topics: Sequence[str]) -> tuple[TopicFacts, ...]:
-    """Return the partitions of these topics; those that do not exist are left out.
+    """Return the partitions of these topics with their offsets; leave out topics that do not exist.
 
     Raises:
-        RetriableError, ConfigurationError, FatalError: as :func:`errors.translated`.
+        RetriableError, ConfigurationError, FatalError: as :func:`errors.translated` says.
     """
-    _, there = topic_map(config)
+    _, existing = topic_map(config)
     offsets = Offsets(config)
     facts = []
     for topic in topics:
-        partitions = sorted(there.get(config.full_name(topic), {}))
+        partitions = sorted(existing.get(config.full_name(topic), {}))
         first, end = offsets.first(topic, partitions), offsets.end(topic, partitions)
         facts += [
-            TopicFacts(topic=topic, partition=each, first_offset=first[each], next_offset=end[each])
-            for each in partitions
+            TopicFacts(
+                topic=topic,
+                partition=partition,
+                first_offset=first[partition],
+                next_offset=end[partition],
+            )
+            for partition in partitions
         ]
     return tuple(facts)
 
@@ -164,11 +186,14 @@ def kafka_topic_facts(config: KafkaClientConfig, topics: Sequence[str]) -> tuple
 def _config(config: KafkaClientConfig, *, compacted: bool) -> dict[str, str]:
     topic_config = {
         "max.message.bytes": str(MAX_MESSAGE_BYTES),
-        # An acknowledged record survives the loss of one broker wherever there is a second copy.
+        # With three or more replicas, a record is confirmed only once two of them have it.
+        # So it survives the loss of one broker.
         "min.insync.replicas": "2" if config.replication > 2 else "1",
     }
     if compacted:
-        # Who takes over reads all of it: what is dead goes early, and not by segments of a GiB.
+        # A process that takes over reads the whole topic. So old versions of a key are removed
+        # early, with small segments (Kafka's default is 1 GiB), and a compaction once a tenth of
+        # the log is not compacted.
         return topic_config | {
             "cleanup.policy": "compact",
             "segment.bytes": str(32 * 2**20),
@@ -199,7 +224,7 @@ def _check(
         ("retention.bytes", retention_bytes, config.retention_bytes),
     )
     differences = [
-        f"{name} {is_}, settings say {want}" for name, is_, want in compared if is_ != want
+        f"{name} {actual}, settings say {want}" for name, actual, want in compared if actual != want
     ]
     if "compact" in topic_config.get("cleanup.policy", ""):
         differences.append("compacted: older versions of a post disappear")

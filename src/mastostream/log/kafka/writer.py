@@ -1,4 +1,4 @@
-"""Appending to the log."""
+"""Appends records to the log in Kafka."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,20 +10,22 @@ __all__ = ["KafkaLogWriter"]
 
 
 class KafkaLogWriter:
-    """A :class:`ports.log.LogWriter` on Kafka: idempotent, acknowledged by all copies in sync.
+    """A :class:`ports.log.LogWriter` on Kafka, with an idempotent producer.
 
-    ``append`` returns once Kafka has confirmed every record. After a RetriableError the records
-    are still on their way: the same list, handed over again, is waited for and not sent twice.
+    ``append`` returns once all in-sync replicas have every record. After a RetriableError,
+    librdkafka still sends the records in the background. A call with the same list then only waits
+    for them, and does not send them twice.
     """
 
     def __init__(
         self, config: KafkaClientConfig, *, now_ms: Callable[[], int] | None = None
     ) -> None:
-        """Connect; no request is made yet.
+        """Create the producer; it makes no request yet.
 
         Args:
-            config: where; a topic that is missing is created at its first record.
-            now_ms: the time that records get; the client's own where it is missing.
+            config: the Kafka to use. A missing topic is created before its first record is sent.
+            now_ms: returns the timestamp of a record, in milliseconds since the epoch. By default
+                librdkafka uses the system's clock.
 
         Raises:
             ConfigurationError: a setting is wrong.

@@ -1,7 +1,7 @@
-"""A log in one SQLite file.
+"""The log in one SQLite file.
 
-Writers of several processes take turns, readers do not wait for them. What ``append`` or
-``commit`` has returned for survives the end of the process and of the machine.
+Writers in several processes take turns; readers do not wait for them. A record survives a crash of
+the process and of the machine once ``append`` or ``commit`` has returned.
 """
 
 from mastostream.log.sqlite.engine_log import SqliteEngineLog

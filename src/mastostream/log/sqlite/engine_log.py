@@ -1,4 +1,4 @@
-"""The log as the engine uses it: outputs, positions and windows in one transaction."""
+"""The log for an engine, in SQLite: one transaction stores outputs, positions and window states."""
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
@@ -19,8 +19,8 @@ __all__ = ["SqliteEngineLog"]
 class SqliteEngineLog:
     """A :class:`ports.log.EngineLog` on a file, used by one thread.
 
-    Exactly once: a commit is stored as a whole or not at all, so a restart neither loses nor
-    repeats an output. Of a window state, only the windows that changed are written.
+    Delivery is exactly once: a commit is stored as a whole or not at all, so a restart neither
+    loses nor repeats an output. A commit writes only those windows that have changed.
     """
 
     def __init__(
@@ -34,13 +34,13 @@ class SqliteEngineLog:
         """Open the file.
 
         Args:
-            path: the file; made where it is missing.
-            topic: the input.
-            partitions: how many an output topic gets that this engine creates.
-            now_ms: the time that outputs get.
+            path: the log's file; created if it is missing.
+            topic: the input topic.
+            partitions: the number of partitions of an output topic that this engine creates.
+            now_ms: returns the timestamp of an output, in milliseconds since the epoch.
 
         Raises:
-            DamagedError, FatalError, RetriableError: as :func:`mastostream.database.connect`.
+            DamagedError, FatalError, RetriableError: as :func:`mastostream.database.connect` says.
         """
         self._path = path
         self._topic = topic
@@ -121,6 +121,7 @@ def _load_windows(connection: sqlite3.Connection, analysis: str) -> WindowState 
 def _store_windows(
     connection: sqlite3.Connection, analysis: str, before: WindowState, after: WindowState
 ) -> None:
+    """Write the windows that have changed, and delete those that have closed."""
     changed = [
         (analysis, start_ms, msgspec.json.encode(posts))
         for start_ms, posts in after.windows.items()

@@ -1,4 +1,4 @@
-"""Deleting the oldest records, by age and by size."""
+"""Deletes the oldest records of the log in SQLite, by age and by size."""
 
 import sqlite3
 import threading
@@ -14,17 +14,20 @@ from mastostream.ports.clock import Clock
 __all__ = ["Retention", "RetentionStage", "apply_retention"]
 
 EVERY_S: Final = 60.0
-STEP: Final = 2_000
-"""Records deleted in one transaction: a writer waits some milliseconds at most."""
+"""Seconds between two runs of the stage."""
+
+STEP_RECORDS: Final = 2_000
+"""The most records that one transaction deletes. So a writer waits for some milliseconds only."""
 
 
 @attrs.frozen(kw_only=True)
 class Retention:
-    """How much of each partition is kept: what exceeds either bound goes, oldest first.
+    """How much of each partition is kept. Records beyond either bound are deleted, oldest first.
 
     Attributes:
-        age_s: seconds; ``None`` keeps records of any age.
-        size_bytes: of a partition's values; ``None`` keeps any amount.
+        age_s: the highest age of a record, in seconds; ``None`` keeps records of any age.
+        size_bytes: the largest size of the values of one partition, in bytes; ``None`` keeps values
+            of any size.
     """
 
     age_s: float | None = None
@@ -32,12 +35,18 @@ class Retention:
 
 
 def apply_retention(path: Path, retention: Retention, now_ms: int) -> int:
-    """Delete what exceeds the bounds and return how many records went.
+    """Delete the records that exceed the bounds; return how many were deleted.
 
-    A reader that has not come that far goes on at the oldest record that is left.
+    A reader that has not read the deleted records yet continues at the oldest record that is left.
+
+    Args:
+        path: the log's file.
+        retention: the bounds.
+        now_ms: the time now, in milliseconds since the epoch.
 
     Raises:
-        RetriableError, FatalError, DamagedError: as for a writer; what was deleted stays deleted.
+        DamagedError, FatalError, RetriableError: as :func:`mastostream.database.connect` says.
+            Records that were deleted before the error stay deleted.
     """
     connection = open_log(path)
     deleted = 0
@@ -77,14 +86,14 @@ def _delete_step(
 def _excess(
     connection: sqlite3.Connection, partition_id: int, retention: Retention, now_ms: int
 ) -> list[tuple[int, int]]:
-    """The oldest records that have to go: row id and size, one step's worth."""
+    """Return row id and size of the oldest records beyond the bounds, at most ``STEP_RECORDS``."""
     (kept_bytes,) = connection.execute(
         "SELECT size_bytes FROM partitions WHERE id = ?", (partition_id,)
     ).fetchone()
     oldest = connection.execute(
         "SELECT id, timestamp_ms, length(value) FROM records "
         "WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
-        (first_row(partition_id), first_row(partition_id + 1), STEP),
+        (first_row(partition_id), first_row(partition_id + 1), STEP_RECORDS),
     )
     excess = []
     for row, timestamp_ms, size_bytes in oldest:
@@ -98,7 +107,7 @@ def _excess(
 
 
 class RetentionStage:
-    """Applies the retention once a minute. A :class:`ports.stage.Stage`."""
+    """A :class:`ports.stage.Stage` that applies the retention once a minute."""
 
     def __init__(self, path: Path, retention: Retention, *, clock: Clock) -> None:
         self._path = path
@@ -109,11 +118,11 @@ class RetentionStage:
 
     @property
     def name(self) -> str:
-        """``retention``."""
+        """The stage's name: ``retention``."""
         return "retention"
 
     def step(self, timeout_s: float) -> int:
-        """Delete what is due; return how many records went."""
+        """Apply the retention once it is due; return how many records were deleted."""
         if self._clock.monotonic_s() < self._due_s:
             self._clock.wait(self._never, timeout_s)
             return 0
@@ -121,7 +130,7 @@ class RetentionStage:
         return apply_retention(self._path, self._retention, self._clock.now_ms())
 
     def finish(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing: the stage has nothing to store."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the stage holds no resources."""

@@ -1,4 +1,4 @@
-"""Reading the log."""
+"""Reads one topic of the log in SQLite, oldest record first."""
 
 import heapq
 import sqlite3
@@ -23,7 +23,7 @@ from mastostream.ports.log import Positions, Record
 __all__ = ["SqliteLogReader", "committed", "read_records", "store_positions"]
 
 POLL_S: Final = 0.02
-"""How often a waiting reader looks for new records: one look takes 5 us."""
+"""How often a waiting reader looks for new records, in seconds. One look takes 5 us."""
 
 _OFFSET_MASK: Final = (1 << OFFSET_BITS) - 1
 _BY_TIME: Final = attrgetter("timestamp_ms")
@@ -32,7 +32,7 @@ _BY_TIME: Final = attrgetter("timestamp_ms")
 class SqliteLogReader:
     """A :class:`ports.log.LogReader` on a file: one topic, one group, used by one thread.
 
-    A group that has committed nothing begins at the oldest record. Two readers of one group do not
+    A group that has committed nothing starts at the oldest record. Two readers of one group do not
     share the work: each reads all partitions.
     """
 
@@ -40,13 +40,14 @@ class SqliteLogReader:
         """Open the file.
 
         Args:
-            path: of the log.
-            topic: what is read.
-            group: whose commits these are.
-            resume: whether to begin at what the group has committed; else at the oldest record.
+            path: the log's file.
+            topic: the topic to read.
+            group: the group of readers that commits positions.
+            resume: ``True`` starts at the positions that the group has committed, ``False`` at the
+                oldest record.
 
         Raises:
-            DamagedError, FatalError, RetriableError: as :func:`mastostream.database.connect`.
+            DamagedError, FatalError, RetriableError: as :func:`mastostream.database.connect` says.
         """
         self._path = path
         self._topic = topic
@@ -86,7 +87,7 @@ class SqliteLogReader:
 
 
 def committed(connection: sqlite3.Connection, topic: str, group: str) -> dict[int, int]:
-    """Return what the group has committed."""
+    """Return the positions that the group has committed, by partition."""
     rows = connection.execute(
         "SELECT partition, offsets.next_offset FROM offsets JOIN partitions "
         "ON partitions.id = partition_id WHERE topic = ? AND reader = ?",
@@ -98,7 +99,11 @@ def committed(connection: sqlite3.Connection, topic: str, group: str) -> dict[in
 def store_positions(
     connection: sqlite3.Connection, topic: str, group: str, positions: Positions
 ) -> None:
-    """Remember positions within the transaction that is open."""
+    """Store a group's positions in the open transaction.
+
+    Raises:
+        FatalError: the topic does not have one of the partitions.
+    """
     ids = partition_ids(connection, topic)
     unknown = set(positions) - set(ids)
     if unknown:
@@ -117,14 +122,22 @@ def read_records(
     max_records: int,
     timeout_s: float,
 ) -> list[Record]:
-    """Return the topic's next records, oldest first; wait up to ``timeout_s`` for the first."""
-    deadline = time.monotonic() + timeout_s
+    """Return the topic's next records by timestamp; wait up to ``timeout_s`` for the first.
+
+    Args:
+        connection: the log.
+        topic: the topic to read.
+        positions: the offset of the next record of each partition; 0 if it is missing.
+        max_records: the most records to return.
+        timeout_s: how long to wait, in seconds.
+    """
+    deadline_s = time.monotonic() + timeout_s
     while True:
         records = _read_now(connection, topic, positions, max_records)
-        left = deadline - time.monotonic()
-        if records or left <= 0:
+        left_s = deadline_s - time.monotonic()
+        if records or left_s <= 0:
             return records
-        time.sleep(min(POLL_S, left))
+        time.sleep(min(POLL_S, left_s))
 
 
 def _read_now(
@@ -132,8 +145,10 @@ def _read_now(
 ) -> list[Record]:
     partitions = partition_ids(connection, topic)
     streams = [
-        _records(topic, partition, _rows(connection, id_, positions.get(partition, 0), max_records))
-        for partition, id_ in partitions.items()
+        _records(
+            topic, partition, _rows(connection, row_id, positions.get(partition, 0), max_records)
+        )
+        for partition, row_id in partitions.items()
     ]
     if len(streams) == 1:
         return list(streams[0])
@@ -151,11 +166,11 @@ def _rows(
 
 
 def _records(topic: str, partition: int, rows: sqlite3.Cursor) -> Iterator[Record]:
-    for id_, timestamp_ms, key, value, headers in rows:
+    for row_id, timestamp_ms, key, value, headers in rows:
         yield Record(
             topic,
             partition,
-            id_ & _OFFSET_MASK,
+            row_id & _OFFSET_MASK,
             timestamp_ms,
             key,
             value,

@@ -1,7 +1,7 @@
-"""The tables of the log. Any SQLite tool reads them; the view ``log`` is made for people.
+"""The tables of the log. Any SQLite tool can read them; the view ``log`` is made for people.
 
-A record's row id is ``partition id * 2**40 + offset``: the records of one partition lie together,
-in their order, and one number finds each of them.
+A record's row id is ``partition id * 2**40 + offset``. So the records of a partition lie together
+in the order of their offsets, and one number finds each record.
 """
 
 import json
@@ -23,6 +23,8 @@ __all__ = [
 ]
 
 OFFSET_BITS: Final = 40
+"""How many bits of a row id hold the offset; the higher bits hold the partition's row id."""
+
 _VERSION: Final = 1
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS partitions (
@@ -66,7 +68,11 @@ CREATE VIEW IF NOT EXISTS log AS
 
 
 def open_log(path: Path) -> sqlite3.Connection:
-    """Open the file, with the tables of the log in it. Errors as :func:`database.connect`."""
+    """Open the file, and create the tables of the log if they are missing.
+
+    Raises:
+        DamagedError, FatalError, RetriableError: as :func:`mastostream.database.connect` says.
+    """
     return connect(path, _SCHEMA, _VERSION)
 
 
@@ -76,19 +82,22 @@ def first_row(partition_id: int, offset: int = 0) -> int:
 
 
 def partition_ids(connection: sqlite3.Connection, topic: str) -> dict[int, int]:
-    """Return the topic's partitions, each with its row id in ``partitions``; none yet: empty."""
+    """Return the row id in table ``partitions`` of each of the topic's partitions, by number.
+
+    The result is empty for a topic that does not exist yet.
+    """
     rows = connection.execute("SELECT partition, id FROM partitions WHERE topic = ?", (topic,))
     return dict(rows.fetchall())
 
 
 def encode_headers(headers: Iterable[Header]) -> str | None:
-    """Write headers as JSON text; none at all as null."""
+    """Return headers as JSON text; ``None`` for a record without headers."""
     pairs = [[name, value.hex()] for name, value in headers]
     return json.dumps(pairs) if pairs else None
 
 
 def decode_headers(text: str | None) -> tuple[Header, ...]:
-    """Read what :func:`encode_headers` wrote."""
+    """Return the headers that :func:`encode_headers` encoded."""
     if text is None:
         return ()
     return tuple((name, bytes.fromhex(value)) for name, value in json.loads(text))

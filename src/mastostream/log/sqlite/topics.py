@@ -1,4 +1,4 @@
-"""What topics there are."""
+"""Lists the topics of a log file with their partitions and offsets."""
 
 from pathlib import Path
 
@@ -12,7 +12,11 @@ __all__ = ["topic_facts"]
 
 
 def topic_facts(path: Path) -> tuple[TopicFacts, ...]:
-    """Return all partitions of all topics in the file, by name. Errors as for a reader."""
+    """Return all partitions of all topics in the file, sorted by topic and partition.
+
+    Raises:
+        DamagedError, FatalError, RetriableError: as :func:`mastostream.database.connect` says.
+    """
     connection = open_log(path)
     try:
         with translated(path):

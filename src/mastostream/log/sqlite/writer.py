@@ -1,4 +1,4 @@
-"""Appending to the log."""
+"""Appends records to the log in SQLite."""
 
 import sqlite3
 import time
@@ -14,12 +14,15 @@ __all__ = ["SqliteLogWriter", "append_records", "partition_of"]
 
 
 def wall_clock_ms() -> int:
-    """Return milliseconds since the epoch."""
+    """Return the time now, in milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
 
 
 def partition_of(key: str | None, partitions: int) -> int:
-    """Return the partition that this key belongs to: CRC-32 of its UTF-8 bytes, modulo."""
+    """Return the partition of a key: CRC-32 of its UTF-8 bytes, modulo ``partitions``.
+
+    A record without a key goes to partition 0.
+    """
     if key is None or partitions == 1:
         return 0
     return zlib.crc32(key.encode("utf-8", "surrogatepass")) % partitions
@@ -34,12 +37,12 @@ class SqliteLogWriter:
         """Open the file.
 
         Args:
-            path: the file; made where it is missing.
-            partitions: how many a topic gets that this writer creates.
-            now_ms: the time that records get.
+            path: the log's file; created if it is missing.
+            partitions: the number of partitions of a topic that this writer creates.
+            now_ms: returns the timestamp of a record, in milliseconds since the epoch.
 
         Raises:
-            DamagedError, FatalError, RetriableError: as :func:`mastostream.database.connect`.
+            DamagedError, FatalError, RetriableError: as :func:`mastostream.database.connect` says.
         """
         self._path = path
         self._partitions = partitions
@@ -62,21 +65,25 @@ def append_records(
     partitions: int,
     timestamp_ms: int,
 ) -> None:
-    """Append within the transaction that is open."""
+    """Append records in the open transaction; create topics that are missing.
+
+    ``partitions`` is the number of partitions of a topic that is created.
+    """
     by_topic: dict[str, list[NewRecord]] = {}
     for record in records:
         by_topic.setdefault(record.topic, []).append(record)
-    for topic, its_records in by_topic.items():
-        ids = _topic(connection, topic, partitions)
+    for topic, topic_records in by_topic.items():
+        ids = _ensure_topic(connection, topic, partitions)
         by_partition: dict[int, list[NewRecord]] = {}
-        for record in its_records:
+        for record in topic_records:
             partition = partition_of(record.key, len(ids))
             by_partition.setdefault(partition, []).append(record)
         for partition, batch in by_partition.items():
             _append_batch(connection, ids[partition], batch, timestamp_ms)
 
 
-def _topic(connection: sqlite3.Connection, topic: str, partitions: int) -> dict[int, int]:
+def _ensure_topic(connection: sqlite3.Connection, topic: str, partitions: int) -> dict[int, int]:
+    """Create the topic if it is missing; return the row ids of its partitions, by number."""
     ids = partition_ids(connection, topic)
     if not ids:
         connection.executemany(
@@ -96,12 +103,12 @@ def _append_batch(
     (offset,) = connection.execute(
         "SELECT next_offset FROM partitions WHERE id = ?", (partition_id,)
     ).fetchone()
-    row = first_row(partition_id, offset)
+    first_id = first_row(partition_id, offset)
     connection.executemany(
         "INSERT INTO records (id, timestamp_ms, key, value, headers) VALUES (?, ?, ?, ?, ?)",
         [
-            (index, timestamp_ms, key, value, encode_headers(headers) if headers else None)
-            for index, (_, key, value, headers) in enumerate(records, row)
+            (row_id, timestamp_ms, key, value, encode_headers(headers) if headers else None)
+            for row_id, (_, key, value, headers) in enumerate(records, first_id)
         ],
     )
     connection.execute(

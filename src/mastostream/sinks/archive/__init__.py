@@ -1,7 +1,8 @@
 """The archive: raw records in files that are named by topic, partition and offsets.
 
-A file is written under a temporary name (it begins with ``_``, which the usual readers of such
-folders leave out), made durable and renamed; a final file is never written again.
+A file is written under a temporary name, made durable, and then renamed; afterwards it is never
+written again. Temporary names begin with ``_``: the usual readers of such folders, Spark for
+example, leave these files out.
 """
 
 from mastostream.sinks.archive.archive_reader import values

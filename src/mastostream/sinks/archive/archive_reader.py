@@ -1,4 +1,4 @@
-"""What an archive's files hold."""
+"""Reads the files of an archive: their lines, Parquet tables and values, checked for damage."""
 
 import hashlib
 from collections.abc import Iterator
@@ -12,13 +12,26 @@ from mastostream.sinks.archive.lines import value_of
 from mastostream.sinks.archive.listing import Listing
 from mastostream.sinks.archive.naming import ArchiveFile
 
-__all__ = ["Counted", "blocks", "check_bytes", "lines", "opened", "tables", "values"]
+__all__ = [
+    "CountingFile",
+    "check_bytes",
+    "open_file",
+    "read_blocks",
+    "read_tables",
+    "split_lines",
+    "values",
+]
 
-_BLOCK: Final = 2**20
+_BLOCK_BYTES: Final = 2**20
 
 
-class Counted:
-    """A file that says how far it has been read, as a reader of any kind expects one."""
+class CountingFile:
+    """A binary file that counts the bytes that are read from it.
+
+    Attributes:
+        inner: the file that is read; the caller closes it.
+        read_bytes: bytes read so far, at any position.
+    """
 
     def __init__(self, inner: BinaryIO) -> None:
         self.inner = inner
@@ -28,20 +41,20 @@ class Counted:
         return getattr(self.inner, name)
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read, and count."""
+        """Read up to ``size`` bytes, and count them."""
         data = self.inner.read(size)
         self.read_bytes += len(data)
         return data
 
 
-def opened(filesystem: FileSystem, file: ArchiveFile) -> Counted:
-    """Open a file.
+def open_file(filesystem: FileSystem, file: ArchiveFile) -> CountingFile:
+    """Open a file of the archive to read it.
 
     Raises:
-        RetriableError: it is gone: compaction has merged it, and a new listing shows how.
+        RetriableError: the file is gone because compaction has merged it; list the archive again.
     """
     try:
-        return Counted(filesystem.open(file.path))
+        return CountingFile(filesystem.open(file.path))
     except FileNotFoundError as error:
         raise RetriableError(
             f"{filesystem.address}{file.path} is gone: the archive was compacted meanwhile; again"
@@ -49,89 +62,102 @@ def opened(filesystem: FileSystem, file: ArchiveFile) -> Counted:
 
 
 def check_bytes(filesystem: FileSystem, listing: Listing, file: ArchiveFile) -> None:
-    """Compare a file with the checksum beside it, where there is one.
+    """Compare a file with the file of its checksum, if there is one.
 
-    gzip and zstd have checksums of their own, and so has HDFS: the others get one.
+    There is none where damage is noticed without it: gzip, zstd and HDFS keep their own checksums.
 
     Raises:
-        DamagedError: the file is not what it was.
+        DamagedError: the file's bytes have changed since it was written.
     """
-    beside = listing.checksum_of(file)
-    if beside is None:
+    checksum_path = listing.checksum_of(file)
+    if checksum_path is None:
         return
-    expected = _read_checksum(filesystem, beside)
-    found = hashlib.sha256()
-    counted = opened(filesystem, file)
-    with closing(counted.inner):
-        while block := counted.read(_BLOCK):
-            found.update(block)
-    if found.hexdigest() != expected:
+    expected = _read_checksum(filesystem, checksum_path)
+    actual = hashlib.sha256()
+    stream = open_file(filesystem, file)
+    with closing(stream.inner):
+        while block := stream.read(_BLOCK_BYTES):
+            actual.update(block)
+    if actual.hexdigest() != expected:
         raise DamagedError(f"{file.path} is damaged: its bytes are not those of its checksum")
 
 
-def blocks(counted: Counted, file: ArchiveFile) -> Iterator[bytes]:
-    """Return the bytes of a file's lines, in pieces of any length.
+def read_blocks(stream: CountingFile, file: ArchiveFile) -> Iterator[bytes]:
+    """Return the decompressed bytes of a file of lines, in pieces of any length.
 
     Raises:
-        DamagedError: the file is cut short, or not what it was; all pieces before it were.
+        DamagedError: the file is cut short or its bytes have changed; the pieces that came before
+            are good.
     """
-    stream = compressed(cast("IO[bytes]", counted), file.compression, "rb")
+    decompressed = compressed(cast("IO[bytes]", stream), file.compression, "rb")
     try:
-        while block := stream.read(_BLOCK):
+        while block := decompressed.read(_BLOCK_BYTES):
             yield block
     except DAMAGE as error:
         raise DamagedError(f"{file.path} is damaged: {error}") from error
 
 
-def lines(pieces: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """Return the lines without their ends.
+def split_lines(pieces: Iterator[bytes], name: str) -> Iterator[bytes]:
+    """Return the lines of a file, without their line breaks.
+
+    Args:
+        pieces: the bytes of the file, cut anywhere.
+        name: the file's name for messages.
 
     Raises:
-        DamagedError: the last line has no end.
+        DamagedError: the last line has no line break.
     """
     rest = b""
     for piece in pieces:
-        *whole, rest = (rest + piece).split(b"\n")
-        yield from whole
+        *complete, rest = (rest + piece).split(b"\n")
+        yield from complete
     if rest:
         raise DamagedError(f"{name} is damaged: its last line has no end")
 
 
 def values(filesystem: FileSystem, file: ArchiveFile) -> Iterator[tuple[bytes, int]]:
-    """Return each record's value as it was, with how many bytes of the file have been read so far.
+    """Return the value of each record unchanged, with the bytes of the file read so far.
 
     Raises:
-        DamagedError: the file is cut short, or not what it was; all records before it were.
+        DamagedError: the file is cut short or its bytes have changed; the records that came before
+            are good.
         RetriableError: not now, or the file is gone.
     """
-    counted = opened(filesystem, file)
-    with closing(counted.inner):
+    stream = open_file(filesystem, file)
+    with closing(stream.inner):
         if file.format == "parquet":
-            for table in tables(counted, file, ["raw"]):
+            for table in read_tables(stream, file, ["raw"]):
                 for value in table.column("raw"):
-                    yield value.as_py(), counted.read_bytes
+                    yield value.as_py(), stream.read_bytes
         else:
-            for line in lines(blocks(counted, file), file.path):
-                yield value_of(line), counted.read_bytes
+            for line in split_lines(read_blocks(stream, file), file.path):
+                yield value_of(line), stream.read_bytes
 
 
-def tables(counted: Counted, file: ArchiveFile, columns: list[str] | None = None) -> Iterator[Any]:
-    """Return a Parquet file's row groups, each page checked.
+def read_tables(
+    stream: CountingFile, file: ArchiveFile, columns: list[str] | None = None
+) -> Iterator[Any]:
+    """Return the row groups of a Parquet file as tables. The checksum of each page is verified.
+
+    Args:
+        stream: the file, opened with :func:`open_file`.
+        file: its name.
+        columns: the columns to read; all by default.
 
     Raises:
-        DamagedError: the file is not what it was.
-        MissingExtraError: the extra is not installed.
+        DamagedError: the file's bytes have changed since it was written.
+        MissingExtraError: the extra for Parquet is not installed.
     """
-    from mastostream.sinks.archive.parquet import (  # noqa: PLC0415 - needs an extra
+    from mastostream.sinks.archive.parquet import (  # noqa: PLC0415 - pyarrow is an extra
         parquet_tables,
     )
 
-    return parquet_tables(cast("BinaryIO", counted), file.path, columns)
+    return parquet_tables(cast("BinaryIO", stream), file.path, columns)
 
 
 def _read_checksum(filesystem: FileSystem, path: str) -> str:
     with closing(filesystem.open(path)) as stream:
-        text = stream.read(1000).decode("ascii", "replace").split()
-    if not text or len(text[0]) != 64:
+        words = stream.read(1000).decode("ascii", "replace").split()
+    if not words or len(words[0]) != 64:
         raise DamagedError(f"{path} holds no checksum: remove it")
-    return text[0]
+    return words[0]

@@ -1,10 +1,11 @@
-"""Making few large files of many small ones.
+"""Compaction: merges many small files of an archive into few large ones.
 
-Files that follow each other are merged into one that keeps all their offsets. It is written under a
-temporary name, read again to be sure, and renamed; then the small ones are removed. Between the two
-both are there, also after a crash: since the names say that the large file keeps everything that
-the small ones keep, all that reads archives here leaves those out, and the next compaction removes
-them. At no moment is a record missing, or there twice.
+Files that follow each other are merged into one file with all their offsets. It is written under a
+temporary name, read again as a check, and renamed; then the small files are removed. Between the
+rename and the removal, and after a crash there, both the large file and the small ones exist. Their
+names show that the large file holds all offsets of the small ones. So every reader of archives in
+this package ignores the small ones, and the next compaction removes them. At no moment is a record
+missing, or read twice.
 """
 
 import hashlib
@@ -18,7 +19,12 @@ from mastostream.compression import Compression
 from mastostream.exceptions import DamagedError
 from mastostream.ports.clock import Clock
 from mastostream.ports.filesystem import FileSystem, NewFile
-from mastostream.sinks.archive.archive_reader import blocks, check_bytes, opened, tables
+from mastostream.sinks.archive.archive_reader import (
+    check_bytes,
+    open_file,
+    read_blocks,
+    read_tables,
+)
 from mastostream.sinks.archive.formats import JsonLines
 from mastostream.sinks.archive.listing import Listing, TopicPlace, list_archive
 from mastostream.sinks.archive.naming import (
@@ -33,20 +39,22 @@ from mastostream.sinks.archive.sink import STALE_MS, write_checksum
 __all__ = ["Compacted", "compact_archive", "groups_of"]
 
 OnProgress = Callable[[int, int], None]
-"""Called with how many bytes more have been merged, and how many there are in all."""
+"""Called after each merge with the bytes that it merged, and the bytes to merge in total."""
 
 _PARQUET_ROWS: Final = 20_000
+"""A row group of a merged Parquet file is written once it has at least this many rows."""
 
 
 @attrs.frozen(kw_only=True)
 class Compacted:
-    """What was done.
+    """The result of a compaction, as numbers of files.
 
     Attributes:
-        merged: files that went into larger ones.
-        made: these larger ones.
-        files: how many there are now.
-        removed: what earlier writers had left: merged, unfinished, without use.
+        merged: files that were merged into larger ones.
+        made: larger files that were made of them.
+        files: files that the archive has now.
+        removed: leftovers that were removed: files that an earlier compaction had merged,
+            unfinished files of writers that have ended, and checksums without a file.
     """
 
     merged: int
@@ -63,20 +71,20 @@ def compact_archive(
     compression: Compression = "zstd",
     on_progress: OnProgress | None = None,
 ) -> Compacted:
-    """Merge the files of each partition, up to a size, as they are stored.
+    """Merge neighbouring files of each partition.
 
-    Only files of one folder, one format and one compression are merged. An archiver may write
-    meanwhile.
+    Only files with the same folder, format and compression are merged. An archiver may write at the
+    same time.
 
     Args:
-        place: whose files.
-        clock: says how old an unfinished file is.
-        target_bytes: no larger file is made.
-        compression: of Parquet's pages; lines keep theirs.
-        on_progress: how far it is.
+        place: the archive of a topic.
+        clock: tells the age of unfinished files.
+        target_bytes: upper bound for the files of one merge together, in bytes as stored.
+        compression: the compression of Parquet's pages; files of lines keep theirs.
+        on_progress: called after each merge.
 
     Raises:
-        DamagedError: a file is not what it should be; nothing that belongs to it was touched.
+        DamagedError: a file is damaged; nothing of its group was changed.
         RetriableError: not now, or another process compacts the same archive.
     """
     listing = list_archive(place)
@@ -97,7 +105,7 @@ def compact_archive(
 
 
 def groups_of(files: Sequence[ArchiveFile], target_bytes: int) -> list[list[ArchiveFile]]:
-    """Return which files become one: neighbours, two or more, up to this size together."""
+    """Return the groups of files to merge: two or more neighbours, up to this size together."""
     groups: list[list[ArchiveFile]] = []
     size_bytes = 0
     for file in files:
@@ -117,13 +125,13 @@ def groups_of(files: Sequence[ArchiveFile], target_bytes: int) -> list[list[Arch
 
 
 def _tidy(filesystem: FileSystem, listing: Listing, clock: Clock) -> int:
-    """Remove what no writer will come back to."""
+    """Remove the leftovers that no writer uses any more; return how many there were."""
     now_ms = clock.now_ms()
     useless = [
-        each.facts.path
-        for each in listing.temporaries
-        if each.name.is_dead()
-        or (each.name.compacting and now_ms - each.facts.modified_ms > STALE_MS)
+        temporary.facts.path
+        for temporary in listing.temporaries
+        if temporary.name.is_dead()
+        or (temporary.name.compacting and now_ms - temporary.facts.modified_ms > STALE_MS)
     ]
     for file in listing.replaced:
         useless += _paths(listing, file)
@@ -139,9 +147,9 @@ def _tidy(filesystem: FileSystem, listing: Listing, clock: Clock) -> int:
 
 
 def _paths(listing: Listing, file: ArchiveFile) -> list[str]:
-    """A file, and then its checksum."""
-    beside = listing.checksum_of(file)
-    return [file.path] if beside is None else [file.path, beside]
+    """Return the paths of a file and, after it, of its checksum."""
+    checksum_path = listing.checksum_of(file)
+    return [file.path] if checksum_path is None else [file.path, checksum_path]
 
 
 def _merge(
@@ -150,6 +158,7 @@ def _merge(
     group: Sequence[ArchiveFile],
     compression: Compression,
 ) -> None:
+    """Merge a group of files into one, and remove them."""
     filesystem = place.filesystem
     first, last = group[0], group[-1]
     name = file_name(first.topic, first.partition, first.first, last.last, first.suffix)
@@ -169,21 +178,25 @@ def _merge(
     except BaseException:
         abandon(filesystem, file, merged.path)
         raise
-    for each in group:
-        for path in _paths(listing, each):
+    for small in group:
+        for path in _paths(listing, small):
             filesystem.remove(path)
 
 
 def _combine_lines(
     filesystem: FileSystem, listing: Listing, group: Sequence[ArchiveFile], file: NewFile
 ) -> tuple[str | None, str]:
-    """Write all lines; return the checksum that has to be kept, and what the content is."""
+    """Write the lines of a group of files into the new file.
+
+    Returns the checksum that has to be stored beside the file (``None`` if it needs none), and the
+    SHA-256 of the lines.
+    """
     writer = JsonLines(file, group[0].compression, hashing=not filesystem.notices_damage)
     content = hashlib.sha256()
     try:
-        for each in group:
-            check_bytes(filesystem, listing, each)
-            for piece in _whole_lines(filesystem, each):
+        for small in group:
+            check_bytes(filesystem, listing, small)
+            for piece in _whole_lines(filesystem, small):
                 writer.add_lines(piece)
                 content.update(piece)
         return writer.finish(), content.hexdigest()
@@ -193,13 +206,14 @@ def _combine_lines(
 
 
 def _whole_lines(filesystem: FileSystem, file: ArchiveFile) -> Iterator[bytes]:
-    counted = opened(filesystem, file)
-    end = b""
-    with closing(counted.inner):
-        for piece in blocks(counted, file):
-            end = piece[-1:]
+    """Return the bytes of a file in pieces, and check that they end with a line break."""
+    stream = open_file(filesystem, file)
+    last_byte = b""
+    with closing(stream.inner):
+        for piece in read_blocks(stream, file):
+            last_byte = piece[-1:]
             yield piece
-    if end != b"\n":
+    if last_byte != b"\n":
         raise DamagedError(f"{file.path} is damaged: its last line has no end")
 
 
@@ -210,26 +224,30 @@ def _combine_tables(
     file: NewFile,
     compression: Compression,
 ) -> tuple[str | None, str]:
-    """Write all rows; return the checksum that has to be kept, and what the content is."""
-    from mastostream.sinks.archive.parquet import (  # noqa: PLC0415 - needs an extra
+    """Write the rows of a group of files into the new file.
+
+    Returns the checksum that has to be stored beside the file (``None`` if it needs none), and the
+    SHA-256 of the offsets and values.
+    """
+    from mastostream.sinks.archive.parquet import (  # noqa: PLC0415 - pyarrow is an extra
         ParquetTables,
-        joined,
+        concat_tables,
     )
 
     writer = ParquetTables(file, compression, hashing=not filesystem.notices_damage)
     content = hashlib.sha256()
     waiting: list[Any] = []
     try:
-        for each in group:
-            check_bytes(filesystem, listing, each)
-            for table in _tables(filesystem, each):
-                _add_rows(content, table)
-                waiting.append(table)
-                if sum(one.num_rows for one in waiting) >= _PARQUET_ROWS:
-                    writer.add(joined(waiting))
+        for small in group:
+            check_bytes(filesystem, listing, small)
+            for small_table in _tables(filesystem, small):
+                _add_rows(content, small_table)
+                waiting.append(small_table)
+                if sum(table.num_rows for table in waiting) >= _PARQUET_ROWS:
+                    writer.add(concat_tables(waiting))
                     waiting.clear()
         if waiting:
-            writer.add(joined(waiting))
+            writer.add(concat_tables(waiting))
         return writer.finish(), content.hexdigest()
     except BaseException:
         writer.give_up()
@@ -237,15 +255,15 @@ def _combine_tables(
 
 
 def _check_content(filesystem: FileSystem, file: ArchiveFile, expected: str) -> None:
-    """Read a merged file again, before anything is removed."""
+    """Read a merged file again and compare its content, before anything is removed."""
     content = hashlib.sha256()
     if file.format == "parquet":
         for table in _tables(filesystem, file):
             _add_rows(content, table)
     else:
-        counted = opened(filesystem, file)
-        with closing(counted.inner):
-            for piece in blocks(counted, file):
+        stream = open_file(filesystem, file)
+        with closing(stream.inner):
+            for piece in read_blocks(stream, file):
                 content.update(piece)
     if content.hexdigest() != expected:
         raise DamagedError(
@@ -255,12 +273,13 @@ def _check_content(filesystem: FileSystem, file: ArchiveFile, expected: str) -> 
 
 
 def _tables(filesystem: FileSystem, file: ArchiveFile) -> Iterator[Any]:
-    counted = opened(filesystem, file)
-    with closing(counted.inner):
-        yield from tables(counted, file)
+    stream = open_file(filesystem, file)
+    with closing(stream.inner):
+        yield from read_tables(stream, file)
 
 
 def _add_rows(content: Any, table: Any) -> None:
+    """Add the offset, length and value of each row to a hash."""
     for offset, raw in zip(table["offset"], table["raw"], strict=True):
         value = raw.as_py()
         content.update(b"%d %d " % (offset.as_py(), len(value)))

@@ -1,4 +1,4 @@
-"""An archive as one file of JSON lines."""
+"""Exports an archive as one file of JSON lines."""
 
 import os
 import secrets
@@ -9,7 +9,7 @@ from typing import Final
 from mastostream.compression import compression_of
 from mastostream.exceptions import ConfigurationError
 from mastostream.ports.filesystem import FileSystem
-from mastostream.sinks.archive.archive_reader import blocks, lines, opened, values
+from mastostream.sinks.archive.archive_reader import open_file, read_blocks, split_lines, values
 from mastostream.sinks.archive.formats import JsonLines
 from mastostream.sinks.archive.lines import line_of
 from mastostream.sinks.archive.listing import TopicPlace, list_archive
@@ -19,7 +19,7 @@ from mastostream.sinks.archive.publishing import abandon
 __all__ = ["export_lines"]
 
 OnProgress = Callable[[int, int], None]
-"""Called with how many bytes more have been read, and how many there are in all."""
+"""Called after each file with the bytes that it had, and the bytes to read in total."""
 
 _BATCH_BYTES: Final = 2**20
 
@@ -30,26 +30,26 @@ def export_lines(
     path: str,
     on_progress: OnProgress | None = None,
 ) -> int:
-    """Write all records of a topic's archive as lines into one new file; return how many.
+    """Write all records of a topic's archive as lines into one new file; return their number.
 
-    As they were archived, partition by partition in the order of their offsets: edits, refreshes
-    and deletions too. The file gets its name when it is complete.
+    The records are written unchanged, with edits, refreshes and deletions, by partition and offset.
+    The file has a temporary name until it is complete.
 
     Args:
-        place: whose records.
-        target: where the file goes.
-        path: the file: compressed where its name ends in ``.gz`` or ``.zst``.
-        on_progress: how far it is.
+        place: the archive of a topic.
+        target: the file system of the new file.
+        path: the path of the new file; it is compressed if its name ends in ``.gz`` or ``.zst``.
+        on_progress: called after each file of the archive.
 
     Raises:
-        ConfigurationError: there is a file of that name.
-        DamagedError: the archive is not what it should be.
+        ConfigurationError: a file with this name exists.
+        DamagedError: the archive has a gap, an overlap or a damaged file.
         RetriableError: not now.
     """
     parent, _, name = path.rpartition("/")
-    taken = ConfigurationError(f"{target.address}{path} is there already: choose another name")
+    name_taken = ConfigurationError(f"{target.address}{path} is there already: choose another name")
     if any(entry.name == name for entry in target.list(parent or "/")):
-        raise taken
+        raise name_taken
     files = list_archive(place).files
     total = sum(file.size_bytes for file in files)
     target.make_folder(parent or "/")
@@ -69,7 +69,7 @@ def export_lines(
         target.rename(temporary, path)
     except FileExistsError:
         abandon(target, raw, temporary)
-        raise taken from None
+        raise name_taken from None
     except BaseException:
         writer.give_up()
         abandon(target, raw, temporary)
@@ -81,17 +81,18 @@ def _lines(source: FileSystem, file: ArchiveFile) -> Iterator[bytes]:
     if file.format == "parquet":
         yield from (line_of(value) + b"\n" for value, _ in values(source, file))
         return
-    counted = opened(source, file)
-    with closing(counted.inner):
-        yield from (line + b"\n" for line in lines(blocks(counted, file), file.path))
+    stream = open_file(source, file)
+    with closing(stream.inner):
+        yield from (line + b"\n" for line in split_lines(read_blocks(stream, file), file.path))
 
 
-def _batches(items: Iterator[bytes]) -> Iterator[list[bytes]]:
+def _batches(lines: Iterator[bytes]) -> Iterator[list[bytes]]:
+    """Group lines into batches of about one MiB, to write many lines in one call."""
     batch: list[bytes] = []
     size_bytes = 0
-    for item in items:
-        batch.append(item)
-        size_bytes += len(item)
+    for line in lines:
+        batch.append(line)
+        size_bytes += len(line)
         if size_bytes >= _BATCH_BYTES:
             yield batch
             batch, size_bytes = [], 0

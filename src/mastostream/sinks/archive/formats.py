@@ -1,4 +1,4 @@
-"""How records become a file's bytes."""
+"""Writers of archive files: they turn records into JSON lines or Parquet."""
 
 import hashlib
 from contextlib import suppress
@@ -14,98 +14,100 @@ __all__ = ["AbandonableFile", "JsonLines", "RecordWriter", "record_writer"]
 
 
 _PIECE_BYTES: Final = 2**18
-"""Lines are written so much at a time: a call for each would cost more than the line."""
+"""Lines are collected up to this size and written together, because a call for each line would cost
+more than the line itself."""
 
 
 class AbandonableFile:
-    """A new file, until it is given up: what is written then goes nowhere.
+    """A new file that a compressor writes into, until :meth:`discard` cuts the connection.
 
-    Compressors write their end when they are forgotten, whether or not anybody wants it.
+    A compressor writes its last bytes when it is closed or garbage collected, even if the file was
+    given up. After :meth:`discard` such bytes are dropped.
     """
 
     closed = False
 
     def __init__(self, file: NewFile, *, hashing: bool = False) -> None:
         self._file: NewFile | None = file
-        self._at = 0
+        self._position = 0
         self._hash = hashlib.sha256() if hashing else None
 
     def write(self, data: Any, /) -> int:
-        """Write bytes, or whatever else has some."""
-        taken = data if isinstance(data, bytes) else bytes(data)
+        """Write bytes, or another object that holds bytes, such as a buffer of pyarrow."""
+        chunk = data if isinstance(data, bytes) else bytes(data)
         if self._file is not None:
-            self._file.write(taken)
+            self._file.write(chunk)
         if self._hash is not None:
-            self._hash.update(taken)
-        self._at += len(taken)
-        return len(taken)
+            self._hash.update(chunk)
+        self._position += len(chunk)
+        return len(chunk)
 
     def flush(self) -> None:
-        """Hand on."""
+        """Flush the file."""
         if self._file is not None:
             self._file.flush()
 
     def digest(self) -> str | None:
-        """Return the SHA-256 of all that was written, in hexadecimal, if it was asked for."""
+        """Return the SHA-256 of the written bytes in hexadecimal; ``None`` without ``hashing``."""
         return None if self._hash is None else self._hash.hexdigest()
 
-    def shut(self) -> None:
-        """Let nothing through any more."""
+    def discard(self) -> None:
+        """Drop everything that is written from now on."""
         self._file = None
 
     def tell(self) -> int:
-        """Return how much was written."""
-        return self._at
+        """Return the number of bytes that were written."""
+        return self._position
 
     def writable(self) -> bool:
-        """Yes."""
+        """Return True: the file is there to be written."""
         return True
 
     def readable(self) -> bool:
-        """No."""
+        """Return False."""
         return False
 
     def seekable(self) -> bool:
-        """No."""
+        """Return False."""
         return False
 
     def close(self) -> None:
-        """Leave that to whoever made the file."""
+        """Do nothing: the one who created the file closes it."""
 
 
 class RecordWriter(Protocol):
-    """Writes records into one file. Errors are those of the file."""
+    """Writes records into one file. Its methods raise the errors of that file."""
 
     def add(self, record: Record) -> int:
-        """Take a record; return how many bytes it is, before compression."""
+        """Add a record; return its size in bytes before compression."""
 
     def finish(self) -> str | None:
-        """Write what is left. The file stays open.
+        """Write the buffered records. The file stays open.
 
-        Returns the SHA-256 of the file's bytes, in hexadecimal, where nothing else would notice
-        that they have changed.
+        Returns the SHA-256 of the file's bytes in hexadecimal, to be stored beside the file;
+        ``None`` if the format or the file system keeps checksums of its own.
         """
 
     def give_up(self) -> None:
-        """Forget what is left: the file is not wanted any more. Never raises."""
+        """Drop the buffered records, because the file is not wanted any more. Never raises."""
 
 
 def record_writer(
     form: Format, compression: Compression, file: NewFile, *, hashing: bool
 ) -> RecordWriter:
-    """Return what writes records into a file.
+    """Return a writer of records into a file.
 
     Args:
-        form: of the file.
-        compression: of lines, or of pages.
-        file: left open.
-        hashing: whether nobody else would notice that the file's bytes have changed.
+        form: the format of the file.
+        compression: the compression of the lines, or of Parquet's pages.
+        file: the new file; the writer leaves it open.
+        hashing: whether the file system does not notice damage, so that a checksum is needed.
 
     Raises:
         MissingExtraError: Parquet needs an extra that is not installed.
     """
     if form == "parquet":
-        from mastostream.sinks.archive.parquet import (  # noqa: PLC0415 - needs an extra
+        from mastostream.sinks.archive.parquet import (  # noqa: PLC0415 - pyarrow is an extra
             ParquetRecords,
         )
 
@@ -114,14 +116,15 @@ def record_writer(
 
 
 class JsonLines:
-    """A :class:`RecordWriter`: a line a record.
+    """A :class:`RecordWriter` of JSON lines, one for each record.
 
-    gzip and zstd keep a checksum of what they hold; plain lines get one beside them.
+    gzip and zstd keep a checksum of their content. Only a file of plain lines needs a checksum
+    beside it.
     """
 
     def __init__(self, file: NewFile, compression: Compression, *, hashing: bool) -> None:
-        self._gate = AbandonableFile(file, hashing=hashing and compression == "none")
-        self._stream = compressed(cast("IO[bytes]", self._gate), compression, "wb")
+        self._output = AbandonableFile(file, hashing=hashing and compression == "none")
+        self._stream = compressed(cast("IO[bytes]", self._output), compression, "wb")
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
 
@@ -134,18 +137,18 @@ class JsonLines:
         return len(line) + 1
 
     def add_lines(self, lines: bytes) -> None:
-        """Take lines that are made already, each with its end."""
+        """Add finished lines, each with its line break."""
         self._stream.write(lines)
 
     def finish(self) -> str | None:
         if self._waiting:
             self._write()
         self._stream.close()
-        return self._gate.digest()
+        return self._output.digest()
 
     def give_up(self) -> None:
-        self._gate.shut()
-        with suppress(Exception):  # whatever the write that failed has left
+        self._output.discard()
+        with suppress(Exception):  # after a failed write, closing may raise anything
             self._stream.close()
 
     def _write(self) -> None:

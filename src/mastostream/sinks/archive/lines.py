@@ -1,6 +1,7 @@
-"""Values as lines: a line is the record's value as it was, wherever that is JSON on one line.
+"""The lines of an archive file: encodes a record's value as one line, and decodes it.
 
-Any other value becomes ``{"mastostream_archive":{"base64":"..."}}``.
+A value that is JSON on one line is the line, unchanged. Any other value becomes the line
+``{"mastostream_archive":{"base64":"..."}}``.
 """
 
 import base64
@@ -23,14 +24,14 @@ class _Line(msgspec.Struct):
 
 
 def line_of(value: bytes) -> bytes:
-    """Return the line that keeps this value, without its end."""
+    """Return the line of a value, without a line break."""
     if b"\n" not in value and not value.startswith(_WRAPPED) and is_line(value):
         return value
     return _WRAPPED + base64.b64encode(value) + b'"}}'
 
 
 def is_line(line: bytes) -> bool:
-    """Whether these bytes are JSON, and text, without a carriage return."""
+    """Whether these bytes are JSON, valid UTF-8, and without a carriage return."""
     if b"\r" in line:
         return False
     try:
@@ -43,10 +44,10 @@ def is_line(line: bytes) -> bool:
 
 
 def value_of(line: bytes) -> bytes:
-    """Return the value that a line keeps."""
+    """Return the value of a line; a malformed wrapper is returned as it is."""
     if not line.startswith(_WRAPPED):
         return line
     with suppress(msgspec.MsgspecError, ValueError):
-        wrapped = msgspec.json.decode(line, type=_Line)
-        return base64.b64decode(wrapped.mastostream_archive.base64, validate=True)
+        parsed = msgspec.json.decode(line, type=_Line)
+        return base64.b64decode(parsed.mastostream_archive.base64, validate=True)
     return line

@@ -1,4 +1,4 @@
-"""What an archive's folder holds, by the names alone."""
+"""Lists the files of an archive, without opening any: their names say what they hold."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -23,22 +23,25 @@ __all__ = [
     "Listing",
     "Temporary",
     "TopicPlace",
-    "ends",
+    "end_offsets",
     "list_archive",
     "look",
     "topic_place",
 ]
 
-_LOOKS: Final = 3
-"""A listing takes several requests: one that was overtaken by compaction is made again."""
+_ATTEMPTS: Final = 3
+"""How often a listing that looks wrong is made. A listing takes several requests, and a compaction
+may rename files between them."""
 
 
 @attrs.frozen(kw_only=True)
 class TopicPlace:
-    """Where one topic's archive is.
+    """The archive of one topic.
 
     Attributes:
-        root: the folder of its files, or of its folders of days.
+        filesystem: the file system that holds it.
+        root: the folder of its files, or of its folders for days; absolute.
+        topic: the topic.
     """
 
     filesystem: FileSystem
@@ -48,7 +51,7 @@ class TopicPlace:
 
 @attrs.frozen(kw_only=True)
 class Temporary:
-    """A file that is being written, or was when its writer ended."""
+    """An unfinished file: one that is being written, or that a writer left when it ended."""
 
     facts: FileFacts
     name: TemporaryName
@@ -56,15 +59,15 @@ class Temporary:
 
 @attrs.frozen(kw_only=True)
 class Listing:
-    """What is there of one topic.
+    """The files in the archive of one topic.
 
     Attributes:
-        files: by partition and offset, without those that are replaced.
-        replaced: what compaction has merged and not removed yet.
-        temporaries: what is being written.
-        checksums: the files that hold checksums, by path, with when they were written,
-            milliseconds since the epoch.
-        unknown: the names of what is neither.
+        files: the finished files by partition and offset, without the replaced ones.
+        replaced: files that compaction has merged, but not removed yet.
+        temporaries: the unfinished files.
+        checksums: path of each checksum's file to the time when it was written, in milliseconds
+            since the epoch.
+        unknown: paths of all other files, except those with a name that begins with ``_`` or ``.``.
     """
 
     files: Sequence[ArchiveFile]
@@ -74,16 +77,17 @@ class Listing:
     unknown: Sequence[str]
 
     def checksum_of(self, file: ArchiveFile) -> str | None:
-        """Return the path of a file's checksum, where there is one."""
+        """Return the path of the checksum of a file, or ``None`` if it has none."""
         path = f"{file.folder}/{checksum_name(file.name)}"
         return path if path in self.checksums else None
 
 
 def topic_place(filesystem: FileSystem, folder: str, topic: str) -> TopicPlace:
-    """Return where the files of a topic are, in the folder of an archive.
+    """Return the place of a topic's files in the folder of an archive.
 
     Raises:
-        ConfigurationError: its files would look like files that readers leave out.
+        ConfigurationError: the topic's name begins with ``_`` or ``.``; readers of such folders
+            leave out files with these names.
     """
     if topic.startswith(("_", ".")):
         raise ConfigurationError(
@@ -94,11 +98,11 @@ def topic_place(filesystem: FileSystem, folder: str, topic: str) -> TopicPlace:
 
 
 def look(place: TopicPlace) -> Listing:
-    """Return what is in the folder of a topic and in its folders of days."""
+    """List the folder of a topic and its folders for days, without any check for gaps."""
     facts: list[FileFacts] = []
     for entry in place.filesystem.list(place.root):
         if entry.is_folder and day_of_folder(entry.name) is not None:
-            facts += (each for each in place.filesystem.list(entry.path) if not each.is_folder)
+            facts += (inner for inner in place.filesystem.list(entry.path) if not inner.is_folder)
         elif not entry.is_folder:
             facts.append(entry)
     files: list[ArchiveFile] = []
@@ -118,25 +122,27 @@ def look(place: TopicPlace) -> Listing:
         files=kept,
         replaced=replaced,
         temporaries=temporaries,
-        checksums={each.path: each.modified_ms for each in facts if each.name.endswith(CHECKSUM)},
+        checksums={
+            entry.path: entry.modified_ms for entry in facts if entry.name.endswith(CHECKSUM)
+        },
         unknown=sorted(unknown),
     )
 
 
 def list_archive(place: TopicPlace) -> Listing:
-    """Return what :func:`look` finds, once the names say that nothing is missing.
+    """List the files of a topic, and check their names for gaps and overlaps.
 
     Raises:
         DamagedError: two files hold the same offset, or an offset between two files is missing.
     """
-    for _ in range(_LOOKS):
-        found = look(place)
-        wrong = breaks(found.files)
-        if not wrong:
-            return found
-    raise DamagedError(f"{wrong[0]}: move one away, or restore what is missing")
+    for _ in range(_ATTEMPTS):
+        listing = look(place)
+        problems = breaks(listing.files)
+        if not problems:
+            return listing
+    raise DamagedError(f"{problems[0]}: move one away, or restore what is missing")
 
 
-def ends(files: Sequence[ArchiveFile]) -> Mapping[int, int]:
-    """Return the offset after the last one of each partition."""
+def end_offsets(files: Sequence[ArchiveFile]) -> Mapping[int, int]:
+    """Return partition to the offset after its last file. The files are in order."""
     return {file.partition: file.last + 1 for file in files}

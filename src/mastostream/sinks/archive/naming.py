@@ -1,11 +1,12 @@
-"""The names of an archive's files: they say which records are inside.
+"""The names of an archive's files, which say the topic, the partition and the offsets inside.
 
-``Mastodon_stream+00000+00000000000000000000-00000000000000000999.jsonl.zst`` keeps the offsets 0
-to 999 of partition 0. A file begins where the one before it ends, whether or not its first offset
-is a record; so a name that is missing is told from an offset that never was one.
+``Mastodon_stream+00000+00000000000000000000-00000000000000000999.jsonl.zst`` holds the offsets 0 to
+999 of partition 0. The offsets of a log may have holes. The first offset in a name is therefore the
+one after the previous file, even if no record has this offset. So a gap between two names always
+means that a file is missing.
 
-What begins with ``_`` is no data, by the custom of the programs that read such folders: files that
-are being written, and checksums.
+Programs that read such folders take a file whose name begins with ``_`` for no data. Unfinished
+files and checksums have such names.
 """
 
 import os
@@ -41,7 +42,10 @@ __all__ = [
 ]
 
 CHECKSUM: Final = ".sha256"
+"""The suffix of a file with the checksum of another file."""
+
 DAY_MS: Final = 86_400_000
+"""Milliseconds of a day."""
 
 Format = Literal["jsonl", "parquet"]
 
@@ -58,11 +62,17 @@ _DAY: Final = re.compile(r"date=(\d{4}-\d{2}-\d{2})")
 
 @attrs.frozen(kw_only=True)
 class ArchiveFile:
-    """A finished file. Offsets are inclusive.
+    """A finished file.
 
     Attributes:
-        suffix: how its name ends, from the format on: ``.jsonl.zst``.
-        modified_ms: milliseconds since the epoch.
+        path: its absolute path.
+        topic: the topic of its records.
+        partition: the partition of its records.
+        first: its first offset, inclusive.
+        last: its last offset, inclusive.
+        suffix: the end of its name, with format and compression: ``.jsonl.zst``.
+        size_bytes: its size as stored.
+        modified_ms: when it was last modified, milliseconds since the epoch.
     """
 
     path: str
@@ -76,7 +86,7 @@ class ArchiveFile:
 
     @property
     def folder(self) -> str:
-        """Where it is."""
+        """The path of the folder that it is in."""
         return self.path.rpartition("/")[0]
 
     @property
@@ -86,23 +96,25 @@ class ArchiveFile:
 
     @property
     def format(self) -> Format:
-        """What is inside."""
+        """The format of its content."""
         return "parquet" if self.suffix == ".parquet" else "jsonl"
 
     @property
     def compression(self) -> Compression:
-        """How lines are compressed; Parquet's pages say it themselves."""
+        """The compression of its lines; ``none`` for Parquet, which compresses its pages."""
         return compression_of(self.suffix)
 
 
 @attrs.frozen(kw_only=True)
 class TemporaryName:
-    """What the name of a file that is being written says.
+    """The parts of an unfinished file's name.
 
     Attributes:
-        compacting: whether it is made of files that are finished already.
-        host: of the process that writes it.
-        pid: of that process.
+        topic: the topic of its records.
+        partition: the partition of its records.
+        compacting: whether compaction writes it, from finished files.
+        host: the host of the process that writes it.
+        pid: the id of that process.
     """
 
     topic: str
@@ -112,7 +124,7 @@ class TemporaryName:
     pid: int
 
     def is_dead(self) -> bool:
-        """Whether its process is known to have ended."""
+        """Whether its process is known to have ended; False for a process of another host."""
         if self.host != _host():
             return False
         try:
@@ -125,7 +137,7 @@ class TemporaryName:
 
 
 def suffix_of(form: Format, compression: Compression) -> str:
-    """Return how the names of such files end."""
+    """Return the suffix of the names of files with this format and compression."""
     return ".parquet" if form == "parquet" else ".jsonl" + SUFFIXES[compression]
 
 
@@ -135,7 +147,7 @@ def file_name(topic: str, partition: int, first: int, last: int, suffix: str) ->
 
 
 def parse_name(path: str, size_bytes: int = 0, modified_ms: int = 0) -> ArchiveFile | None:
-    """Return what the name of a finished file says; ``None`` for any other file."""
+    """Return the finished file that a path names, or ``None`` for any other path."""
     match = _NAME.fullmatch(path.rpartition("/")[2])
     if match is None or int(match["first"]) > int(match["last"]):
         return None
@@ -152,14 +164,14 @@ def parse_name(path: str, size_bytes: int = 0, modified_ms: int = 0) -> ArchiveF
 
 
 def new_writer_name(topic: str, partition: int, first: int, *, compacting: bool = False) -> str:
-    """Return a name for a file that begins to be written: no other process chooses the same."""
+    """Return a new name for an unfinished file, which no other process chooses."""
     kind = "compact+" if compacting else ""
     writer = f"{_host()}+{os.getpid()}+{secrets.token_hex(4)}"
     return f"_{kind}{topic}+{partition:05}+{first:020}+{writer}.tmp"
 
 
 def parse_temporary(name: str) -> TemporaryName | None:
-    """Return what the name of a file that is being written says; ``None`` for any other file."""
+    """Return the parts of an unfinished file's name, or ``None`` for any other name."""
     match = _TEMPORARY.fullmatch(name)
     if match is None:
         return None
@@ -173,17 +185,17 @@ def parse_temporary(name: str) -> TemporaryName | None:
 
 
 def checksum_name(name: str) -> str:
-    """Return the name of the file that holds another one's checksum."""
+    """Return the name of the file with the checksum of the named file."""
     return f"_{name}{CHECKSUM}"
 
 
 def day_folder(day: int) -> str:
-    """Return the name of a day's folder, by days since the epoch."""
+    """Return the name of the folder for a day, which is given in days since the epoch."""
     return f"date={datetime.fromtimestamp(day * DAY_MS / 1000, UTC):%Y-%m-%d}"
 
 
 def day_of_folder(name: str) -> int | None:
-    """Return the day of a folder, in days since the epoch; ``None`` for any other folder."""
+    """Return the day of a folder, in days since the epoch, or ``None`` for any other folder."""
     match = _DAY.fullmatch(name)
     if match is not None:
         with suppress(ValueError):
@@ -193,14 +205,16 @@ def day_of_folder(name: str) -> int | None:
 
 
 def placed(files: Iterable[ArchiveFile]) -> tuple[list[ArchiveFile], list[ArchiveFile]]:
-    """Return one topic's files by partition and offset, and those that a larger one replaces.
+    """Sort one topic's files by partition and offset, and separate the replaced ones.
 
-    A file whose offsets all lie inside another one's holds nothing of its own: it is what
-    compaction has merged and not removed yet.
+    A file is replaced if a larger file holds all of its offsets: compaction has merged it, but not
+    removed it yet.
+
+    Returns the files to read, and the replaced files.
     """
     kept: list[ArchiveFile] = []
     replaced: list[ArchiveFile] = []
-    for file in sorted(files, key=lambda each: (each.partition, each.first, -each.last)):
+    for file in sorted(files, key=lambda file: (file.partition, file.first, -file.last)):
         last = kept[-1] if kept else None
         if (
             last is not None
@@ -215,14 +229,15 @@ def placed(files: Iterable[ArchiveFile]) -> tuple[list[ArchiveFile], list[Archiv
 
 
 def breaks(files: Iterable[ArchiveFile]) -> list[str]:
-    """Return, of files in order, where two share offsets or offsets in between are missing."""
-    found = []
+    """Return a message for each gap and each overlap between neighbours, in files in order."""
+    problems = []
     for left, right in pairwise(files):
         if left.partition == right.partition and left.last + 1 != right.first:
             what = "overlap" if right.first <= left.last else "have a gap between them"
-            found.append(f"the archive files {left.path} and {right.path} {what}")
-    return found
+            problems.append(f"the archive files {left.path} and {right.path} {what}")
+    return problems
 
 
 def _host() -> str:
+    """Return the name of this host, with only the characters that a file's name may hold."""
     return re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:60] or "unknown"

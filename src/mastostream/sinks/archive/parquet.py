@@ -1,4 +1,4 @@
-"""Records as Parquet: the columns of a post, and the record's bytes as they were."""
+"""Parquet files of an archive: the columns of a post, and the unchanged bytes of the record."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -16,11 +16,11 @@ from mastostream.sinks.archive.formats import AbandonableFile
 
 try:
     import pyarrow as pa  # type: ignore[import-untyped]  # it has no type information
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]  # as above
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]  # it has no type information
 except ImportError as error:
     raise MissingExtraError("The archive as Parquet", "hdfs") from error
 
-__all__ = ["SCHEMA", "ParquetRecords", "ParquetTables", "joined", "parquet_tables", "row_of"]
+__all__ = ["SCHEMA", "ParquetRecords", "ParquetTables", "concat_tables", "parquet_tables", "row_of"]
 
 _TIME: Final = pa.timestamp("us", tz="UTC")
 SCHEMA: Final = pa.schema(
@@ -50,17 +50,20 @@ SCHEMA: Final = pa.schema(
         pa.field("raw", pa.binary(), nullable=False),
     ]
 )
-"""``timestamp`` is when the log took the record; ``hashtags`` are normalised, in first-seen order.
-A deletion has only what it knows; what is no post has ``offset``, ``timestamp`` and ``raw``."""
+"""The columns of a file. ``timestamp`` is when the log took the record. ``hashtags`` are normalised
+and in the order of their first use. A deletion fills only the columns that it has a value for. A
+record that is neither a post nor a deletion fills only ``offset``, ``timestamp`` and ``raw``."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 GROUP_ROWS: Final = 20_000
+"""A row group is written once it has this many rows. A writer holds one row group in memory."""
+
 GROUP_BYTES: Final = 32 * 2**20
-"""A row group is written at this many rows or bytes: it is what a writer holds in memory."""
+"""A row group is also written once its values have this many bytes."""
 
 
 def row_of(record: Record) -> dict[str, object]:
-    """Return a record's columns; those that are left out are null."""
+    """Return the columns of a record; a column that is left out is null."""
     row: dict[str, object] = {
         "offset": record.offset,
         "timestamp": _EPOCH + timedelta(milliseconds=record.timestamp_ms),
@@ -102,40 +105,40 @@ def _columns(post: Post) -> dict[str, object]:
         "reblogs_count": post.reblogs_count,
         "favourites_count": post.favourites_count,
         "quotes_count": post.quotes_count,
-        "hashtags": [each.tag for each in hashtag_counts(post)],
+        "hashtags": [use.tag for use in hashtag_counts(post)],
     }
 
 
 class ParquetTables:
-    """Writes tables of :data:`SCHEMA` into one file, with a checksum of each page."""
+    """Writes tables with the columns of :data:`SCHEMA` into one file; each page gets a checksum."""
 
     def __init__(self, file: NewFile, compression: Compression, *, hashing: bool) -> None:
-        self._gate = AbandonableFile(file, hashing=hashing)
+        self._output = AbandonableFile(file, hashing=hashing)
         self._writer = pq.ParquetWriter(
-            pa.PythonFile(self._gate, mode="w"),
+            pa.PythonFile(self._output, mode="w"),
             SCHEMA,
             compression=compression.upper(),
             write_page_checksum=True,
         )
 
     def add(self, table: Any) -> None:
-        """Write a row group."""
+        """Write a table as one row group."""
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
 
     def finish(self) -> str | None:
-        """Write what makes the file readable; return its checksum. The file stays open."""
+        """Write the footer; return the checksum, ``None`` without hashing. The file stays open."""
         self._writer.close()
-        return self._gate.digest()
+        return self._output.digest()
 
     def give_up(self) -> None:
-        """Forget what is left."""
-        self._gate.shut()
-        with suppress(Exception):  # a row group may have been cut in the middle
+        """Drop the rest of the file. Never raises."""
+        self._output.discard()
+        with suppress(Exception):  # it raises if a row group was cut in the middle
             self._writer.close()
 
 
 class ParquetRecords:
-    """A :class:`formats.RecordWriter`."""
+    """A :class:`formats.RecordWriter` of Parquet."""
 
     def __init__(
         self,
@@ -173,14 +176,20 @@ class ParquetRecords:
 
 
 def parquet_tables(file: BinaryIO, name: str, columns: list[str] | None = None) -> Iterator[Any]:
-    """Return a file's row groups as tables, each page checked.
+    """Return the row groups of a file as tables. The checksum of each page is verified.
+
+    Args:
+        file: the Parquet file.
+        name: its name for messages.
+        columns: the columns to read; all by default.
 
     Raises:
-        DamagedError: it is no Parquet file, or a damaged one, or not one of an archive.
+        DamagedError: it is not a Parquet file, is damaged, or has not the columns of an archive.
     """
     try:
-        # A thread of pyarrow's that still holds a Python file when Python ends aborts it. Both of
-        # its pools are left out: that for I/O (pre_buffer, which 25 turned on) and that for CPUs.
+        # If a thread of pyarrow still holds a Python file when Python ends, the process aborts. So
+        # neither of its thread pools is used: the one for I/O (off by pre_buffer=False; pyarrow 25
+        # turned it on by default) nor the one for CPUs (off by use_threads=False).
         reader = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
         if not set(columns or SCHEMA.names) <= set(reader.schema_arrow.names):
             raise DamagedError(f"{name} has not the columns of an archive: move it away")
@@ -190,8 +199,8 @@ def parquet_tables(file: BinaryIO, name: str, columns: list[str] | None = None) 
         raise DamagedError(f"{name} is damaged: {error}") from error
 
 
-def joined(tables: Sequence[Any]) -> Any:
-    """Return several tables as one, with the columns of :data:`SCHEMA`."""
+def concat_tables(tables: Sequence[Any]) -> Any:
+    """Return one table with the rows of several, and the columns of :data:`SCHEMA`."""
     return pa.concat_tables(
         [table.select(SCHEMA.names).cast(SCHEMA) for table in tables]
     ).combine_chunks()

@@ -1,17 +1,17 @@
-"""Giving a finished file its name, so that no other writer's file keeps the same records.
+"""Publishing: renames a complete file so that no two finished files hold the same records.
 
-A file under its temporary name belongs to one writer alone, and a rename is one step. So whoever
-wants to publish, in this order:
+Several writers may have the same records. A temporary file belongs to one writer, and a rename is
+atomic. A writer publishes its file in three steps:
 
-1. removes the temporary files that others have of the same partition: their renames fail from now
-   on;
-2. looks for finished files that keep the same offsets: then it is too late;
-3. renames.
+1. It removes the temporary files of the other writers for the same partition. Their renames fail
+   from now on.
+2. It looks for finished files with the same offsets. If there is one, this writer is too late.
+3. It renames its file.
 
-Of two writers that do this at the same time, the second to look finds either the other's temporary
-file, and removes it, or its finished one. That both rename would need each of them to be first. A
-writer that was paused for hours loses in the same way, whatever it still believes: at worst both
-lose, and read their records again.
+If two writers do this at the same time, one of them is the last to begin step 1. It either finds
+the temporary file of the other and removes it, or finds the finished file of the other in step 2
+and gives up. So at most one of them succeeds. The same holds for a writer that was suspended for
+hours and then continues. In the worst case both fail, and both read their records again.
 """
 
 import logging
@@ -33,21 +33,22 @@ _logger = logging.getLogger(__name__)
 
 
 class TakenOverError(RetriableError):
-    """Another writer has gone on with the partition: read what is kept again, and go on after."""
+    """Another writer has continued this partition: read back the archive, and continue after it."""
 
 
 def publish(place: TopicPlace, temporary: str, target: str, *, compacting: bool = False) -> None:
     """Rename a complete file, unless another writer was faster.
 
     Args:
-        place: its folder is where temporary files are.
-        temporary: the path of the file; sealed.
-        target: the path that it gets; its folder is there.
-        compacting: the file is made of finished ones, which must all be there still.
+        place: the archive; its folder holds the temporary files.
+        temporary: the path of the file, which is sealed.
+        target: the new path of the file; its folder exists.
+        compacting: whether the file was merged from finished files; then all of these must still
+            exist.
 
     Raises:
-        TakenOverError: another writer was faster; the temporary file may still be there.
-        RetriableError: not now; the file may have got its name all the same.
+        TakenOverError: another writer was faster; the temporary file may still exist.
+        RetriableError: not now; it is unknown whether the file was renamed.
     """
     file = parse_name(target)
     if file is None:
@@ -61,10 +62,10 @@ def publish(place: TopicPlace, temporary: str, target: str, *, compacting: bool 
             and other.compacting == compacting
         ):
             place.filesystem.remove(entry.path)
-    there = _neighbours(place, file)
+    finished = _finished_files(place, file)
     if compacting:
-        _check_inputs(there, file)
-    elif any(each.last >= file.first for each in there):
+        _check_inputs(finished, file)
+    elif any(other_file.last >= file.first for other_file in finished):
         raise _taken_over(file)
     try:
         place.filesystem.rename(temporary, target)
@@ -72,24 +73,28 @@ def publish(place: TopicPlace, temporary: str, target: str, *, compacting: bool 
         raise _taken_over(file) from None
 
 
-def _neighbours(place: TopicPlace, file: ArchiveFile) -> list[ArchiveFile]:
-    """The partition's files, wherever the same records may be: those of a day are in one folder."""
+def _finished_files(place: TopicPlace, file: ArchiveFile) -> list[ArchiveFile]:
+    """Return the partition's finished files in all folders that may hold the records of the file.
+
+    These are the root folder and, for a file in the folder of a day, that folder; for a file in
+    the root folder, the folders of all days.
+    """
     entries = list(place.filesystem.list(place.root))
     days = [entry.path for entry in entries if day_of_folder(entry.name) is not None]
     for folder in days if file.folder == place.root else [file.folder]:
         entries += place.filesystem.list(folder)
-    found = (parse_name(entry.path) for entry in entries if not entry.is_folder)
+    parsed = (parse_name(entry.path) for entry in entries if not entry.is_folder)
     return [
-        each
-        for each in found
-        if each is not None and (each.topic, each.partition) == (file.topic, file.partition)
+        other
+        for other in parsed
+        if other is not None and (other.topic, other.partition) == (file.topic, file.partition)
     ]
 
 
 def abandon(filesystem: FileSystem, file: NewFile, temporary: str) -> None:
-    """Let go of a file that will get no name; never raises.
+    """Close and remove a temporary file that will not be published. Never raises.
 
-    Where it cannot be removed now, whoever finds it later does.
+    If the file cannot be removed now, a later writer or compaction removes it.
     """
     file.close()
     try:
@@ -98,17 +103,21 @@ def abandon(filesystem: FileSystem, file: NewFile, temporary: str) -> None:
         _logger.info("%s stays for now: %s", temporary, error)
 
 
-def _check_inputs(there: Sequence[ArchiveFile], merged: ArchiveFile) -> None:
-    """Refuse where the merged file would not replace whole files, all that it is made of."""
-    first = merged.first
-    for each in sorted(there, key=lambda one: one.first):
-        inside = merged.first <= each.first and each.last <= merged.last
-        outside = each.last < merged.first or merged.last < each.first
-        if (inside and each.first != first) or not (inside or outside):
+def _check_inputs(finished: Sequence[ArchiveFile], merged: ArchiveFile) -> None:
+    """Check that a merged file replaces whole files that have exactly its offsets.
+
+    Raises:
+        TakenOverError: a file that was merged is missing, or another one overlaps.
+    """
+    next_offset = merged.first
+    for file in sorted(finished, key=lambda file: file.first):
+        inside = merged.first <= file.first and file.last <= merged.last
+        outside = file.last < merged.first or merged.last < file.first
+        if (inside and file.first != next_offset) or not (inside or outside):
             raise _taken_over(merged)
         if inside:
-            first = each.last + 1
-    if first != merged.last + 1:
+            next_offset = file.last + 1
+    if next_offset != merged.last + 1:
         raise _taken_over(merged)
 
 

@@ -1,4 +1,4 @@
-"""The archive's writer."""
+"""The archive sink: writes the records of one topic into files, exactly once."""
 
 import logging
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from mastostream.ports.filesystem import FileSystem, NewFile
 from mastostream.ports.log import Positions, Record
 from mastostream.sinks.archive.filesystems.local import LocalFiles
 from mastostream.sinks.archive.formats import RecordWriter, record_writer
-from mastostream.sinks.archive.listing import Temporary, ends, list_archive, topic_place
+from mastostream.sinks.archive.listing import Temporary, end_offsets, list_archive, topic_place
 from mastostream.sinks.archive.naming import (
     DAY_MS,
     Format,
@@ -28,19 +28,27 @@ from mastostream.sinks.archive.publishing import abandon, publish
 __all__ = ["STALE_MS", "FileArchive"]
 
 STALE_MS: Final = 3_600_000
-"""A temporary file of this age is removed, whoever began it: it costs its writer time, no data."""
+"""A temporary file of this age is removed, even if its writer still runs. The writer then loses
+time, but no data: it reads the records again."""
 
 _logger = logging.getLogger(__name__)
 
 
 @attrs.define
 class _Open:
-    """A file that is being written.
+    """A file that this sink is writing.
 
     Attributes:
-        first: what its name will begin with: where the file before it ends.
-        next: after the last record in it.
-        day: of its records, in days since the epoch; ``None`` where days have no folders.
+        partition: the partition of its records.
+        first: the first offset of its future name: the one after the file before it.
+        next: the offset after its last record.
+        day: the day of its records, in days since the epoch; ``None`` if days have no folders.
+        temporary: its path while it is written.
+        file: the file itself.
+        writer: writes the records into the file.
+        since_s: when it was created, by the monotonic clock.
+        size_bytes: size of its records before compression.
+        records: number of its records.
     """
 
     partition: int
@@ -56,14 +64,15 @@ class _Open:
 
 
 class FileArchive:
-    """A :class:`ports.sink.ArchiveSink`: one topic, any number of writers.
+    """A :class:`ports.sink.ArchiveSink` for one topic, with any number of writers.
 
-    Exactly once: a restart reads the names of the finished files and goes on after them; what an
-    unfinished file held is read from the log again. Of several writers that have the same records
-    one finishes them (:mod:`publishing`), and the others go on after it.
+    Delivery: exactly once. After a restart the sink reads the names of the finished files and
+    continues after them; the records of unfinished files are read from the log again. If several
+    writers have the same records, one of them publishes its file (:mod:`publishing`), and the
+    others continue after it. :meth:`write` ignores records that it has already taken.
     """
 
-    def __init__(  # noqa: PLR0913 - each is a choice of the user's, by name
+    def __init__(  # noqa: PLR0913 - independent settings of the user, passed by name
         self,
         folder: str,
         topic: str,
@@ -77,19 +86,22 @@ class FileArchive:
         rotate_records: int = 0,
         rotate_s: float = 60.0,
     ) -> None:
-        """Look at nothing yet.
+        """Keep the arguments. The file system is first used by :meth:`reload`.
 
         Args:
-            folder: absolute; the topic gets a folder in it.
-            topic: whose records.
-            clock: says how old a file is.
-            filesystem: where the folder is; this machine's by default.
-            form: of the files.
-            compression: of lines, or of Parquet's pages.
-            by_date: a folder for each day (UTC) on which the log took the records.
-            rotate_bytes: a file is finished at this size, before compression,
-            rotate_records: or at this many records; 0 for any number,
-            rotate_s: or at this age.
+            folder: the absolute path of the archive; the topic gets a folder in it.
+            topic: the topic to archive.
+            clock: tells the age of files.
+            filesystem: the file system of the folder; by default that of this machine.
+            form: the format of the files.
+            compression: the compression of the lines, or of Parquet's pages.
+            by_date: whether each day (UTC) on which the log took records gets its own folder.
+            rotate_bytes: a file is finished once it has this size in bytes, before compression.
+            rotate_records: a file is finished once it has this many records; 0 for no such limit.
+            rotate_s: a file is finished at the next :meth:`flush` once it is this old, in seconds.
+
+        Raises:
+            ConfigurationError: the topic's name begins with ``_`` or ``.``.
         """
         self._fs = filesystem if filesystem is not None else LocalFiles()
         self._place = topic_place(self._fs, folder, topic)
@@ -103,14 +115,16 @@ class FileArchive:
         self._rotate_records = rotate_records
         self._rotate_s = rotate_s
         self._open: dict[int, _Open] = {}
+        # Partition to the offset after its last finished file, of any writer.
         self._finished: dict[int, int] = {}
-        self._kept: dict[int, int] = {}
-        self._known = False
+        # The same, but only of the files that this sink has finished since the last reload.
+        self._flushed: dict[int, int] = {}
+        self._known = False  # whether _finished is up to date
 
     def reload(self) -> None:
         for partition in list(self._open):
             self._give_up(partition)
-        self._kept.clear()
+        self._flushed.clear()
         self._known = False
         self._fs.make_folder(self._root)
         self._read_back()
@@ -127,7 +141,7 @@ class FileArchive:
         try:
             for record in records:
                 partition = record.partition
-                self._take(record)
+                self._add(record)
         except (RetriableError, FatalError, OSError) as error:
             raise self._failed(partition, error) from error
 
@@ -139,7 +153,7 @@ class FileArchive:
                     self._finish(file)
                 except (RetriableError, FatalError, OSError) as error:
                     raise self._failed(file.partition, error) from error
-        return dict(self._kept)
+        return dict(self._flushed)
 
     def close(self) -> None:
         try:
@@ -151,20 +165,24 @@ class FileArchive:
                 self._give_up(partition)
 
     def _read_back(self) -> None:
-        """Learn from the names what is kept; files that are open here stay open."""
+        """Read the end of each partition from the names of the files, and remove stale files.
+
+        The open files of this sink stay open.
+        """
         listing = list_archive(self._place)
-        mine = {file.temporary for file in self._open.values()}
-        for each in listing.temporaries:
-            if each.facts.path not in mine and self._is_stale(each):
-                self._fs.remove(each.facts.path)
-        self._finished = dict(ends(listing.files))
+        own_paths = {file.temporary for file in self._open.values()}
+        for temporary in listing.temporaries:
+            if temporary.facts.path not in own_paths and self._is_stale(temporary):
+                self._fs.remove(temporary.facts.path)
+        self._finished = dict(end_offsets(listing.files))
         self._known = True
 
     def _is_stale(self, temporary: Temporary) -> bool:
         age_ms = self._clock.now_ms() - temporary.facts.modified_ms
         return temporary.name.is_dead() or age_ms > max(STALE_MS, self._rotate_s * 2000)
 
-    def _take(self, record: Record) -> None:
+    def _add(self, record: Record) -> None:
+        """Add a record to the open file of its partition; finish full files and begin new ones."""
         file = self._open.get(record.partition)
         expected = self._finished.get(record.partition) if file is None else file.next
         if expected is not None and record.offset < expected:
@@ -182,6 +200,7 @@ class FileArchive:
             self._finish(file)
 
     def _begin(self, record: Record, first: int, day: int | None) -> _Open:
+        """Create the file for a record; ``first`` is the first offset of its name."""
         name = new_writer_name(self._topic, record.partition, first)
         temporary = f"{self._root}/{name}"
         raw = self._fs.create(temporary)
@@ -205,6 +224,7 @@ class FileArchive:
         return file
 
     def _finish(self, file: _Open) -> None:
+        """Make a file durable, store its checksum if it needs one, and publish it."""
         checksum = file.writer.finish()
         file.file.seal()
         folder = self._root
@@ -216,11 +236,14 @@ class FileArchive:
         if checksum is not None:
             write_checksum(self._fs, folder, name, checksum)
         publish(self._place, file.temporary, f"{folder}/{name}")
-        self._finished[file.partition] = self._kept[file.partition] = file.next
+        self._finished[file.partition] = self._flushed[file.partition] = file.next
         del self._open[file.partition]
 
     def _failed(self, partition: int, error: Exception) -> RetriableError | FatalError:
-        """Give up the open file: its records will be read again, after what is really kept."""
+        """Give up the open file of a partition; return the error to raise.
+
+        The file's records will be read again, from the real end of the partition.
+        """
         self._give_up(partition)
         self._known = False
         if isinstance(error, (RetriableError, FatalError)):
@@ -238,10 +261,10 @@ class FileArchive:
 
 
 def write_checksum(filesystem: FileSystem, folder: str, name: str, checksum: str) -> None:
-    """Keep a file's checksum beside it, in the form that ``sha256sum -c`` reads.
+    """Write the checksum of a file into a file beside it, in the format of ``sha256sum -c``.
 
-    It comes first: a checksum without its file harms nobody, and one that was left by a file that
-    never got its name is written anew.
+    It is written before its file is published. A checksum without a file does no harm. One that is
+    left from a file that was never published is replaced.
     """
     path = f"{folder}/{checksum_name(name)}"
     filesystem.remove(path)

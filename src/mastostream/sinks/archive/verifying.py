@@ -1,4 +1,4 @@
-"""Whether an archive is what it should be."""
+"""Verifies an archive: no gap, no overlap, no damaged file."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -8,7 +8,13 @@ import attrs
 
 from mastostream.exceptions import DamagedError
 from mastostream.ports.filesystem import FileSystem
-from mastostream.sinks.archive.archive_reader import blocks, check_bytes, lines, opened, tables
+from mastostream.sinks.archive.archive_reader import (
+    check_bytes,
+    open_file,
+    read_blocks,
+    read_tables,
+    split_lines,
+)
 from mastostream.sinks.archive.lines import is_line
 from mastostream.sinks.archive.listing import Listing, TopicPlace, look
 from mastostream.sinks.archive.naming import DAY_MS, ArchiveFile, breaks, day_of_folder
@@ -16,14 +22,24 @@ from mastostream.sinks.archive.naming import DAY_MS, ArchiveFile, breaks, day_of
 __all__ = ["PartitionFacts", "Verified", "verify_archive"]
 
 OnProgress = Callable[[int], None]
-"""Called with how many bytes more have been looked at."""
+"""Called after each file with the bytes that it had."""
 
-_LOOKS: Final = 3
+_ATTEMPTS: Final = 3
+"""How often a listing with a gap is made: compaction may rename files during a listing."""
 
 
 @attrs.frozen(kw_only=True)
 class PartitionFacts:
-    """What one partition's files hold. Offsets are inclusive."""
+    """The files of one partition.
+
+    Attributes:
+        partition: the number of the partition.
+        files: number of its files.
+        records: number of the undamaged records in them.
+        size_bytes: their size as stored.
+        first: the first offset, inclusive.
+        last: the last offset, inclusive.
+    """
 
     partition: int
     files: int
@@ -35,13 +51,13 @@ class PartitionFacts:
 
 @attrs.frozen(kw_only=True)
 class Verified:
-    """What was found.
+    """The result of a verification.
 
     Attributes:
-        partitions: by number.
-        problems: one sentence each.
-        replaced: files that compaction has merged and not removed yet: no problem.
-        unfinished: temporary files: no problem.
+        partitions: the partitions, by number.
+        problems: one sentence for each problem; empty if the archive is in order.
+        replaced: number of files that compaction has merged, but not removed yet; not a problem.
+        unfinished: number of temporary files; not a problem.
     """
 
     partitions: Sequence[PartitionFacts]
@@ -51,32 +67,37 @@ class Verified:
 
 
 def verify_archive(place: TopicPlace, on_progress: OnProgress | None = None) -> Verified:
-    """Read all that a topic's archive holds: no gap, no overlap, and every byte as it was written.
+    """Read the whole archive of a topic; look for gaps, overlaps and changed bytes.
 
-    Records are counted, not known: on a log whose offsets have holes there are fewer than offsets.
+    The number of records in a file is counted, but cannot be compared with the name: where the
+    offsets of the log have holes, a file has fewer records than offsets.
+
+    Args:
+        place: the archive of a topic.
+        on_progress: called after each file.
 
     Raises:
-        RetriableError: not now, or the archive was compacted meanwhile.
+        RetriableError: not now, or the archive was compacted in the meantime.
         MissingExtraError: Parquet needs an extra that is not installed.
     """
-    listing = _settled(place)
-    problems = [f"{wrong}: move one away, or restore" for wrong in breaks(listing.files)]
+    listing = _settled_listing(place)
+    problems = [f"{message}: move one away, or restore" for message in breaks(listing.files)]
     problems += [f"{path} is no file of an archive: move it away" for path in listing.unknown]
     counts: dict[int, int] = {}
     for file in listing.files:
-        found = 0
+        records = 0
         try:
-            for found in _count(place.filesystem, listing, file):  # noqa: B007 - the last is the total
+            for records in _count(place.filesystem, listing, file):  # noqa: B007 - used after the loop
                 pass
         except DamagedError as error:
             problems.append(str(error))
-        counts[file.partition] = counts.get(file.partition, 0) + found
+        counts[file.partition] = counts.get(file.partition, 0) + records
         if on_progress is not None:
             on_progress(file.size_bytes)
     return Verified(
         partitions=[
-            _facts([file for file in listing.files if file.partition == partition], count)
-            for partition, count in counts.items()
+            _facts([file for file in listing.files if file.partition == partition], records)
+            for partition, records in counts.items()
         ],
         problems=problems,
         replaced=len(listing.replaced),
@@ -84,9 +105,9 @@ def verify_archive(place: TopicPlace, on_progress: OnProgress | None = None) -> 
     )
 
 
-def _settled(place: TopicPlace) -> Listing:
-    """A listing that was not overtaken, or whose breaks are there each time."""
-    for _ in range(_LOOKS):
+def _settled_listing(place: TopicPlace) -> Listing:
+    """List the archive until there is no gap or overlap; return the last of a few listings."""
+    for _ in range(_ATTEMPTS):
         listing = look(place)
         if not breaks(listing.files):
             break
@@ -105,12 +126,16 @@ def _facts(files: Sequence[ArchiveFile], records: int) -> PartitionFacts:
 
 
 def _count(filesystem: FileSystem, listing: Listing, file: ArchiveFile) -> Iterator[int]:
-    """How many records are good so far, up to all of them."""
+    """Yield the number of good records so far, after each record of a file.
+
+    Raises:
+        DamagedError: the file is damaged, empty, or has more records than offsets.
+    """
     offsets = file.last - file.first + 1
     count = 0
     check_bytes(filesystem, listing, file)
-    counting = _rows if file.format == "parquet" else _lines
-    for count in counting(filesystem, file):
+    count_records = _count_rows if file.format == "parquet" else _count_lines
+    for count in count_records(filesystem, file):
         yield count
     if count == 0:
         raise DamagedError(f"{file.path} holds no record")
@@ -118,28 +143,29 @@ def _count(filesystem: FileSystem, listing: Listing, file: ArchiveFile) -> Itera
         raise DamagedError(f"{file.path} holds {count} records, but its name says {offsets}")
 
 
-def _lines(filesystem: FileSystem, file: ArchiveFile) -> Iterator[int]:
-    counted = opened(filesystem, file)
-    with closing(counted.inner):
-        for number, line in enumerate(lines(blocks(counted, file), file.path), start=1):
+def _count_lines(filesystem: FileSystem, file: ArchiveFile) -> Iterator[int]:
+    stream = open_file(filesystem, file)
+    with closing(stream.inner):
+        lines = split_lines(read_blocks(stream, file), file.path)
+        for number, line in enumerate(lines, start=1):
             if not is_line(line):
                 raise DamagedError(f"{file.path} is damaged: line {number} is no JSON")
             yield number
 
 
-def _rows(filesystem: FileSystem, file: ArchiveFile) -> Iterator[int]:
+def _count_rows(filesystem: FileSystem, file: ArchiveFile) -> Iterator[int]:
     day = day_of_folder(file.folder.rpartition("/")[2])
-    count, after = 0, file.first
-    counted = opened(filesystem, file)
-    with closing(counted.inner):
-        for table in tables(counted, file):
+    count, next_offset = 0, file.first
+    stream = open_file(filesystem, file)
+    with closing(stream.inner):
+        for table in read_tables(stream, file):
             for offset, time in zip(table["offset"], table["timestamp"], strict=True):
-                if not after <= offset.as_py() <= file.last:
+                if not next_offset <= offset.as_py() <= file.last:
                     raise DamagedError(
                         f"{file.path} is damaged: offset {offset} is not where it should be"
                     )
                 if day is not None and time.value // 1000 // DAY_MS != day:
                     raise DamagedError(f"{file.path} holds offset {offset}, of another day")
-                after = offset.as_py() + 1
+                next_offset = offset.as_py() + 1
                 count += 1
                 yield count

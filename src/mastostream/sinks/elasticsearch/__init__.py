@@ -1,23 +1,23 @@
 """The index in Elasticsearch 8. Needs the extra ``elasticsearch``.
 
-Which module knows what:
+The modules:
 
 ==================  ============================================================================
-``connection``      how a server is reached, which version it is
-``errors``          what an error of the client becomes
+``connection``      connects to a server and checks its version
+``errors``          translates the client's errors
 ``definitions``     templates, mappings and settings of the indices
-``setup``           makes what is missing
-``operations``      the bytes of one document in a bulk request, and what its answer means
-``tombstones``      what was deleted, for good
-``writer``          :class:`ElasticsearchIndex`
-``reader``          :class:`ElasticsearchIndexReader`
+``index_setup``     creates and updates templates, indices and aliases
+``operations``      the bytes of one document in a bulk request, and the meaning of the response
+``tombstones``      remembers deleted documents for good
+``index_writer``    :class:`ElasticsearchIndex`
+``index_reader``    :class:`ElasticsearchIndexReader`
 ==================  ============================================================================
 """
 
 from mastostream.exceptions import MissingExtraError
 
 try:
-    import elasticsearch as _client  # noqa: F401 - only whether it is there
+    import elasticsearch as _client  # noqa: F401 - imported to see if it is installed
 except ImportError as error:
     raise MissingExtraError("Elasticsearch", "elasticsearch") from error
 

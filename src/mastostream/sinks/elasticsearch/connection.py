@@ -1,4 +1,4 @@
-"""How a server is reached, and which version it is."""
+"""Connects to an Elasticsearch server and checks its version."""
 
 import ssl
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from elasticsearch import Elasticsearch
-from elasticsearch import __version__ as CLIENT_VERSION  # noqa: N812 - a constant
+from elasticsearch import __version__ as CLIENT_VERSION  # noqa: N812 - it is a constant
 
 from mastostream.config import ElasticsearchSettings
 from mastostream.exceptions import ConfigurationError, RetriableError
@@ -15,7 +15,7 @@ from mastostream.sinks.elasticsearch.errors import translated
 __all__ = ["SECRETS", "address", "check_version", "connect"]
 
 SECRETS: Final = ("ELASTICSEARCH_API_KEY", "ELASTICSEARCH_USERNAME", "ELASTICSEARCH_PASSWORD")
-"""What ``.env`` and the environment may hold for it."""
+"""The variables with credentials, in ``.env`` or the environment."""
 
 MAJOR: Final = 8
 REQUEST_TIMEOUT_S: Final = 30.0
@@ -23,11 +23,14 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 def connect(settings: ElasticsearchSettings, secrets: Mapping[str, str]) -> Elasticsearch:
-    """Return a client; nothing is asked yet. It tries nothing again: the runner does.
+    """Return a client, without sending a request.
+
+    The client does not retry a request: the runner repeats the whole step.
 
     Raises:
-        ConfigurationError: a host is no URL or holds a password, the certificate cannot be read, or
-            the credentials are incomplete; no message shows a secret.
+        ConfigurationError: a host is not a URL or holds a password, the certificate cannot be read,
+            the credentials are incomplete, or the client has another major version. No message
+            shows a secret.
     """
     if CLIENT_VERSION[0] != MAJOR:
         raise ConfigurationError(
@@ -53,10 +56,10 @@ def connect(settings: ElasticsearchSettings, secrets: Mapping[str, str]) -> Elas
 
 
 def address(settings: ElasticsearchSettings) -> str:
-    """Return the hosts as a person may see them.
+    """Return the hosts for messages, separated by commas.
 
     Raises:
-        ConfigurationError: as :func:`connect`.
+        ConfigurationError: a host is not a URL or holds a password; the message does not show it.
     """
     return ", ".join(_url(host).geturl() for host in settings.hosts)
 
@@ -64,17 +67,24 @@ def address(settings: ElasticsearchSettings) -> str:
 def check_version(client: Elasticsearch, where: str) -> str:
     """Return the server's version.
 
+    Where nodes differ, it is a version that this client does not support.
+
+    Args:
+        client: of the server.
+        where: the server's address for messages, without secrets.
+
     Raises:
-        ConfigurationError: it is not the one that this client speaks to.
-        RetriableError: not now.
+        ConfigurationError: this client does not support the version, or the credentials are wrong.
+        RetriableError: the server cannot be reached now, or has no node yet.
     """
     with translated(where):
-        # Not from GET /, which a server that was built for tests lacks.
-        answer = client.nodes.info(filter_path="nodes.*.version")
-    versions = [str(node["version"]) for node in answer.get("nodes", {}).values()]
+        # Not from GET /: a server that was built for tests lacks it.
+        response = client.nodes.info(filter_path="nodes.*.version")
+    versions = [str(node["version"]) for node in response.get("nodes", {}).values()]
     if not versions:
         raise RetriableError(f"Elasticsearch at {where} has no node yet: wait until it has started")
-    version = next((each for each in versions if not each.startswith(f"{MAJOR}.")), versions[0])
+    unsupported = (version for version in versions if not version.startswith(f"{MAJOR}."))
+    version = next(unsupported, versions[0])
     if not version.startswith(f"{MAJOR}."):
         raise ConfigurationError(
             f"Elasticsearch at {where} is version {version}; this client "
@@ -98,21 +108,21 @@ def _client_version() -> str:
 
 
 def _url(host: str) -> SplitResult:
-    shape = "elasticsearch.hosts: expected URLs such as http://localhost:9200"
+    expected = "elasticsearch.hosts: expected URLs such as http://localhost:9200"
     try:
         url = urlsplit(host)
         usable = url.scheme in _PORTS and bool(url.hostname) and url.port != 0
-    except ValueError:  # its text may hold the password
-        raise ConfigurationError(f"{shape}; one of them is none") from None
+    except ValueError:  # the error's text may hold the password
+        raise ConfigurationError(f"{expected}; one of them is none") from None
     if url.username is not None or url.password is not None or "@" in host:
         raise ConfigurationError(
             "elasticsearch.hosts: a URL holds a user name or a password; put them into .env as "
             "ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD"
         )
     if not usable:
-        raise ConfigurationError(f"{shape}, got {host!r}")
+        raise ConfigurationError(f"{expected}, got {host!r}")
     if url.query or url.fragment:
-        raise ConfigurationError(f"{shape}; one of them has a '?' or a '#'")
+        raise ConfigurationError(f"{expected}; one of them has a '?' or a '#'")
     return url
 
 
@@ -122,9 +132,9 @@ def _with_port(url: SplitResult) -> str:
 
 
 def _credentials(secrets: Mapping[str, str]) -> dict[str, Any]:
-    key, name, password = (secrets.get(secret) for secret in SECRETS)
+    key, name, password = (secrets.get(variable) for variable in SECRETS)
     if key:
-        if not key.isascii() or not key.isprintable():  # a header's error would show the key
+        if not key.isascii() or not key.isprintable():  # HTTP's own error would show the key
             raise ConfigurationError("ELASTICSEARCH_API_KEY holds characters that no key has")
         return {"api_key": key}
     if bool(name) != bool(password):

@@ -1,8 +1,9 @@
-"""Templates, mappings and settings: what Elasticsearch is told of each index.
+"""Templates, mappings and settings of the indices in Elasticsearch.
 
-Each index is ``<name>-000001`` behind the alias ``<name>``: readers and writers use the alias, so
-that an index can be rebuilt beside the old one. A field that is not named is refused
-(``dynamic: strict``), and so is a number in quotes or with decimals where a whole one belongs.
+Each index is called ``<name>-000001`` and has the alias ``<name>``. Readers and writers use the
+alias, so that an index can be rebuilt beside the old one. Elasticsearch refuses a document with a
+field that the mapping does not name (``dynamic: strict``), and one with a number in quotes or with
+decimals in a field of whole numbers (``coerce: false``).
 """
 
 from collections.abc import Mapping
@@ -25,19 +26,20 @@ __all__ = [
 ]
 
 TOMBSTONES: Final = "mastostream-tombstones"
-"""The hidden index of what was deleted, without the prefix."""
+"""The hidden index of deleted ids, named without the prefix."""
 
 LONGEST_KEYWORD: Final = 8_191
-"""Characters. Lucene refuses a document with a term of more than 32,766 bytes, and a character
-takes up to 4 (``IndexWriter.MAX_TERM_LENGTH``). A longer value stays in the document, and the
-document lists its field in ``_ignored``; it cannot be searched, sorted or counted."""
+"""The longest keyword that is indexed, in characters. Lucene refuses a document with a term of more
+than 32,766 bytes (``IndexWriter.MAX_TERM_LENGTH``), and a character takes up to 4 bytes. A longer
+value stays in the document, which then lists the field in ``_ignored``, but it cannot be searched,
+sorted or counted."""
 
 GC_DELETES: Final = "1h"
-"""How long Elasticsearch itself remembers a delete's version: longer than a process that was
-halted between its look at the tombstones and its write may sleep."""
+"""How long Elasticsearch itself remembers the version of a delete. It is longer than a process may
+stay suspended between its look at the tombstones and its write."""
 
 PRIORITY: Final = 200
-"""Above the templates that Elastic ships (100)."""
+"""The priority of our templates: higher than that of Elastic's own templates (100)."""
 
 _PROPERTIES: Final[Mapping[FieldType, Mapping[str, Any]]] = {
     "keyword": {"type": "keyword", "ignore_above": LONGEST_KEYWORD},
@@ -53,9 +55,9 @@ class Definition:
     """One index.
 
     Attributes:
-        name: the alias, which everybody uses, with the prefix.
-        fields: name to type.
-        hidden: whether ``*`` leaves it out.
+        name: its alias, including the prefix; readers and writers use it.
+        fields: field name to type.
+        hidden: whether a search of ``*`` leaves the index out.
     """
 
     name: str
@@ -64,7 +66,7 @@ class Definition:
 
 
 def definitions(prefix: str = "") -> tuple[Definition, ...]:
-    """Return all indices of the pipeline whose names begin with this."""
+    """Return all indices of the pipeline; their names begin with the prefix."""
     return (
         *(Definition(name=prefix + index.name, fields=index.fields) for index in INDICES),
         Definition(name=prefix + TOMBSTONES, fields={"version": "long"}, hidden=True),
@@ -72,27 +74,30 @@ def definitions(prefix: str = "") -> tuple[Definition, ...]:
 
 
 def first_index(definition: Definition) -> str:
-    """Return the name of the index that is created."""
+    """Return the name of the index that is created behind the alias."""
     return f"{definition.name}-000001"
 
 
 def mapping(definition: Definition) -> dict[str, Any]:
-    """Return the mapping, as a server returns it too."""
+    """Return the mapping, in the form in which a server returns it."""
     properties = {name: dict(_PROPERTIES[kind]) for name, kind in definition.fields.items()}
     return {"dynamic": "strict", "properties": properties}
 
 
 def static_settings(definition: Definition, settings: ElasticsearchSettings) -> dict[str, str]:
-    """Return what holds for the life of an index, all as text, as a server returns it too."""
+    """Return the settings that cannot be changed after an index was created.
+
+    All values are strings, as in a server's response.
+    """
     hidden = {"hidden": "true"} if definition.hidden else {}
     return {"number_of_shards": str(settings.shards), **hidden}
 
 
 def dynamic_settings(settings: ElasticsearchSettings) -> dict[str, str]:
-    """Return what can be changed at any time.
+    """Return the settings that can be changed at any time.
 
-    The refresh interval is always stated: without one, an index that nobody searches is not
-    refreshed, and the first who searches waits.
+    The refresh interval is always set. Without it, Elasticsearch does not refresh an index that
+    nobody searches, and the first search then has to wait.
     """
     ms = max(1, round(settings.refresh_s * 1_000))
     refresh = f"{ms // 1_000}s" if ms % 1_000 == 0 else f"{ms}ms"
@@ -104,10 +109,11 @@ def dynamic_settings(settings: ElasticsearchSettings) -> dict[str, str]:
 
 
 def template(definition: Definition, settings: ElasticsearchSettings) -> dict[str, Any]:
-    """Return the index template: it covers indices that are made later beside the first.
+    """Return the index template, which also holds for indices that are made later beside the first.
 
-    It also forbids an index of the alias's name: a bulk request of deletions alone would make one
-    where the alias is missing, whatever ``require_alias`` says.
+    It also forbids that an index with the alias's name is created automatically. Otherwise a bulk
+    request with only deletions would create one if the alias is missing, even with
+    ``require_alias``.
     """
     index = {**static_settings(definition, settings), **dynamic_settings(settings)}
     return {

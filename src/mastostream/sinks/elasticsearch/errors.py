@@ -1,4 +1,7 @@
-"""What an error of the client becomes: the one place that knows its exceptions."""
+"""Translates the Elasticsearch client's exceptions into those of :mod:`mastostream.exceptions`.
+
+No other module handles the client's exceptions in general.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,79 +24,92 @@ from mastostream.exceptions import (
     RetriableError,
 )
 
-__all__ = ["ErrorBody", "of_answer", "said", "translated"]
+__all__ = ["ErrorBody", "error_of_response", "reason_text", "translated"]
 
-MOST_CHARACTERS: Final = 500
-"""Of a server's reason: it may quote what a stranger wrote, at any length."""
+MAX_REASON_CHARACTERS: Final = 500
+"""The length to which a server's reason is cut: it may quote a stranger's text of any length."""
 
 _TRANSIENT: Final = frozenset({408, 409, 429})
 _BLOCKS: Final = frozenset({"cluster_block_exception", "index_closed_exception"})
-# Compared with the beginning of what the server says: the rest may quote a stranger's text.
+# The next two are compared with the beginning of the server's reason only: the rest of it may quote
+# a stranger's text.
 _OTHER_MAJOR: Final = ("media_type_header_exception", "Content-Type header [")
 _NO_WRITE_INDEX: Final = "illegal_argument_exception: no write index is defined for alias"
 _UNTRUSTED: Final = ("certificate_verify_failed", "certificate verify failed", "hostname")
 
 ErrorBody = dict[str, Any]
-"""``{"type": ..., "reason": ..., "caused_by": {"reason": ...}}``, as the server sends it."""
+"""The server's ``{"type": ..., "reason": ..., "caused_by": {"reason": ...}}``, parsed."""
 
 
 @contextmanager
 def translated(where: str) -> Iterator[None]:
-    """Turn the client's errors into ours; ``where`` is the server's address, without secrets.
+    """Translate the client's errors that the block raises.
+
+    Args:
+        where: the server's address for messages, without secrets.
 
     Raises:
-        RetriableError: it cannot be reached, is overloaded, or an index is blocked or missing.
-        ConfigurationError: credentials, privileges, certificates, a server of another kind or
-            version.
-        FatalError: it refuses the request as such.
+        RetriableError: the server cannot be reached or is overloaded, or an index is blocked or
+            missing.
+        ConfigurationError: wrong credentials, privileges or certificates, or a server of another
+            kind or version.
+        FatalError: the server refuses this request for another reason.
     """
     try:
         yield
     except ApiError as error:
-        raise _of_api(error, where) from error
+        raise _from_api_error(error, where) from error
     except TransportError as error:
-        raise _of_transport(error, where) from error
+        raise _from_transport_error(error, where) from error
 
 
-def said(error: ErrorBody | str | None) -> str:
-    """Return what the server says is wrong, for a person, at most 500 characters."""
+def reason_text(error: ErrorBody | str | None) -> str:
+    """Return the server's reason for an error, for a person, in at most 500 characters."""
     if not isinstance(error, dict):
-        return str(error or "it does not say why")[:MOST_CHARACTERS]
+        return str(error or "it does not say why")[:MAX_REASON_CHARACTERS]
     cause = error.get("caused_by")
-    told = [error.get("type"), error.get("reason")]
-    told.append(cause.get("reason") if isinstance(cause, dict) else None)
-    return ": ".join(str(each) for each in dict.fromkeys(told) if each)[:MOST_CHARACTERS]
+    parts = [error.get("type"), error.get("reason")]
+    parts.append(cause.get("reason") if isinstance(cause, dict) else None)
+    return ": ".join(str(part) for part in dict.fromkeys(parts) if part)[:MAX_REASON_CHARACTERS]
 
 
-def of_answer(status: int, body: ErrorBody | str | None, where: str) -> MastostreamError:
-    """Return what an answer with an error means, be it to a request or to a part of it."""
+def error_of_response(status: int, body: ErrorBody | str | None, where: str) -> MastostreamError:
+    """Return the error that a response stands for.
+
+    Args:
+        status: the HTTP status of the response, or of one item of a bulk response.
+        body: the ``error`` of the response or of the item.
+        where: the server's address for messages, without secrets.
+    """
     kind = body.get("type") if isinstance(body, dict) else None
-    why = said(body)
+    reason = reason_text(body)
     server = f"Elasticsearch at {where}"
-    if later := _later(status, kind, why):
-        return RetriableError(f"{server} {later}")
-    if wrong := _wrong(status, why):
-        return ConfigurationError(f"{server} {wrong}")
-    return FatalError(f"{server} refuses the request ({status}: {why})")
+    if message := _retriable_message(status, kind, reason):
+        return RetriableError(f"{server} {message}")
+    if message := _configuration_message(status, reason):
+        return ConfigurationError(f"{server} {message}")
+    return FatalError(f"{server} refuses the request ({status}: {reason})")
 
 
-def _later(status: int, kind: str | None, why: str) -> str | None:
+def _retriable_message(status: int, kind: str | None, reason: str) -> str | None:
+    """Return the message of a RetriableError, or ``None`` for an error of another class."""
     if kind in _BLOCKS:
         return (
-            f"keeps an index closed or read-only ({why}): often its disk is nearly full; free some "
-            "space or release the block"
+            f"keeps an index closed or read-only ({reason}): often its disk is nearly full; free "
+            "some space or release the block"
         )
-    if kind == "index_not_found_exception" or why.startswith(_NO_WRITE_INDEX):
+    if kind == "index_not_found_exception" or reason.startswith(_NO_WRITE_INDEX):
         return (
-            f"lacks an index or its alias ({why}): 'mastostream index --setup --index "
+            f"lacks an index or its alias ({reason}): 'mastostream index --setup --index "
             "elasticsearch' makes what is missing"
         )
     if status in _TRANSIENT or status >= 500:
-        return f"cannot take it now ({status}: {why})"
+        return f"cannot take it now ({status}: {reason})"
     return None
 
 
-def _wrong(status: int, why: str) -> str | None:
+def _configuration_message(status: int, reason: str) -> str | None:
+    """Return the message of a ConfigurationError, or ``None`` for an error of another class."""
     if status == 401:
         return (
             "does not know these credentials: set ELASTICSEARCH_API_KEY, or ELASTICSEARCH_USERNAME "
@@ -101,40 +117,40 @@ def _wrong(status: int, why: str) -> str | None:
         )
     if status == 403:
         return (
-            f"does not allow this to these credentials ({why}): give their role the privileges "
+            f"does not allow this to these credentials ({reason}): give their role the privileges "
             "that docs/elasticsearch.md lists"
         )
-    if status == 406 or why.startswith(_OTHER_MAJOR):
+    if status == 406 or reason.startswith(_OTHER_MAJOR):
         return (
-            f"does not understand this client ({why}): mastostream needs Elasticsearch 8 and "
+            f"does not understand this client ({reason}): mastostream needs Elasticsearch 8 and "
             "pip install 'mastostream[elasticsearch]'"
         )
     if status in (404, 405) or status < 400:
         return (
-            f"does not answer as it should ({status}: {why}): check elasticsearch.hosts, with the "
-            "path if it has one"
+            f"does not answer as it should ({status}: {reason}): check elasticsearch.hosts, with "
+            "the path if it has one"
         )
     return None
 
 
-def _of_api(error: ApiError, where: str) -> MastostreamError:
+def _from_api_error(error: ApiError, where: str) -> MastostreamError:
     if isinstance(error, UnsupportedProductError):
         return ConfigurationError(
             f"what answers at {where} is not Elasticsearch: check elasticsearch.hosts"
         )
     body = error.body.get("error") if isinstance(error.body, dict) else error.body
-    return of_answer(error.meta.status, body, where)
+    return error_of_response(error.meta.status, body, where)
 
 
-def _of_transport(error: TransportError, where: str) -> MastostreamError:
-    why = str(_root(error))[:MOST_CHARACTERS]
+def _from_transport_error(error: TransportError, where: str) -> MastostreamError:
+    reason = str(_root_cause(error))[:MAX_REASON_CHARACTERS]
     if isinstance(error, SSLError):
-        return _of_tls(why, where)
+        return _from_tls_error(reason, where)
     if isinstance(error, ConnectionTimeout):
         return RetriableError(f"Elasticsearch at {where} did not answer in time: is it overloaded?")
     if isinstance(error, ClientConnectionError):
         return RetriableError(
-            f"cannot reach Elasticsearch at {where} ({why}): check that it runs, and "
+            f"cannot reach Elasticsearch at {where} ({reason}): check that it runs, and "
             "elasticsearch.hosts: http or https, host, port"
         )
     if isinstance(error, SerializationError):
@@ -142,26 +158,26 @@ def _of_transport(error: TransportError, where: str) -> MastostreamError:
             f"what answers at {where} sent no JSON: a proxy in front of Elasticsearch, or "
             "something else altogether; check elasticsearch.hosts"
         )
-    return RetriableError(f"the connection to Elasticsearch at {where} failed ({why})")
+    return RetriableError(f"the connection to Elasticsearch at {where} failed ({reason})")
 
 
-def _root(error: BaseException) -> BaseException:
-    """What the system said, below the layers of the client."""
+def _root_cause(error: BaseException) -> BaseException:
+    """Return the operating system's error, which the layers of the client have wrapped."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
-def _of_tls(why: str, where: str) -> MastostreamError:
-    told = why.lower()
-    if any(sign in told for sign in _UNTRUSTED):
+def _from_tls_error(reason: str, where: str) -> MastostreamError:
+    text = reason.lower()
+    if any(sign in text for sign in _UNTRUSTED):
         return ConfigurationError(
-            f"the certificate of {where} is not trusted ({why}): set elasticsearch.ca_file to the "
-            "certificate that signed it (http_ca.crt of the server)"
+            f"the certificate of {where} is not trusted ({reason}): set elasticsearch.ca_file to "
+            "the certificate that signed it (http_ca.crt of the server)"
         )
-    if "wrong_version_number" in told or "record layer failure" in told:
+    if "wrong_version_number" in text or "record layer failure" in text:
         return ConfigurationError(
-            f"what answers at {where} speaks no TLS ({why}): write http:// instead of https://"
+            f"what answers at {where} speaks no TLS ({reason}): write http:// instead of https://"
         )
-    # A server that goes away during the handshake looks like this as well.
-    return RetriableError(f"no secure connection to Elasticsearch at {where} ({why})")
+    # A server that ends during the handshake causes such an error too, so this one is retriable.
+    return RetriableError(f"no secure connection to Elasticsearch at {where} ({reason})")

@@ -1,4 +1,4 @@
-"""Answering a dashboard's questions."""
+"""Reads the indices in Elasticsearch: the figures of a dashboard."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -18,10 +18,11 @@ from mastostream.sinks.elasticsearch.errors import translated
 __all__ = ["ElasticsearchIndexReader"]
 
 MOST_LANGUAGES: Final = 1_000
-"""Spellings of languages that are counted: ``en`` and ``en-GB`` are put together here."""
+"""How many language tags the server counts. Tags such as ``en`` and ``en-GB`` are added up here."""
 
 PRECISION: Final = 40_000
-"""Accounts up to which the count is nearly exact: the highest that Elasticsearch takes."""
+"""Up to this number of accounts their count is nearly exact. It is the highest
+``precision_threshold`` that Elasticsearch accepts."""
 
 _SOURCE: Final = (
     "key",
@@ -34,7 +35,9 @@ _SOURCE: Final = (
 )
 
 
-class _Found(msgspec.Struct):
+class _StoredPost(msgspec.Struct):
+    """The members of an engagement document that a summary shows."""
+
     key: str
     account: str
     created_at: datetime
@@ -47,13 +50,18 @@ class _Found(msgspec.Struct):
 class ElasticsearchIndexReader:
     """A :class:`ports.index.IndexReader` on Elasticsearch.
 
-    It sees what was indexed before the last refresh. Two figures differ from those of the index in
-    a file: a hashtag counts the posts that use it, not its uses, since Elasticsearch cannot add up
-    a list beside another; and the number of accounts is an estimate where there are many.
+    It sees the documents that were indexed before the last refresh. Two figures differ from those
+    of the SQLite index. A hashtag's figure is the number of posts that use it, not of its uses,
+    because Elasticsearch cannot add up one list by the values of another. And the number of
+    accounts is an estimate if there are many.
     """
 
     def __init__(self, settings: ElasticsearchSettings, secrets: Mapping[str, str]) -> None:
-        """Remember where the server is; nothing is asked yet.
+        """Create the client, without sending a request.
+
+        Args:
+            settings: the server and the prefix of its indices.
+            secrets: the values of :data:`connection.SECRETS` that are set.
 
         Raises:
             ConfigurationError: the settings cannot be used.
@@ -64,11 +72,11 @@ class ElasticsearchIndexReader:
         self._client = connect(settings, secrets)
 
     def summary(self, since: datetime, until: datetime, interval_s: int, most: int) -> Summary:
-        """Sum up.
+        """Sum up the posts created in ``[since, until)``, at most ``most`` names of each kind.
 
         Raises:
-            RetriableError: not now, or there is no index yet.
-            ConfigurationError: credentials, privileges, certificates.
+            RetriableError: the server cannot answer now, or there is no index yet.
+            ConfigurationError: wrong credentials, privileges or certificates.
         """
         span = (to_ms(since), to_ms(until))
         created = {"gte": span[0], "lt": span[1], "format": "epoch_millis"}
@@ -92,7 +100,7 @@ class ElasticsearchIndexReader:
                 aggregations={"hashtags": _terms("hashtags", most)},
             )
         counts = posts["aggregations"]
-        top = [post for hit in posts["hits"]["hits"] if (post := _top(hit["_source"]))]
+        top = [post for hit in posts["hits"]["hits"] if (post := _top_post(hit["_source"]))]
         return Summary(
             since=since,
             volume=_volume(counts["volume"]["buckets"], span, interval_s * 1_000),
@@ -135,7 +143,7 @@ def _terms(field: str, size: int, **more: str) -> dict[str, Any]:
 def _volume(
     buckets: list[dict[str, int]], span: tuple[int, int], interval_ms: int
 ) -> tuple[tuple[datetime, int], ...]:
-    """All intervals, also those without a post."""
+    """Return the posts of every interval in the span, also of those without a post."""
     first = span[0] - span[0] % interval_ms
     volume = dict.fromkeys(range(first, span[1], interval_ms), 0)
     volume.update((bucket["key"], bucket["doc_count"]) for bucket in buckets)
@@ -150,18 +158,18 @@ def _languages(buckets: list[dict[str, Any]], most: int) -> tuple[tuple[str, int
     return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most])
 
 
-def _top(source: object) -> TopPost | None:
-    """The post, or ``None`` for a foreign document that lacks what a post has."""
+def _top_post(source: object) -> TopPost | None:
+    """Return the post, or ``None`` for a document of another program that lacks its members."""
     try:
-        found = msgspec.convert(source, _Found)
+        stored = msgspec.convert(source, _StoredPost)
     except msgspec.ValidationError:
         return None
     return TopPost(
-        key=found.key,
-        account=found.account,
-        url=found.url,
-        content=found.content,
-        language=found.language,
-        created_at=found.created_at,
-        engagement_score=found.engagement_score,
+        key=stored.key,
+        account=stored.account,
+        url=stored.url,
+        content=stored.content,
+        language=stored.language,
+        created_at=stored.created_at,
+        engagement_score=stored.engagement_score,
     )

@@ -1,4 +1,4 @@
-"""Makes the templates, the indices and their aliases, or brings them up to date."""
+"""Creates the index templates, the indices and their aliases, and updates them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
@@ -31,13 +31,13 @@ _COPY: Final = (
 
 @attrs.frozen(kw_only=True)
 class SetupStep:
-    """What was done to one thing.
+    """The outcome of the setup for one template, index, alias, mapping or group of settings.
 
     Attributes:
-        what: for a person: ``index mastodon-engagement-000001``.
-        state: ``differs``: it works, but is not as the settings say and cannot be changed in place;
-            ``wrong``: documents cannot be written.
-        advice: what to do where it differs or is wrong.
+        what: its name for a person, such as ``index mastodon-engagement-000001``.
+        state: ``differs`` if it works, but is not as the settings say and cannot be changed in
+            place; ``wrong`` if documents cannot be written.
+        advice: what to do if it differs or is wrong, else empty.
     """
 
     what: str
@@ -46,16 +46,16 @@ class SetupStep:
 
 
 def set_up(settings: ElasticsearchSettings, secrets: Mapping[str, str]) -> tuple[SetupStep, ...]:
-    """Make what is missing and update what differs; a second call changes nothing.
+    """Create what is missing and update what differs. A second call changes nothing.
 
     Args:
-        settings: the server, and what the indices shall be.
-        secrets: those of :data:`connection.SECRETS` that are set.
+        settings: the server, and the wanted settings of the indices.
+        secrets: the values of :data:`connection.SECRETS` that are set.
 
     Raises:
-        RetriableError: not now; a part may have been done.
-        ConfigurationError: the settings cannot be used, the server is of another version or does
-            not allow it.
+        RetriableError: not now; a part of the setup may have been done.
+        ConfigurationError: the settings cannot be used, or the server has another version or does
+            not allow the setup.
     """
     where = address(settings)
     client = connect(settings, secrets)
@@ -69,7 +69,12 @@ def set_up(settings: ElasticsearchSettings, secrets: Mapping[str, str]) -> tuple
 def ensure(
     client: Elasticsearch, settings: ElasticsearchSettings, where: str
 ) -> tuple[SetupStep, ...]:
-    """Make what is missing; return what was made or differs.
+    """Create what is missing; return the steps except those that found nothing to do.
+
+    Args:
+        client: of the server.
+        settings: the wanted settings of the indices.
+        where: the server's address for messages, without secrets.
 
     Raises:
         ConfigurationError: documents cannot be written; the message says what to do.
@@ -85,13 +90,13 @@ def ensure(
 def _steps(
     client: Elasticsearch, settings: ElasticsearchSettings, where: str, *, only_missing: bool
 ) -> tuple[SetupStep, ...]:
-    """All steps; ``only_missing`` leaves alone what is there, except that fields are added."""
+    """Do all steps. ``only_missing`` changes nothing that exists, except that it adds fields."""
     steps: list[SetupStep] = []
     for definition in definitions(settings.index_prefix):
         with translated(where):
             steps.append(_template(client, definition, settings, only_missing))
-            index, made = _index(client, definition, settings)
-            steps.extend(made)
+            index, index_steps = _index(client, definition, settings)
+            steps.extend(index_steps)
             if index is not None:
                 steps.append(_mapping(client, definition, index, only_missing))
                 if not only_missing:
@@ -108,25 +113,28 @@ def _template(
     what = f"template {definition.name}"
     wanted = template(definition, settings)
     try:
-        answer = client.indices.get_index_template(name=definition.name)
-        found = answer["index_templates"][0]["index_template"]
+        response = client.indices.get_index_template(name=definition.name)
+        current = response["index_templates"][0]["index_template"]
     except NotFoundError:
-        found = None
-    if found is not None:
-        same = all(found.get(name) == value for name, value in wanted.items())
+        current = None
+    if current is not None:
+        same = all(current.get(name) == value for name, value in wanted.items())
         if same or only_missing:
             return SetupStep(what=what, state="unchanged")
     client.indices.put_index_template(name=definition.name, **wanted)
-    return SetupStep(what=what, state="created" if found is None else "updated")
+    return SetupStep(what=what, state="created" if current is None else "updated")
 
 
 def _index(
     client: Elasticsearch, definition: Definition, settings: ElasticsearchSettings
 ) -> tuple[str | None, Sequence[SetupStep]]:
-    """The index that is written, and what was done about it and its alias."""
-    holders = _holders(client, definition.name)
-    if holders:
-        return _written(definition, holders)
+    """Make sure that there is an index with the alias.
+
+    Returns the index to write to (``None`` if there is none), and the steps that were done.
+    """
+    aliased = _aliased_indices(client, definition.name)
+    if aliased:
+        return _write_index(definition, aliased)
     what = f"alias {definition.name}"
     index = first_index(definition)
     alias = {"is_write_index": True, "is_hidden": definition.hidden}
@@ -147,35 +155,37 @@ def _index(
     except BadRequestError as error:
         if error.message != _EXISTS:
             raise
-        return index, [SetupStep(what=f"index {index}", state="unchanged")]  # somebody was faster
+        # Another process has created it in the meantime.
+        return index, [SetupStep(what=f"index {index}", state="unchanged")]
     return index, [SetupStep(what=f"{kind}", state="created") for kind in (f"index {index}", what)]
 
 
-def _holders(client: Elasticsearch, alias: str) -> dict[str, dict[str, Any]]:
-    """The indices behind the alias, with what the alias says of each."""
+def _aliased_indices(client: Elasticsearch, alias: str) -> dict[str, dict[str, Any]]:
+    """Return the indices that have the alias, each with the properties of its alias."""
     try:
-        answer = client.indices.get_alias(name=alias)
+        response = client.indices.get_alias(name=alias)
     except NotFoundError:
         return {}
-    return {index: facts["aliases"][alias] for index, facts in answer.items()}
+    return {index: facts["aliases"][alias] for index, facts in response.items()}
 
 
-def _written(
-    definition: Definition, holders: dict[str, dict[str, Any]]
+def _write_index(
+    definition: Definition, aliased: dict[str, dict[str, Any]]
 ) -> tuple[str | None, Sequence[SetupStep]]:
+    """Return which index of the alias is written (``None`` if none is), and the steps."""
     what = f"alias {definition.name}"
-    chosen = [index for index, facts in holders.items() if facts.get("is_write_index")]
-    only = next(iter(holders))
-    if not chosen and len(holders) == 1 and "is_write_index" not in holders[only]:
-        chosen = [only]
+    chosen = [index for index, alias in aliased.items() if alias.get("is_write_index")]
+    first = next(iter(aliased))
+    if not chosen and len(aliased) == 1 and "is_write_index" not in aliased[first]:
+        chosen = [first]
     if not chosen:
         advice = "none of its indices is the one to be written: give one 'is_write_index': true"
         return None, [SetupStep(what=what, state="wrong", advice=advice)]
     steps = [SetupStep(what=f"index {chosen[0]}", state="unchanged")]
-    if len(holders) == 1:
+    if len(aliased) == 1:
         return chosen[0], [*steps, SetupStep(what=what, state="unchanged")]
     advice = (
-        f"it stands for {len(holders)} indices, and only {chosen[0]} is written: a post of another "
+        f"it stands for {len(aliased)} indices, and only {chosen[0]} is written: a post of another "
         f"one is there twice once it changes; {_COPY} into one index"
     )
     return chosen[0], [*steps, SetupStep(what=what, state="differs", advice=advice)]
@@ -186,8 +196,8 @@ def _mapping(
 ) -> SetupStep:
     what = f"fields of {index}"
     wanted = mapping(definition)
-    found = client.indices.get_mapping(index=index)[index]["mappings"]
-    fields = found.get("properties", {})
+    current = client.indices.get_mapping(index=index)[index]["mappings"]
+    fields = current.get("properties", {})
     properties = wanted["properties"]
     wrong = [
         f"{name} is {fields[name].get('type', 'object')}, not {properties[name]['type']}"
@@ -205,7 +215,7 @@ def _mapping(
         for name, field in properties.items()
         if name not in fields or (fields[name] != field and not only_missing)
     }
-    strict = only_missing or str(found.get("dynamic")) == wanted["dynamic"]
+    strict = only_missing or str(current.get("dynamic")) == wanted["dynamic"]
     if not changed and strict:
         return SetupStep(what=what, state="unchanged")
     dynamic = None if only_missing else wanted["dynamic"]
@@ -217,17 +227,17 @@ def _settings(
     client: Elasticsearch, definition: Definition, index: str, settings: ElasticsearchSettings
 ) -> SetupStep:
     what = f"settings of {index}"
-    found = client.indices.get_settings(index=index)[index]["settings"]["index"]
+    current = client.indices.get_settings(index=index)[index]["settings"]["index"]
     wanted = dynamic_settings(settings)
     state: State = "unchanged"
-    if any(found.get(name, "false") != value for name, value in wanted.items()):
+    if any(current.get(name, "false") != value for name, value in wanted.items()):
         client.indices.put_settings(index=index, settings={"index": wanted})
         state = "updated"
     fixed = static_settings(definition, settings)
     wrong = [
-        f"{name} is {found.get(name)}, not {value}"
+        f"{name} is {current.get(name)}, not {value}"
         for name, value in fixed.items()
-        if found.get(name) != value
+        if current.get(name) != value
     ]
     if not wrong:
         return SetupStep(what=what, state=state)

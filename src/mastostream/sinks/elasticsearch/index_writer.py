@@ -1,4 +1,4 @@
-"""Writing documents."""
+"""Writes documents into the indices in Elasticsearch."""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,31 +19,47 @@ from mastostream.sinks.elasticsearch.connection import address, check_version, c
 from mastostream.sinks.elasticsearch.definitions import TOMBSTONES
 from mastostream.sinks.elasticsearch.errors import translated
 from mastostream.sinks.elasticsearch.index_setup import ensure
-from mastostream.sinks.elasticsearch.operations import BulkOperation, opening, operation, refusal
+from mastostream.sinks.elasticsearch.operations import (
+    BulkOperation,
+    bulk_operation,
+    indexed_at_prefix,
+    refusal_reason,
+)
 from mastostream.sinks.elasticsearch.tombstones import read_tombstones, record_tombstones
 
 __all__ = ["CONNECTIONS", "ElasticsearchIndex"]
 
 CONNECTIONS: Final = 4
-"""Requests on their way at once."""
+"""The number of bulk requests that are sent at the same time."""
 
 _TOO_LARGE: Final = 413
+"""The HTTP status of a request with more bytes than ``http.max_content_length``."""
+
 _NEEDED: Final = (
     "items.*.status",
     "items.*.error.type",
     "items.*.error.reason",
     "items.*.error.caused_by.reason",
 )
-_UNFIT: Final = (ValueError, msgspec.MsgspecError, RecursionError)
+_REFUSED: Final = (ValueError, msgspec.MsgspecError, RecursionError)
+"""What :func:`bulk_operation` raises for a document that can never be stored."""
+
 _logger = logging.getLogger(__name__)
 
 
 @attrs.define
-class _Try:
-    """How far a write has come that may have to be made again."""
+class _WriteProgress:
+    """How far a write has come, for the case that it has to be retried.
+
+    Attributes:
+        documents: the list that is written; a retry passes the same list object.
+        is_retry: whether the list was attempted before.
+        settled: positions of the documents for which the server has responded.
+        refusals: documents that the server has refused so far.
+    """
 
     documents: Sequence[Document] = ()
-    again: bool = False
+    is_retry: bool = False
     settled: set[int] = attrs.field(factory=set)
     refusals: list[Refusal] = attrs.field(factory=list)
 
@@ -51,26 +67,26 @@ class _Try:
 class ElasticsearchIndex:
     """A :class:`ports.index.IndexWriter` on Elasticsearch, used by one thread.
 
-    A write is split into bulk requests, several of which are on their way at once; it returns when
-    all are answered. What was written may be written again: Elasticsearch keeps the highest
-    version (``external_gte``), and :mod:`tombstones` keep what was deleted deleted. A deletion
-    counts for both indices. Each document gets the member ``indexed_at``.
+    A write is split into bulk requests, several of which are sent at the same time. It returns when
+    the server has responded to all. A document may be written twice: Elasticsearch keeps the
+    highest version (``external_gte``), and :mod:`tombstones` keep a deleted document deleted. A
+    deletion counts for both indices. Each document gets the member ``indexed_at``.
 
-    When a write of the very same list is made again, only what was not answered is sent, one
-    request after another: so it comes to an end however little the server can take at once.
+    A retry passes the same list object again. It sends only the documents without a response, one
+    request after another, so that it ends even if the server can take very little at once.
 
-    The first write, and each after one that failed, makes the indices and aliases that are missing.
+    The first write, and each write after a failed one, creates missing indices and aliases.
     """
 
     def __init__(
         self, settings: ElasticsearchSettings, secrets: Mapping[str, str], *, clock: Clock
     ) -> None:
-        """Remember where the server is; nothing is asked yet.
+        """Create the client, without sending a request.
 
         Args:
-            settings: hosts, and how much a request holds.
-            secrets: those of :data:`connection.SECRETS` that are set.
-            clock: the time of ``indexed_at``.
+            settings: the server, and the size of a bulk request.
+            secrets: the values of :data:`connection.SECRETS` that are set.
+            clock: gives the time of ``indexed_at``.
 
         Raises:
             ConfigurationError: the settings cannot be used.
@@ -82,32 +98,32 @@ class ElasticsearchIndex:
         self._client = connect(settings, secrets)
         self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="elasticsearch")
         self._clock = clock
-        self._try = _Try()
+        self._progress = _WriteProgress()
         self._ready = False
         self._was_ready = False
 
     def write(self, documents: Sequence[Document]) -> Sequence[Refusal]:
-        """Store what is newer; return what can never be stored.
+        """Store the documents that are newer; return those that can never be stored, in order.
 
         Raises:
-            RetriableError: not now (unreachable, overloaded, read-only); the same call may be made
-                again.
-            ConfigurationError: credentials, privileges, certificates, version, or an index that is
-                in the way.
-            FatalError: the server refuses the requests as such.
+            RetriableError: not now, because the server cannot be reached, is overloaded or
+                read-only; repeat the call with the same list.
+            ConfigurationError: wrong credentials, privileges, certificates or version of the
+                server, or an index has the name of an alias.
+            FatalError: the server refuses a whole request.
         """
         if not self._ready:
             self._prepare()
-        if self._try.documents is not documents:
-            self._try = _Try(documents)
+        if self._progress.documents is not documents:
+            self._progress = _WriteProgress(documents)
         self._ready = False
-        self._bury()
-        send = self._send_in_turn if self._try.again else self._send_at_once
-        self._try.again = True
+        self._record_deletions()
+        send = self._send_in_turn if self._progress.is_retry else self._send_at_once
+        self._progress.is_retry = True
         refusals: list[Refusal] = []
         send(self._operations(refusals))
-        refusals += self._try.refusals
-        self._try = _Try()
+        refusals += self._progress.refusals
+        self._progress = _WriteProgress()
         self._ready = True
         return sorted(refusals)
 
@@ -116,6 +132,7 @@ class ElasticsearchIndex:
         self._client.close()
 
     def _prepare(self) -> None:
+        """Check the server's version, create missing indices, and warn of those that differ."""
         check_version(self._client, self._where)
         for step in ensure(self._client, self._settings, self._where):
             if step.state == "differs" and not self._was_ready:
@@ -127,63 +144,68 @@ class ElasticsearchIndex:
                 )
         self._was_ready = True
 
-    def _bury(self) -> None:
+    def _record_deletions(self) -> None:
+        """Write the tombstones of all deletions, before anything is deleted."""
         deleted: dict[str, int] = {}
-        for each in self._try.documents:
-            if each.body is None:
-                with suppress(*_UNFIT):
-                    version = operation(0, each, b"").version
-                    deleted[each.id] = max(version, deleted.get(each.id, 0))
+        for document in self._progress.documents:
+            if document.body is None:
+                with suppress(*_REFUSED):
+                    version = bulk_operation(0, document, b"").version
+                    deleted[document.id] = max(version, deleted.get(document.id, 0))
         if deleted:
             with translated(self._where):
                 record_tombstones(self._client, self._tombstones, deleted, self._where)
 
     def _operations(self, refusals: list[Refusal]) -> Iterator[BulkOperation]:
-        """What is left to do; what nobody needs to be asked about is refused."""
+        """Return the operations without a response so far.
+
+        A document that can never be stored is added to ``refusals`` instead.
+        """
         now = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC)
-        opened = opening(f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z")
-        settled = self._try.settled
-        for position, document in enumerate(self._try.documents):
+        prefix = indexed_at_prefix(f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z")
+        settled = self._progress.settled
+        for position, document in enumerate(self._progress.documents):
             if position in settled:
                 continue
             try:
-                yield operation(position, document, opened, self._prefix)
-            except _UNFIT as error:
+                yield bulk_operation(position, document, prefix, self._prefix)
+            except _REFUSED as error:
                 refusals.append(Refusal(position, str(error)))
 
     def _requests(
         self, operations: Iterable[BulkOperation], later: list[BulkOperation]
     ) -> Iterator[list[BulkOperation]]:
-        """Requests of the size that is set.
+        """Group the operations into requests of at most the size in the settings.
 
-        What belongs to a document that an earlier request holds goes to ``later``: only within one
-        request does the server keep the order.
+        The server keeps the order of operations only within one request. Therefore an operation on
+        a document that an earlier request already holds is added to ``later`` instead.
         """
         most, most_bytes = self._settings.batch_documents, self._settings.batch_bytes
         sent: set[tuple[str, str]] = set()
         names: set[tuple[str, str]] = set()
         request: list[BulkOperation] = []
-        size = 0
-        for each in operations:
-            name = (each.index_name, each.id)
+        size_bytes = 0
+        for operation in operations:
+            name = (operation.index_name, operation.id)
             if name in sent:
-                later.append(each)
+                later.append(operation)
                 continue
-            if request and (len(request) >= most or size + len(each.lines) > most_bytes):
+            size_after = size_bytes + len(operation.lines)
+            if request and (len(request) >= most or size_after > most_bytes):
                 yield request
                 sent |= names
-                names, request, size = set(), [], 0
+                names, request, size_bytes = set(), [], 0
                 if name in sent:
-                    later.append(each)
+                    later.append(operation)
                     continue
             names.add(name)
-            request.append(each)
-            size += len(each.lines)
+            request.append(operation)
+            size_bytes += len(operation.lines)
         if request:
             yield request
 
     def _send_at_once(self, operations: Iterable[BulkOperation]) -> None:
-        """Send the first request while the second is made, and so on."""
+        """Send several requests at the same time, each as soon as its operations are ready."""
         later: list[BulkOperation] = []
         sent: list[tuple[list[BulkOperation], Future[list[Refusal]]]] = [
             (request, self._pool.submit(self._send, request))
@@ -193,13 +215,14 @@ class ElasticsearchIndex:
         for request, future in sent:
             try:
                 self._settle(request, future.result())
-            except Exception as error:  # noqa: BLE001 - raised below, when all are answered
+            except Exception as error:  # noqa: BLE001 - raised below, after all responses
                 errors.append(error)
         if errors:
             raise min(errors, key=lambda error: isinstance(error, RetriableError))
         self._send_in_turn(later)
 
     def _send_in_turn(self, operations: Iterable[BulkOperation]) -> None:
+        """Send one request after another."""
         while True:
             later: list[BulkOperation] = []
             for request in self._requests(operations, later):
@@ -209,26 +232,31 @@ class ElasticsearchIndex:
             operations = later
 
     def _settle(self, request: Iterable[BulkOperation], refusals: Iterable[Refusal]) -> None:
-        self._try.settled.update(each.position for each in request)
-        self._try.refusals.extend(refusals)
+        self._progress.settled.update(operation.position for operation in request)
+        self._progress.refusals.extend(refusals)
 
     def _send(self, request: list[BulkOperation]) -> list[Refusal]:
+        """Send one request, without the documents that a tombstone says were deleted later."""
         with translated(self._where):
-            ids = list(dict.fromkeys(each.id for each in request if not each.deletes))
+            ids = list(
+                dict.fromkeys(operation.id for operation in request if not operation.deletes)
+            )
             deleted = (
                 read_tombstones(self._client, self._tombstones, ids, self._where) if ids else {}
             )
             kept = [
-                each for each in request if each.deletes or each.version > deleted.get(each.id, -1)
+                operation
+                for operation in request
+                if operation.deletes or operation.version > deleted.get(operation.id, -1)
             ]
             return _bulk(self._client, kept, self._where) if kept else []
 
 
 def _bulk(client: Elasticsearch, request: Sequence[BulkOperation], where: str) -> list[Refusal]:
-    """Send one request, in halves where the server finds it too large."""
-    lines: list[Any] = [b"".join(each.lines for each in request)]
+    """Send one request; if the server finds it too large, send each half of it."""
+    lines: list[Any] = [b"".join(operation.lines for operation in request)]
     try:
-        answer = client.bulk(operations=lines, require_alias=True, filter_path=_NEEDED)
+        response = client.bulk(operations=lines, require_alias=True, filter_path=_NEEDED)
     except ApiError as error:
         if error.meta.status != _TOO_LARGE:
             raise
@@ -238,8 +266,8 @@ def _bulk(client: Elasticsearch, request: Sequence[BulkOperation], where: str) -
         middle = len(request) // 2
         return _bulk(client, request[:middle], where) + _bulk(client, request[middle:], where)
     refusals = []
-    for each, item in zip(request, answer["items"], strict=True):
-        reason = refusal(item, where)
+    for operation, item in zip(request, response["items"], strict=True):
+        reason = refusal_reason(item, where)
         if reason is not None:
-            refusals.append(Refusal(each.position, reason))
+            refusals.append(Refusal(operation.position, reason))
     return refusals

@@ -1,4 +1,4 @@
-"""One document of a bulk request: the bytes that ask for it, and what the answer means."""
+"""One document of a bulk request: its bytes in the request, and the meaning of the response."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -9,12 +9,18 @@ import msgspec
 from mastostream.core.indices import INDEXED_AT, INDICES
 from mastostream.exceptions import FatalError
 from mastostream.ports.index import Document
-from mastostream.sinks.elasticsearch.errors import of_answer, said
+from mastostream.sinks.elasticsearch.errors import error_of_response, reason_text
 
-__all__ = ["LONGEST_ID_BYTES", "BulkOperation", "opening", "operation", "refusal"]
+__all__ = [
+    "LONGEST_ID_BYTES",
+    "BulkOperation",
+    "bulk_operation",
+    "indexed_at_prefix",
+    "refusal_reason",
+]
 
 LONGEST_ID_BYTES: Final = 512
-"""Elasticsearch's limit on ``_id``."""
+"""Elasticsearch's limit on the length of ``_id``, in bytes of UTF-8."""
 
 _MAX_VERSION: Final = 2**63 - 1
 _NAMES: Final = frozenset(index.name for index in INDICES)
@@ -23,12 +29,14 @@ _encode: Final = msgspec.json.encode
 
 
 class BulkOperation(NamedTuple):
-    """A document on its way.
+    """One document, or one deletion, as a bulk request holds it.
 
     Attributes:
-        position: its place in the batch.
-        index_name: without the prefix.
-        lines: what a bulk request holds of it, with the last line break.
+        position: the document's position in its batch.
+        index_name: the document's index, without the prefix.
+        id: the document's id.
+        version: the document's version, at least 0.
+        lines: its lines in the bulk request, including the last line break.
         deletes: whether it is a deletion.
     """
 
@@ -40,28 +48,32 @@ class BulkOperation(NamedTuple):
     deletes: bool
 
 
-def opening(now: str) -> bytes:
-    """Return what takes the place of a document's ``{"``: the time of its indexing."""
+def indexed_at_prefix(now: str) -> bytes:
+    """Return the bytes that replace the ``{"`` of a document, to add the time of its indexing.
+
+    Args:
+        now: that time, in ISO 8601.
+    """
     return b'{"%b":"%b","' % (INDEXED_AT.encode(), now.encode())
 
 
-def operation(
-    position: int, document: Document, opened: bytes, index_prefix: str = ""
+def bulk_operation(
+    position: int, document: Document, body_prefix: bytes, index_prefix: str = ""
 ) -> BulkOperation:
-    """Return the operation of a document.
+    """Return the operation that writes or deletes a document.
 
-    The body goes as it is, with :func:`opening` put before its first member. All versions from
-    before 1970 count as 0: Elasticsearch has none below.
+    The body is sent unchanged, except that the prefix adds a first member. A version below 0 (a
+    time before 1970) becomes 0: Elasticsearch accepts no lower one.
 
     Args:
-        position: of the document in its batch.
-        document: names its index without the prefix.
-        opened: as :func:`opening` makes it.
-        index_prefix: what names of indices begin with.
+        position: the document's position in its batch.
+        document: its ``index_name`` has no prefix.
+        body_prefix: the result of :func:`indexed_at_prefix`.
+        index_prefix: the prefix of all names of indices.
 
     Raises:
-        ValueError, msgspec.MsgspecError, RecursionError: the index can never take it; the message
-            says why.
+        ValueError, msgspec.MsgspecError, RecursionError: the index can never store the document;
+            the message says why.
     """
     name, id_, version, body = document
     if name not in _NAMES:
@@ -78,51 +90,58 @@ def operation(
     version = max(version, 0)
     deletes = body is None
     lines = b'%b%b,"version":%d,"version_type":"external_gte"}}\n' % (
-        _beginning(index_prefix + name, deletes),
+        _action_start(index_prefix + name, deletes),
         encoded_id,
         version,
     )
     if body is not None:
-        lines += _in_one_line(body, opened)
+        lines += _in_one_line(body, body_prefix)
     return BulkOperation(position, name, id_, version, lines, deletes)
 
 
 @lru_cache
-def _beginning(index_name: str, deletes: bool) -> bytes:
+def _action_start(index_name: str, deletes: bool) -> bytes:
+    """Return the action line up to the id, which is the same for all documents of an index."""
     action = b"delete" if deletes else b"index"
     return b'{"%b":{"_index":%b,"_id":' % (action, _encode(index_name))
 
 
-def _in_one_line(body: bytes, opened: bytes) -> bytes:
-    """A line break ends a document here, and could begin another request: none may be inside."""
+def _in_one_line(body: bytes, body_prefix: bytes) -> bytes:
+    """Return the body as one line, with the prefix.
+
+    A bulk request separates documents by line breaks. A line break inside a body would let its
+    text begin another operation, so none may be left there.
+    """
     if body.startswith(b'{"') and b"\n" not in body:
-        return opened + body[2:] + b"\n"
+        return body_prefix + body[2:] + b"\n"
     members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     compact = msgspec.json.format(_encode(members), indent=-1)
     if b"\n" in compact:
         raise ValueError("a line break inside a JSON text")
-    return opened.removesuffix(b',"') + b"}\n" if not members else opened + compact[2:] + b"\n"
+    if not members:
+        return body_prefix.removesuffix(b',"') + b"}\n"
+    return body_prefix + compact[2:] + b"\n"
 
 
-def refusal(answer: Mapping[str, Any], where: str) -> str | None:
-    """Return why a document can never be stored, ``None`` where it is done.
+def refusal_reason(item: Mapping[str, Any], where: str) -> str | None:
+    """Return why a document can never be stored, or ``None`` if nothing is left to do.
 
-    Done is also what the index knows a newer version of.
+    Nothing is left to do either if the index holds a newer version of the document.
 
     Args:
-        answer: what a bulk request answers of it: ``{"index": {"status": ..., "error": ...}}``.
-        where: the server's address.
+        item: its item of the bulk response: ``{"index": {"status": ..., "error": ...}}``.
+        where: the server's address for messages, without secrets.
 
     Raises:
-        RetriableError: not now.
+        RetriableError: the server cannot store the document now.
         ConfigurationError: these credentials may not write.
     """
-    (outcome,) = answer.values()
+    (outcome,) = item.values()
     error = outcome.get("error")
     status = int(outcome["status"])
     if error is None or status == _CONFLICT:
         return None
-    meaning = of_answer(status, error, where)
-    if isinstance(meaning, FatalError):
-        return f"Elasticsearch refuses it: {said(error)}"
-    raise meaning
+    translated_error = error_of_response(status, error, where)
+    if isinstance(translated_error, FatalError):
+        return f"Elasticsearch refuses it: {reason_text(error)}"
+    raise translated_error

@@ -1,4 +1,4 @@
-"""Mastodon servers, and others that speak their API."""
+"""Sources for Mastodon servers, and for other servers with the same API."""
 
 from mastostream.sources.mastodon.address import server_url, streaming_url, user_agent
 

@@ -1,4 +1,4 @@
-"""What a server says of itself, and which program it runs."""
+"""Reads a server's description of itself, and finds out which software it runs."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _PLAIN: Final = re.compile(r"\d+\.\d+\.\d+([-+.~][\w.+~-]*)?")
 
 
 def about_of(instance: Mapping[str, Any], host: str, *, with_token: bool) -> About:
-    """Read the entity ``Instance``, version 2 or 1; what is missing or wrong is left out."""
+    """Read the entity ``Instance``, version 2 or 1. Missing or wrong members are left out."""
     configuration = _table(instance.get("configuration"))
     streaming = _table(configuration.get("urls")).get("streaming") or _table(
         instance.get("urls")
@@ -29,15 +29,15 @@ def about_of(instance: Mapping[str, Any], host: str, *, with_token: bool) -> Abo
 
 
 def family_of(instance: Mapping[str, Any]) -> Family:
-    """Say which program a server runs, by its version and the address of its source.
+    """Return which software a server runs, by its version and the URL of its source code.
 
-    Those that only speak Mastodon's API put their own name behind "compatible"; GoToSocial puts
-    its build into the version.
+    Software that only speaks Mastodon's API puts its own name after "compatible" in the version.
+    GoToSocial puts its build into the version.
     """
     version = str(instance.get("version", ""))
     source = str(instance.get("source_url", "")).lower()
-    named = _COMPATIBLE.search(version)
-    name = named.group(1).lower() if named else ""
+    compatible = _COMPATIBLE.search(version)
+    name = compatible.group(1).lower() if compatible else ""
     if "gotosocial" in source or "gotosocial" in version.lower() or "+git-" in version:
         return "gotosocial"
     if name == "pleroma":
@@ -48,7 +48,10 @@ def family_of(instance: Mapping[str, Any]) -> Family:
 
 
 def hashtags_open(configuration: Mapping[str, Any], *, with_token: bool) -> bool | None:
-    """Read ``configuration.timelines_access`` (Mastodon 4.5)."""
+    """Return whether hashtag timelines may be read; ``None`` if the server does not say.
+
+    Reads ``configuration.timelines_access`` (Mastodon 4.5).
+    """
     feeds = _table(_table(configuration.get("timelines_access")).get("hashtag_feeds"))
     if not feeds:
         return None

@@ -1,4 +1,4 @@
-"""Where a server is, and who asks."""
+"""URLs of a server and of its streams, and the User-Agent that requests carry."""
 
 import re
 from importlib.metadata import version
@@ -13,15 +13,15 @@ _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?")
 
 
 def server_url(server: str) -> str:
-    """Return the URL of a server given by host name or URL.
+    """Return the URL of a server that is given by its host name or its URL.
 
     Raises:
-        ConfigurationError: it is neither.
+        ConfigurationError: ``server`` is neither.
     """
     url = server if "://" in server else f"https://{server}"
     parts = urlsplit(url)
-    named = _HOST.fullmatch(parts.netloc) is not None
-    if parts.scheme not in ("http", "https") or not named or parts.path not in ("", "/"):
+    has_host = _HOST.fullmatch(parts.netloc) is not None
+    if parts.scheme not in ("http", "https") or not has_host or parts.path not in ("", "/"):
         raise ConfigurationError(
             f"{server!r} is no server: expected a name such as mastodon.social, or a URL"
         )
@@ -29,20 +29,20 @@ def server_url(server: str) -> str:
 
 
 def streaming_url(server: str, announced: str | None) -> str:
-    """Return where a server's streams are: as announced, else on the server itself.
+    """Return the URL of a server's streams: the announced host, or the server itself.
 
-    Where the server is reached without encryption, so are its streams: some announce ``wss`` even
-    then.
+    If the server is used without encryption, its streams are too: some servers announce ``wss``
+    even then.
     """
     url = server_url(server)
     try:
-        place = urlsplit(announced or url).netloc
-    except ValueError:  # it announces what is no address
-        place = ""
-    named = place if _HOST.fullmatch(place) else urlsplit(url).netloc
-    return f"{'wss' if url.startswith('https:') else 'ws'}://{named}"
+        netloc = urlsplit(announced or url).netloc
+    except ValueError:  # the announced text is no URL
+        netloc = ""
+    host = netloc if _HOST.fullmatch(netloc) else urlsplit(url).netloc
+    return f"{'wss' if url.startswith('https:') else 'ws'}://{host}"
 
 
 def user_agent(contact: str) -> str:
-    """Return what a server's owner reads in the log."""
+    """Return the User-Agent header, by which a server's owner can see who sends requests."""
     return f"mastostream/{version('mastostream')}" + (f" (+{contact})" if contact else "")

@@ -1,6 +1,7 @@
-"""Getting a token of one's own from a server (OAuth 2.0, RFC 6749, section 4.1).
+"""Login: gets an access token from a server (OAuth 2.0, RFC 6749, section 4.1).
 
-Mastodon.py asks. What it raises may hold secrets, so no error of it is shown or kept as a cause.
+Mastodon.py sends the requests. Its errors may hold secrets, so none of them is shown or kept as a
+cause.
 """
 
 import re
@@ -22,7 +23,7 @@ from mastostream.sources.mastodon.errors import translate
 __all__ = ["OUT_OF_BAND", "Login", "Registration"]
 
 OUT_OF_BAND: Final = "urn:ietf:wg:oauth:2.0:oob"
-"""The redirection to nowhere: the server shows the code, and the user copies it."""
+"""The redirect URI for no redirection: the server shows the code, and the user copies it."""
 
 NAME: Final = "mastostream"
 _TIMEOUT_S: Final = 20.0
@@ -30,39 +31,39 @@ _SECRET: Final = re.compile(r"[A-Za-z0-9._~+/=-]{8,1024}")
 
 
 class _Session(requests.Session):
-    """Keeps the last answer."""
+    """A session that keeps the last response."""
 
-    last: requests.Response | None = None
+    last_response: requests.Response | None = None
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        self.last = None
-        self.last = answer = super().request(*args, **kwargs)
-        return answer
+        self.last_response = None
+        self.last_response = response = super().request(*args, **kwargs)
+        return response
 
 
 class _Api(mastodon.Mastodon):
-    """Does without what servers need not offer."""
+    """Mastodon.py, without the need for members and endpoints that servers may lack."""
 
     def oauth_authorization_server_info(self) -> Any:
-        """All but two members are optional (RFC 8414, section 2), but not to Mastodon.py."""
-        found = super().oauth_authorization_server_info()
-        return {name: value for name, value in found.items() if value is not None}
+        """Drop empty members: RFC 8414, section 2, allows them, but Mastodon.py does not."""
+        metadata = super().oauth_authorization_server_info()
+        return {name: value for name, value in metadata.items() if value is not None}
 
-    def retrieve_mastodon_version(self, fail_hard: bool = False) -> str:  # noqa: ARG002, FBT - theirs
-        """Nothing here depends on it, and Mastodon.py asks for ever where it is not told."""
+    def retrieve_mastodon_version(self, fail_hard: bool = False) -> str:  # noqa: ARG002, FBT - the signature is Mastodon.py's
+        """Return no version: none is needed, and without one Mastodon.py would ask without end."""
         return ""
 
 
 @attrs.frozen(kw_only=True)
 class Login:
-    """A login that has succeeded.
+    """The credentials from a successful login.
 
     Attributes:
         client_key: the application's id.
-        client_secret: its secret.
-        access_token: the user's token for it.
-        account: whose it is, as the server says.
-        scopes: what it is allowed.
+        client_secret: the application's secret.
+        access_token: the token of the user for the application.
+        account: the user's account, as the server names it.
+        scopes: the scopes of the token.
     """
 
     client_key: str = attrs.field(repr=False)
@@ -73,24 +74,24 @@ class Login:
 
 
 class Registration:
-    """An application that was registered for one login."""
+    """An application that is registered with a server for one login."""
 
     def __init__(self, server: str, redirect_uri: str, contact: str = "") -> None:
         """Register the application.
 
-        It asks for what the collector needs, and no more: to read posts, and to see whose token it
-        is. The second is ``profile`` where the server knows it (Mastodon 4.3, RFC 8414), else
+        Its scopes are those that the collector needs: reading posts, and seeing whose token it
+        is. The second one is ``profile`` if the server knows it (Mastodon 4.3, RFC 8414), else
         ``read:accounts``.
 
         Args:
             server: a host name or a URL.
-            redirect_uri: where the server sends the code, or ``OUT_OF_BAND``.
+            redirect_uri: the URI that the server sends the code to, or ``OUT_OF_BAND``.
             contact: how the server's owner reaches you, sent in the User-Agent.
 
         Raises:
             ConfigurationError: ``server`` is no host name or URL.
-            RetriableError: the server cannot be reached, or has trouble of its own.
-            FatalError: it refuses.
+            RetriableError: the server cannot be reached, or has an error of its own.
+            FatalError: the server refuses.
         """
         self._url = server_url(server)
         self.host = urlsplit(self._url).netloc
@@ -98,7 +99,7 @@ class Registration:
         self._session = _Session()
         self._agent = user_agent(contact)
         self._plain_http = self._url.startswith("http://")
-        with self._asking("to register an application"):
+        with self._translated_errors("to register an application"):
             known = self._api().oauth_authorization_server_info().get("scopes_supported") or ()
             self.scopes = ("read:statuses", "profile" if "profile" in known else "read:accounts")
             key, secret = mastodon.Mastodon.create_app(
@@ -113,12 +114,15 @@ class Registration:
         self._key, self._secret = self._checked(key), self._checked(secret)
 
     def address(self, state: str) -> str:
-        """Return where the user allows it. Errors as the constructor.
+        """Return the URL at which the user allows the login.
 
         Args:
             state: a random text that comes back with the code (RFC 6749, section 10.12).
+
+        Raises:
+            RetriableError, FatalError: see :class:`Registration`.
         """
-        with self._asking("to log in"):
+        with self._translated_errors("to log in"):
             return self._api(self._key, self._secret).auth_request_url(
                 redirect_uris=self._redirect_uri,
                 scopes=list(self.scopes),
@@ -127,9 +131,15 @@ class Registration:
             )
 
     def finish(self, code: str) -> Login:
-        """Trade the code for a token and try it. Errors as the constructor."""
+        """Exchange the code for a token, and try the token.
+
+        Raises:
+            RetriableError, FatalError: see :class:`Registration`.
+        """
         api = self._api(self._key, self._secret)
-        with self._asking("the code: it is used up, too old or mistyped; run the command again"):
+        with self._translated_errors(
+            "the code: it is used up, too old or mistyped; run the command again"
+        ):
             try:
                 api.log_in(
                     code=code,
@@ -144,11 +154,11 @@ class Registration:
                         "run the command again and allow all of it"
                     ) from None
                 raise
-            except KeyError:  # it does not repeat the scopes, as it need not
+            except KeyError:  # the server does not repeat the scopes, which is allowed
                 if api.access_token is None:
                     raise
         token = self._checked(api.access_token)
-        with self._asking("the token that it has just given"):
+        with self._translated_errors("the token that it has just given"):
             account = str(api.account_verify_credentials().get("acct", ""))
         return Login(
             client_key=self._key,
@@ -175,30 +185,33 @@ class Registration:
         )
 
     def _checked(self, secret: object) -> str:
-        """Refuse what is no secret: Mastodon.py would open a file of that name, and send it."""
+        """Return a secret from the server, or raise.
+
+        If it were the path of a file, Mastodon.py would read that file and send its content.
+        """
         if not isinstance(secret, str) or not _SECRET.fullmatch(secret) or Path(secret).exists():
             raise FatalError(f"{self.host} sent credentials that are none")
         return secret
 
     @contextmanager
-    def _asking(self, what: str) -> Iterator[None]:
+    def _translated_errors(self, what: str) -> Iterator[None]:
         try:
             yield
         except MastostreamError:
             raise
-        except Exception as error:  # noqa: BLE001 - of answers that are not as they should be, too
-            raise self._explained(error, what) from None
+        except Exception as error:  # noqa: BLE001 - Mastodon.py raises any error on odd responses
+            raise self._translate(error, what) from None
 
-    def _explained(self, error: Exception, what: str) -> MastostreamError:
-        answer = self._session.last
-        if answer is None:  # it could not be reached; Mastodon.py may call that a wrong argument
+    def _translate(self, error: Exception, what: str) -> MastostreamError:
+        response = self._session.last_response
+        if response is None:  # no connection; Mastodon.py may call that a wrong argument
             cause = error.__context__ if isinstance(error, MastodonIllegalArgumentError) else error
             return translate(cause if isinstance(cause, Exception) else error, self.host, None)
-        if answer.ok:
+        if response.ok:
             return FatalError(
                 f"{self.host} sent an answer that this program does not understand: is it a server "
                 "with Mastodon's API?"
             )
-        if answer.status_code >= 500 or answer.status_code == 429:
-            return translate(MastodonAPIError(), self.host, answer)
-        return FatalError(f"{self.host} refuses ({answer.status_code}) {what}")
+        if response.status_code >= 500 or response.status_code == 429:
+            return translate(MastodonAPIError(), self.host, response)
+        return FatalError(f"{self.host} refuses ({response.status_code}) {what}")

@@ -1,4 +1,4 @@
-"""What a Mastodon server's refusals mean for a collector."""
+"""Translates a server's refusals and the errors of Mastodon.py and requests into ours."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +15,13 @@ from mastostream.exceptions import FatalError, MastostreamError, RetriableError
 __all__ = ["refusal", "reset_after_s", "translate", "translated"]
 
 LONGEST_WAIT_S: Final = 900.0
-"""Mastodon's longest period of a limit is 15 minutes."""
+"""The longest period of Mastodon's rate limits is 15 minutes."""
 
 _DEFAULT_WAIT_S: Final = 60.0
+"""The wait after a 429 that does not name one."""
+
 _PASSING: Final = frozenset({408, 421, 423, 425})
-"""Refusals that a further try may not meet (RFC 9110, RFC 4918, RFC 8470)."""
+"""Status codes after which a retry may succeed (RFC 9110, RFC 4918, RFC 8470)."""
 
 _ADVICE: Final = {
     401: "it wants a valid token: get one with 'mastostream login', or check ACCESS_TOKEN in .env",
@@ -31,9 +33,10 @@ _ADVICE: Final = {
 
 
 def reset_after_s(headers: Any, now: datetime) -> float:
-    """Return how long a 429 asks to wait, at most 15 minutes; 60 s where it does not say.
+    """Return how many seconds a 429 asks to wait, at most 15 minutes; 60 s if it does not say.
 
-    Reads ``Retry-After`` (RFC 9110) or Mastodon's ``X-RateLimit-Reset``, by the server's clock.
+    Reads ``Retry-After`` (RFC 9110) or Mastodon's ``X-RateLimit-Reset``. Times are relative to the
+    server's clock (``Date``), or to ``now`` if it sends none.
     """
     date = _time(headers.get("Date", "")) or now
     for name in ("Retry-After", "X-RateLimit-Reset"):
@@ -60,11 +63,11 @@ def _time(text: str) -> datetime | None:
 
 @contextmanager
 def translated(host: str, last: Any) -> Iterator[None]:
-    """Turn what Mastodon.py and requests raise into ours.
+    """Translate errors of Mastodon.py and requests into ours.
 
     Args:
         host: the server, for the message.
-        last: returns the last answer, or ``None``.
+        last: returns the last response, or ``None``.
     """
     try:
         yield
@@ -74,11 +77,11 @@ def translated(host: str, last: Any) -> Iterator[None]:
         raise translate(error, host, last()) from error
 
 
-def translate(error: Exception, host: str, answer: Any) -> MastostreamError:
-    """Say what an error means: try again later, or give up on this source."""
-    status = getattr(answer, "status_code", None)
+def translate(error: Exception, host: str, response: Any) -> MastostreamError:
+    """Return our error for another one: try again later, or give up on this source."""
+    status = getattr(response, "status_code", None)
     if status is not None and status >= 300:
-        return refusal(host, answer)
+        return refusal(host, response)
     if isinstance(error, errors.MastodonRatelimitError):
         return _too_many(host, _DEFAULT_WAIT_S)
     if isinstance(error, (errors.MastodonNetworkError, requests.RequestException)):
@@ -91,13 +94,13 @@ def translate(error: Exception, host: str, answer: Any) -> MastostreamError:
     return _refused(host, next((n for kind, n in statuses.items() if isinstance(error, kind)), 0))
 
 
-def refusal(host: str, answer: requests.Response) -> MastostreamError:
-    """Say what an answer means that is none of the good ones."""
-    if answer.status_code == 429:
-        return _too_many(host, reset_after_s(answer.headers, datetime.now(UTC)))
-    if answer.status_code >= 500 or answer.status_code in _PASSING:
-        return RetriableError(f"{host} has trouble of its own ({answer.status_code})")
-    return _refused(host, answer.status_code)
+def refusal(host: str, response: requests.Response) -> MastostreamError:
+    """Return the error for a response that is not a success."""
+    if response.status_code == 429:
+        return _too_many(host, reset_after_s(response.headers, datetime.now(UTC)))
+    if response.status_code >= 500 or response.status_code in _PASSING:
+        return RetriableError(f"{host} has trouble of its own ({response.status_code})")
+    return _refused(host, response.status_code)
 
 
 def _too_many(host: str, wait_s: float) -> RetriableError:
@@ -110,7 +113,7 @@ def _refused(host: str, status: int) -> FatalError:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost cause in short: the outer ones repeat the URL."""
+    """Return the innermost cause in short: the texts of the outer ones repeat the URL."""
     text = str(error)
     for sign, reason in (
         ("CERTIFICATE_VERIFY_FAILED", "its certificate is not valid"),

@@ -1,8 +1,8 @@
-"""Requests to one server, with one token or none.
+"""HTTP requests to one server, with one token or without.
 
-Mastodon.py is not used for them: before a timeline it asks the server about itself, unseen and so
-outside of every budget, it takes no ``any[]``, and it makes an object of each member of a status,
-which takes twenty times as long as all else that is done with a page.
+Mastodon.py is not used for them, for three reasons. Before it reads a timeline it requests the
+server's description, which no budget counts. It does not support ``any[]``. And it makes an object
+of every member of a status, which takes twenty times as long as all other work on a page.
 """
 
 import time
@@ -21,22 +21,22 @@ from mastostream.sources.mastodon.errors import refusal, reset_after_s, translat
 __all__ = ["HttpSession"]
 
 LARGEST_BYTES: Final = 64 * 2**20
-"""A page of 40 statuses takes 0.2 MB; one status of 5 MB has been seen."""
+"""The largest body that is read. A page of 40 statuses takes 0.2 MB; one status took 5 MB."""
 
 
 class HttpSession:
-    """Asks one server, and keeps the last answer. Used by one thread."""
+    """Sends requests to one server, and keeps the last response. Used by one thread."""
 
     def __init__(
         self, server: str, *, token: str | None = None, contact: str = "", timeout_s: float = 20.0
     ) -> None:
-        """Connect to nothing yet.
+        """Open no connection yet.
 
         Args:
             server: a host name or a URL.
-            token: never shown, and sent to no other host, wherever this one redirects to.
+            token: the access token. It is never shown, nor sent to other hosts after a redirect.
             contact: how the server's owner reaches you, sent in the User-Agent.
-            timeout_s: how long an answer may take.
+            timeout_s: how long a response may take.
 
         Raises:
             ConfigurationError: ``server`` is no host name or URL.
@@ -58,66 +58,70 @@ class HttpSession:
     def get(
         self, path: str, *, base: str = "", with_token: bool = True, **options: Any
     ) -> requests.Response:
-        """Ask, and return the answer, whatever it is.
+        """Send a GET request, and return the response, whatever its status.
 
         Args:
-            path: from the server's root.
-            base: another address of the server than its own.
-            with_token: whether to send the token, where there is one.
-            options: as for ``requests``.
+            path: the path from the server's root.
+            base: another base URL than the server's own.
+            with_token: whether to send the token, if there is one.
+            options: options of ``requests.get``.
 
         Raises:
-            RetriableError: there is no answer.
+            RetriableError: there is no response, or it is too long.
         """
         self.last = None
 
         def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
             if self._token is not None and with_token:
                 request.headers["Authorization"] = f"Bearer {self._token}"
-            return request  # without this, requests would look into ~/.netrc
+            return request  # without an auth function, requests would read ~/.netrc
 
         options.setdefault("timeout", self._timeout_s)
         wants_stream = options.pop("stream", False)
         with translated(self.host, lambda: self.last):
-            answer = self._session.get(
+            response = self._session.get(
                 (base or self.url) + path, auth=authorize, stream=True, **options
             )
             if not wants_stream:
-                answer = self._whole(answer)
-        self.last = answer
-        return answer
+                response = self._whole(response)
+        self.last = response
+        return response
 
-    def _whole(self, answer: requests.Response) -> requests.Response:
-        """Read the body, within a time and a size: requests knows neither for a whole answer."""
+    def _whole(self, response: requests.Response) -> requests.Response:
+        """Read the body within a time and a size: requests limits neither for a whole body."""
         end_s = time.monotonic() + self._timeout_s
         body = BytesIO()
-        with answer:
-            for chunk in answer.iter_content(65_536):
+        with response:
+            for chunk in response.iter_content(65_536):
                 body.write(chunk)
                 if body.tell() > LARGEST_BYTES:
                     raise RetriableError(f"{self.host} sent more than {LARGEST_BYTES} bytes")
                 if time.monotonic() > end_s:
                     raise RetriableError(f"{self.host} cannot be reached: its answer never ends")
         whole = requests.Response()
-        whole.status_code, whole.headers, whole.url = answer.status_code, answer.headers, answer.url
+        whole.status_code, whole.headers, whole.url = (
+            response.status_code,
+            response.headers,
+            response.url,
+        )
         body.seek(0)
         whole.raw = body
         return whole
 
     @property
     def limits(self) -> RateLimits | None:
-        """What the last answer said of the request limit."""
+        """The rate limit that the last response announced, if it did."""
         if self.last is None or self.last.status_code == 429:
-            return None  # a 429 may speak of another limit than the one that the others count
+            return None  # a 429 may be about another limit than the usual headers
         headers = self.last.headers
         limit, remaining = (headers.get(f"X-RateLimit-{n}", "") for n in ("Limit", "Remaining"))
         if not (limit.isdecimal() and remaining.isdecimal()):
             return None
         return RateLimits(int(limit), int(remaining), reset_after_s(headers, datetime.now(UTC)))
 
-    def refusal(self, answer: requests.Response) -> MastostreamError:
-        """Say what an answer that is none of the good ones means."""
-        return refusal(self.host, answer)
+    def refusal(self, response: requests.Response) -> MastostreamError:
+        """Return the error for a response that is not a success."""
+        return refusal(self.host, response)
 
     def close(self) -> None:
         """Close the connections."""

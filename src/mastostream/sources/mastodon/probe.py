@@ -1,4 +1,4 @@
-"""What a server really does, by trying: for people who want to know why nothing comes."""
+"""Probes what a server really does, for people who want to know why no posts arrive."""
 
 import base64
 import os
@@ -22,19 +22,20 @@ from mastostream.sources.mastodon.http_session import HttpSession
 __all__ = ["Opening", "ServerFacts", "TokenFacts", "probe_server"]
 
 Opening = Literal["open", "refused", "missing", "silent", "unreachable"]
-"""What became of the try to open a stream: ``silent`` is one that opens and says nothing at all."""
+"""The outcome of opening a stream; ``silent`` is a stream that opens and sends nothing at all."""
 
 STREAM_TIMEOUT_S: Final = 5.0
-"""Mastodon greets a new stream at once."""
+"""How long a stream may take to open. Mastodon greets a new stream at once."""
 
 
 @attrs.frozen(kw_only=True)
 class TokenFacts:
-    """What a server makes of a token.
+    """A server's judgement of a token.
 
     Attributes:
-        valid: ``None`` where the server could not be asked.
-        scopes: of its application; ``None`` where the server does not say (Mastodon before 4.3).
+        valid: whether it is accepted; ``None`` if the server could not be asked.
+        scopes: the scopes of its application; ``None`` if the server does not say (Mastodon before
+            4.3).
     """
 
     valid: bool | None
@@ -43,24 +44,24 @@ class TokenFacts:
 
 @attrs.frozen(kw_only=True)
 class ServerFacts:
-    """What a server says of itself, and what it does.
+    """A server's description of itself, and what it really does.
 
     Attributes:
-        host: the server, with its port where it has one.
-        about: what it says of itself.
-        hashtag_feeds: who may read hashtags, by ``local`` and ``remote``: ``public``,
-            ``authenticated`` or ``disabled``; empty where it does not say (Mastodon before 4.5).
-        live_feeds: the same of the timelines of all posts.
-        timeline_status: what it answered when it was asked for a hashtag.
-        token: ``None`` without one.
-        streaming_url: where its streams are, or would be.
-        stream_health: whether its streaming server says that it is well; ``None`` where it does
-            not say.
-        websocket: ``None`` where it was not tried, for want of a token.
-        sse: the same of server-sent events.
-        statuses_by_ids: whether it gives several statuses at once; ``None`` where that is unclear.
-        limits: what its last answer said of the limit.
-        clock_difference_s: the server's clock minus ours.
+        host: the server, with its port if it has one.
+        about: its description of itself.
+        hashtag_feeds: who may read hashtag timelines, by ``local`` and ``remote``: ``public``,
+            ``authenticated`` or ``disabled``; empty if it does not say (Mastodon before 4.5).
+        live_feeds: who may read the timelines of all posts, in the same form.
+        timeline_status: the HTTP status of a request for a hashtag timeline.
+        token: its judgement of the token; ``None`` without a token.
+        streaming_url: the URL of its streams, if it has any.
+        stream_health: whether its streaming server reports to be healthy; ``None`` if it does not
+            say.
+        websocket: the outcome of opening a WebSocket; ``None`` if there is no token to try with.
+        sse: the outcome of opening a stream of server-sent events; ``None`` without a token.
+        statuses_by_ids: whether it returns several statuses at once; ``None`` if that is unclear.
+        limits: the rate limit that it announced with the hashtag timeline, if it did.
+        clock_difference_s: the server's clock minus ours, in seconds; ``None`` if it sends no date.
     """
 
     host: str
@@ -87,26 +88,26 @@ def probe_server(  # noqa: PLR0913 - each is a choice of the caller's, by name
     timeout_s: float = 20.0,
     stream_timeout_s: float = STREAM_TIMEOUT_S,
 ) -> ServerFacts:
-    """Ask a server about itself and try what a collector does: about ten requests.
+    """Request a server's description, and try what a collector does: about ten requests.
 
     Args:
         server: a host name or a URL.
-        token: never shown.
+        token: the access token, which is never shown.
         contact: how the server's owner reaches you, sent in the User-Agent.
         tag: the hashtag to try with, without ``#``.
-        timeout_s: how long an answer may take.
-        stream_timeout_s: how long a stream may take to show that it is open.
+        timeout_s: how many seconds a response may take.
+        stream_timeout_s: how many seconds a stream may take to open.
 
     Raises:
         ConfigurationError: ``server`` is no host name or URL.
-        RetriableError: it cannot be reached, or has trouble of its own.
-        FatalError: it refuses to say what it is.
+        RetriableError: the server cannot be reached, or has an error of its own.
+        FatalError: the server refuses to describe itself.
     """
     with HttpSession(server, token=token, contact=contact, timeout_s=timeout_s) as http:
-        answer = _instance(http)
-        with translated(http.host, lambda: answer):
-            instance = msgspec.json.decode(answer.content, type=dict[str, Any])
-        clock_difference_s = _clock_difference_s(answer)
+        response = _instance(http)
+        with translated(http.host, lambda: response):
+            instance = msgspec.json.decode(response.content, type=dict[str, Any])
+        clock_difference_s = _clock_difference_s(response)
         about = about_of(instance, http.host, with_token=token is not None)
         address = streaming_url(server, about.streaming_url)
         access = _table(_table(instance.get("configuration")).get("timelines_access"))
@@ -129,20 +130,20 @@ def probe_server(  # noqa: PLR0913 - each is a choice of the caller's, by name
 
 
 def _instance(http: HttpSession) -> requests.Response:
-    """Ask the server about itself, as it understands it, and even if it dislikes the token."""
-    answer = http.get("/api/v2/instance")
-    if answer.status_code == 401:
-        answer = http.get("/api/v2/instance", with_token=False)
-    if answer.status_code in (400, 404, 405):
-        answer = http.get("/api/v1/instance")
-    if not answer.ok:
-        raise http.refusal(answer)
-    return answer
+    """Request the server's description, version 2 or 1, without the token if that is refused."""
+    response = http.get("/api/v2/instance")
+    if response.status_code == 401:
+        response = http.get("/api/v2/instance", with_token=False)
+    if response.status_code in (400, 404, 405):
+        response = http.get("/api/v1/instance")
+    if not response.ok:
+        raise http.refusal(response)
+    return response
 
 
-def _clock_difference_s(answer: requests.Response) -> float | None:
+def _clock_difference_s(response: requests.Response) -> float | None:
     try:
-        theirs = parsedate_to_datetime(answer.headers.get("Date", ""))
+        theirs = parsedate_to_datetime(response.headers.get("Date", ""))
     except ValueError:
         return None
     if theirs.tzinfo is None:
@@ -151,21 +152,21 @@ def _clock_difference_s(answer: requests.Response) -> float | None:
 
 
 def _token_facts(http: HttpSession) -> TokenFacts:
-    """See whether the token is accepted, and for what.
+    """Find out whether the token is accepted, and its scopes.
 
-    Any token may ask after its application from Mastodon 4.3 on, which lists the scopes; before
-    that, and elsewhere, the account says whether there is one.
+    From Mastodon 4.3 on, any token may request its application, which lists the scopes. Before
+    that, and on other servers, a request for the account shows whether the token is valid.
     """
     try:
-        answer = http.get("/api/v1/apps/verify_credentials")
-        scopes = _table(_json(answer)).get("scopes")
-        if answer.ok:
+        response = http.get("/api/v1/apps/verify_credentials")
+        scopes = _table(_json(response)).get("scopes")
+        if response.ok:
             listed = tuple(map(str, scopes)) if isinstance(scopes, list) else None
             return TokenFacts(valid=True, scopes=listed)
         status = http.get("/api/v1/accounts/verify_credentials").status_code
     except RetriableError:
         return TokenFacts(valid=None)
-    # 403 is a token whose scopes are too narrow for this, 422 one that belongs to no account.
+    # 403 means that the scopes are too narrow, 422 that the token belongs to no account.
     return TokenFacts(valid={200: True, 403: True, 422: True, 401: False}.get(status))
 
 
@@ -183,7 +184,7 @@ def _stream_facts(
 
 
 def _open_websocket(http: HttpSession, base: str, tag: str, timeout_s: float) -> Opening:
-    """Shake hands (RFC 6455, section 4.1), and leave."""
+    """Do the opening handshake (RFC 6455, section 4.1), then disconnect."""
     headers = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
@@ -194,21 +195,21 @@ def _open_websocket(http: HttpSession, base: str, tag: str, timeout_s: float) ->
     try:
         with _stream(
             http, "/api/v1/streaming", base, timeout_s, params=params, headers=headers
-        ) as answer:
-            return "open" if answer.status_code == 101 else _not_open(answer.status_code)
+        ) as response:
+            return "open" if response.status_code == 101 else _not_open(response.status_code)
     except RetriableError:
         return "unreachable"
 
 
 def _open_sse(http: HttpSession, base: str, tag: str, timeout_s: float) -> Opening:
-    """Open a stream of server-sent events, wait for its first byte, and leave."""
+    """Open a stream of server-sent events, wait for its first byte, then disconnect."""
     try:
         path = "/api/v1/streaming/hashtag"
-        with _stream(http, path, base, timeout_s, params={"tag": tag}) as answer:
-            if answer.status_code != 200:
-                return _not_open(answer.status_code)
+        with _stream(http, path, base, timeout_s, params={"tag": tag}) as response:
+            if response.status_code != 200:
+                return _not_open(response.status_code)
             try:
-                return "open" if next(answer.iter_content(1), b"") else "silent"
+                return "open" if next(response.iter_content(1), b"") else "silent"
             except requests.RequestException:
                 return "silent"
     except RetriableError:
@@ -216,7 +217,7 @@ def _open_sse(http: HttpSession, base: str, tag: str, timeout_s: float) -> Openi
 
 
 def _status(http: HttpSession, path: str, **options: Any) -> int | None:
-    """Return an answer's status; ``None`` without an answer."""
+    """Return the HTTP status of a request; ``None`` without a response."""
     try:
         return http.get(path, **options).status_code
     except RetriableError:
@@ -226,7 +227,11 @@ def _status(http: HttpSession, path: str, **options: Any) -> int | None:
 def _stream(
     http: HttpSession, path: str, base: str, timeout_s: float, **options: Any
 ) -> requests.Response:
-    """Open a stream: only what comes before its body is waited for. Errors as ``Visit.get``."""
+    """Request a stream, and return as soon as its headers have arrived.
+
+    Raises:
+        RetriableError: see :meth:`HttpSession.get`.
+    """
     return http.get(path, base=base, stream=True, timeout=timeout_s, **options)
 
 
@@ -241,9 +246,9 @@ def _statuses_by_ids(http: HttpSession, timeline: requests.Response) -> bool | N
     return {200: True, 400: False, 404: False, 405: False}.get(status or 0)
 
 
-def _json(answer: requests.Response) -> object:
+def _json(response: requests.Response) -> object:
     try:
-        return msgspec.json.decode(answer.content)
+        return msgspec.json.decode(response.content)
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         return None
 

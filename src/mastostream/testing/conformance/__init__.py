@@ -1,1 +1,1 @@
-"""What every adapter of a port keeps: test classes to subclass, one module a port."""
+"""Conformance suites: pytest classes that check an adapter of a port, one module for each port."""

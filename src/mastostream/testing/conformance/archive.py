@@ -1,6 +1,6 @@
-"""What every archive keeps, and every file system that one is on, as tests for pytest.
+"""Conformance suites for file systems and archives, as test classes for pytest.
 
-Subclass, and say what it is::
+Subclass a suite and provide its fixture::
 
     class TestMyFiles(FileSystemConformance):
         @pytest.fixture
@@ -12,7 +12,7 @@ Subclass, and say what it is::
         def archive(self, tmp_path: Path) -> ArchiveUnderTest:
             return ArchiveUnderTest(sink=..., kept=...)
 
-Folders have to be new with each test.
+Each test needs a new folder.
 """
 
 import random
@@ -37,17 +37,22 @@ __all__ = [
 ]
 
 _VALUES: Final = (b"{}", b"", b"\x00\xff\n\r", b'{"a":\n1}', '"\U0001f4a5\u2028"'.encode(), b"null")
+"""Values that a format could damage: binary data, line ends, empty and Unicode values."""
+
 _RACES: Final = 6
+"""How often two threads compete for one name."""
+
 _ROUNDS: Final = 80
+"""How many batches two sinks write to the same partition."""
 
 
 @attrs.frozen(kw_only=True)
 class FilesUnderTest:
-    """A file system.
+    """The file system that a suite tests.
 
     Attributes:
-        filesystem: what is tested.
-        folder: an absolute path that is not there yet.
+        filesystem: the adapter under test.
+        folder: an absolute path where nothing exists yet.
     """
 
     filesystem: FileSystem
@@ -56,11 +61,12 @@ class FilesUnderTest:
 
 @attrs.frozen(kw_only=True)
 class ArchiveUnderTest:
-    """An archive.
+    """The archive that a suite tests.
 
     Attributes:
-        sink: ``() -> ArchiveSink`` on it; the suite closes all that it opens.
-        kept: ``() -> partition to values``: what its finished files hold now, in their order.
+        sink: ``() -> ArchiveSink``: opens a sink that writes the archive. The suite closes it.
+        kept: ``() -> partition to values``: returns the values in the finished files of each
+            partition, in their order.
     """
 
     sink: Callable[[], ArchiveSink]
@@ -70,7 +76,7 @@ class ArchiveUnderTest:
 def records_of(
     values: Sequence[bytes], *, first: int = 0, partition: int = 0, step: int = 1
 ) -> list[Record]:
-    """Return records of these values, whose offsets are ``step`` apart."""
+    """Return records of topic ``t`` with these values; their offsets are ``step`` apart."""
     return [
         Record("t", partition, first + order * step, 0, None, value)
         for order, value in enumerate(values)
@@ -78,7 +84,7 @@ def records_of(
 
 
 class FileSystemConformance:
-    """The promises of :class:`mastostream.ports.filesystem.FileSystem`. Needs ``files``."""
+    """Tests :class:`mastostream.ports.filesystem.FileSystem`. Needs the fixture ``files``."""
 
     def test_a_folder_that_is_not_there_is_empty_and_can_be_made_twice(
         self, files: FilesUnderTest
@@ -106,7 +112,7 @@ class FileSystemConformance:
                 assert stream.read(7) == whole[len(whole) // 2 :][:7]
                 stream.seek(-min(5, len(whole)), 2)
                 assert stream.read() == whole[-5:]
-            (entry,) = (each for each in system.list(files.folder) if each.path == path)
+            (entry,) = (entry for entry in system.list(files.folder) if entry.path == path)
             assert (entry.size_bytes, entry.is_folder) == (len(whole), False)
             assert entry.modified_ms > 0
 
@@ -124,7 +130,7 @@ class FileSystemConformance:
         system.make_folder(f"{files.folder}/sub")
         put(system, f"{files.folder}/a", b"a")
         system.rename(f"{files.folder}/a", f"{files.folder}/sub/b")
-        assert [each.name for each in system.list(files.folder)] == ["sub"]
+        assert [entry.name for entry in system.list(files.folder)] == ["sub"]
         put(system, f"{files.folder}/c", b"c")
         with suppress(FileExistsError):
             system.rename(f"{files.folder}/c", f"{files.folder}/sub/b")
@@ -196,11 +202,11 @@ class FileSystemConformance:
         names = {f"{number:04}" for number in range(60)}
         for name in names:
             put(system, f"{files.folder}/{name}", b"")
-        assert {each.name for each in system.list(files.folder)} == names
+        assert {entry.name for entry in system.list(files.folder)} == names
 
 
 class ArchiveConformance:
-    """The promises of :class:`mastostream.ports.sink.ArchiveSink`. Needs ``archive``."""
+    """Tests :class:`mastostream.ports.sink.ArchiveSink`. Needs the fixture ``archive``."""
 
     def test_records_come_back_in_order_whatever_they_hold(self, archive: ArchiveUnderTest) -> None:
         with closing(archive.sink()) as sink:
@@ -269,9 +275,9 @@ class ArchiveConformance:
                 sink.reload()
         for sink in sinks:
             sink.close()
-        found = archive.kept()[0]
-        assert len(found) > 30
-        assert list(found) == values[: len(found)]
+        kept = archive.kept()[0]
+        assert len(kept) > 30
+        assert list(kept) == values[: len(kept)]
 
     def test_closing_finishes_and_twice_is_harmless(self, archive: ArchiveUnderTest) -> None:
         sink = archive.sink()
@@ -283,7 +289,7 @@ class ArchiveConformance:
 
 
 def put(system: FileSystem, path: str, *pieces: bytes) -> None:
-    """Write a whole file."""
+    """Write a complete file from these pieces."""
     file = system.create(path)
     for piece in pieces:
         assert file.write(piece) == len(piece)
@@ -293,6 +299,6 @@ def put(system: FileSystem, path: str, *pieces: bytes) -> None:
 
 
 def content(system: FileSystem, path: str) -> bytes:
-    """Read a whole file."""
+    """Return the complete content of a file."""
     with closing(system.open(path)) as stream:
         return stream.read()

@@ -1,13 +1,14 @@
-"""What every clock keeps, as tests for pytest.
+"""Conformance suite for clocks, as a test class for pytest.
 
-Subclass, and say what the clock is::
+Subclass it and provide its fixture::
 
     class TestMyClock(ClockConformance):
         @pytest.fixture
         def clock(self) -> Clock:
             return MyClock()
 
-All is measured by the clock itself, and from below: a busy machine makes no wait too long.
+The suite measures with the clock itself, and checks only that waits are not too short. A wait that
+takes longer on a busy machine does not fail.
 """
 
 import threading
@@ -17,20 +18,24 @@ from mastostream.ports.clock import Clock
 
 __all__ = ["ClockConformance"]
 
-_LOOKS: Final = 100
+_READINGS: Final = 100
 _WAIT_S: Final = 0.05
 _LONG_S: Final = 3600.0
+"""Much longer than a test may take: a wait of this length has to be interrupted."""
+
 _ROUNDING_MS: Final = 2
+"""How far two readings in whole milliseconds may be off."""
+
 _SLACK: Final = 0.9
-"""What part of a wait has to have passed: timers end a little early."""
+"""The share of a wait that has to have passed, because timers may end a little early."""
 
 
 class ClockConformance:
-    """The promises of :class:`mastostream.ports.clock.Clock`. Needs a fixture ``clock``."""
+    """Tests :class:`mastostream.ports.clock.Clock`. Needs the fixture ``clock``."""
 
     def test_monotonic_time_never_goes_back(self, clock: Clock) -> None:
-        looks = [clock.monotonic_s() for _ in range(_LOOKS)]
-        assert looks == sorted(looks)
+        readings = [clock.monotonic_s() for _ in range(_READINGS)]
+        assert readings == sorted(readings)
 
     def test_a_wait_takes_its_time_by_both_readings(self, clock: Clock) -> None:
         start_s, start_ms = clock.monotonic_s(), clock.now_ms()
@@ -50,15 +55,15 @@ class ClockConformance:
 
     def test_a_wait_ends_when_it_is_to_stop(self, clock: Clock) -> None:
         stop = threading.Event()
-        other = threading.Timer(0.01, stop.set)
-        other.start()
-        was_told = False
+        timer = threading.Timer(0.01, stop.set)
+        timer.start()
+        was_set = False
         try:
             while not clock.wait(stop, _LONG_S):
-                assert not was_told, "it was told to stop before it waited, and does not say so"
-                was_told = stop.is_set()
+                assert not was_set, "it was told to stop before it waited, and does not say so"
+                was_set = stop.is_set()
         finally:
-            other.join()
+            timer.join()
 
     def test_there_is_no_wait_for_what_has_passed(self, clock: Clock) -> None:
         for seconds in (0.0, -_LONG_S):
@@ -68,6 +73,6 @@ class ClockConformance:
     def test_a_wait_of_something_else_takes_its_share_of_the_machines_time(
         self, clock: Clock
     ) -> None:
-        one_s = clock.real_s(1.0)
-        assert one_s >= 0.0
-        assert abs(clock.real_s(10.0) - 10 * one_s) <= 1e-9
+        real_s = clock.real_s(1.0)
+        assert real_s >= 0.0
+        assert abs(clock.real_s(10.0) - 10 * real_s) <= 1e-9

@@ -1,6 +1,6 @@
-"""What every index keeps, as tests for pytest.
+"""Conformance suite for index writers, as a test class for pytest.
 
-Subclass, and say what the index is::
+Subclass it and provide its fixture::
 
     class TestMyIndex(IndexConformance):
         @pytest.fixture
@@ -9,7 +9,7 @@ Subclass, and say what the index is::
             yield IndexUnderTest(writer=writer, find=...)
             writer.close()
 
-What the index held before does not matter: all ids are new.
+The index may hold other documents: the suite uses new ids only.
 """
 
 import itertools
@@ -33,20 +33,24 @@ from mastostream.ports.index import Document, IndexWriter
 __all__ = ["IndexConformance", "IndexUnderTest", "new_id"]
 
 _TIME: Final = datetime(2024, 1, 1, 12, tzinfo=UTC)
-_HOSTILE: Final = '</script>\u0000\u2028\n"\\ \U0001f4a5 \u202e{"index":{}}'
+_DIFFICULT_TEXT: Final = '</script>\u0000\u2028\n"\\ \U0001f4a5 \u202e{"index":{}}'
 _CHANGES: Final = st.lists(
     st.tuples(st.sampled_from("abc"), st.integers(0, 5), st.booleans()), max_size=20
 )
+"""Changes of three documents: the name, the version, and whether it is a deletion."""
+
 _CUTS: Final = st.lists(st.integers(0, 20), max_size=3)
+"""Positions at which the changes are divided into batches."""
 
 
 @attrs.frozen(kw_only=True)
 class IndexUnderTest:
-    """An index, and a way to look into it.
+    """The index that the suite tests, and a way to read it.
 
     Attributes:
-        writer: what is tested.
-        find: ``(index name, ids) -> id to document``: those that are there now, decoded.
+        writer: the adapter under test.
+        find: ``(index name, ids) -> id to document``: returns those of the documents that exist
+            now, decoded.
     """
 
     writer: IndexWriter
@@ -54,7 +58,7 @@ class IndexUnderTest:
 
 
 def new_id() -> str:
-    """Return an id that no index has seen."""
+    """Return a document id that no index holds yet."""
     return uuid.uuid4().hex
 
 
@@ -80,13 +84,13 @@ def _deletion(id_: str, version: int) -> Document:
 
 
 def _marks(index: IndexUnderTest, *ids: str) -> dict[str, int]:
-    """The marks of those that are there."""
-    found = index.find(ENGAGEMENT, ids)
-    return {id_: document["favourites_count"] for id_, document in found.items()}
+    """Return the marks of those documents that exist. A mark tells versions of a document apart."""
+    documents = index.find(ENGAGEMENT, ids)
+    return {id_: document["favourites_count"] for id_, document in documents.items()}
 
 
 class IndexConformance:
-    """The promises of :class:`mastostream.ports.index.IndexWriter`. Needs a fixture ``index``."""
+    """Tests :class:`mastostream.ports.index.IndexWriter`. Needs the fixture ``index``."""
 
     def test_the_newest_version_wins(self, index: IndexUnderTest) -> None:
         id_ = new_id()
@@ -95,12 +99,16 @@ class IndexConformance:
             assert _marks(index, id_) == {id_: expected}
 
     def test_a_document_of_the_same_version_replaces(self, index: IndexUnderTest) -> None:
-        one, other = new_id(), new_id()
-        index.writer.write([_document(one, 5, mark=1)])
+        first, second = new_id(), new_id()
+        index.writer.write([_document(first, 5, mark=1)])
         index.writer.write(
-            [_document(one, 5, mark=2), _document(other, 5, mark=3), _document(other, 5, mark=4)]
+            [
+                _document(first, 5, mark=2),
+                _document(second, 5, mark=3),
+                _document(second, 5, mark=4),
+            ]
         )
-        assert _marks(index, one, other) == {one: 2, other: 4}
+        assert _marks(index, first, second) == {first: 2, second: 4}
 
     def test_what_is_deleted_stays_deleted_until_something_newer_comes(
         self, index: IndexUnderTest
@@ -142,7 +150,7 @@ class IndexConformance:
             for name, version, deleted in changes:
                 newest[name] = max(newest.get(name, (-1, False)), (version, deleted))
             expected = {
-                prefix + name: version for name, (version, gone) in newest.items() if not gone
+                prefix + name: version for name, (version, deleted) in newest.items() if not deleted
             }
             ids = [prefix + name for name in "abc"]
             for start, end in itertools.pairwise([0, *sorted(cuts), len(documents)]):
@@ -156,7 +164,7 @@ class IndexConformance:
     def test_what_can_never_be_stored_is_named_and_the_rest_goes_on(
         self, index: IndexUnderTest
     ) -> None:
-        one, other = new_id(), new_id()
+        first, last = new_id(), new_id()
         bad = (
             Document(ENGAGEMENT, "", 1, b'{"key":"x"}'),
             Document(ENGAGEMENT, new_id(), 2**63, b'{"key":"x"}'),
@@ -164,10 +172,10 @@ class IndexConformance:
             Document(ENGAGEMENT, new_id(), 1, b'{"key":"x'),
             Document(ENGAGEMENT, new_id(), 1, b'{"key":"x"}\n{"key":"y"}'),
         )
-        refusals = index.writer.write([_document(one, 1), *bad, _document(other, 1)])
+        refusals = index.writer.write([_document(first, 1), *bad, _document(last, 1)])
         assert [refusal.position for refusal in refusals] == [1, 2, 3, 4, 5]
         assert all(refusal.reason for refusal in refusals)
-        assert set(_marks(index, one, other)) == {one, other}
+        assert set(_marks(index, first, last)) == {first, last}
         assert not index.find(ENGAGEMENT, [document.id for document in bad if document.id])
 
     def test_a_good_version_before_a_bad_one_is_stored(self, index: IndexUnderTest) -> None:
@@ -178,13 +186,13 @@ class IndexConformance:
 
     def test_a_document_comes_back_as_it_was(self, index: IndexUnderTest) -> None:
         plain, spaced = new_id(), new_id()
-        document = _document(plain, 1, content=_HOSTILE)
+        document = _document(plain, 1, content=_DIFFICULT_TEXT)
         assert document.body is not None
         members = json.loads(document.body)
         text = "\r\n" + json.dumps(members, indent=2) + "\n"
         assert not index.writer.write([document, Document(ENGAGEMENT, spaced, 1, text.encode())])
-        for found in index.find(ENGAGEMENT, [plain, spaced]).values():
-            assert {name: found[name] for name in members} == members
+        for stored in index.find(ENGAGEMENT, [plain, spaced]).values():
+            assert {name: stored[name] for name in members} == members
 
     def test_indices_do_not_mix(self, index: IndexUnderTest) -> None:
         id_ = new_id()

@@ -1,13 +1,13 @@
-"""What every log keeps, as tests for pytest.
+"""Conformance suite for logs, as a test class for pytest.
 
-Subclass, and say what the log is::
+Subclass it and provide its fixture::
 
     class TestMyLog(LogConformance):
         @pytest.fixture
         def log(self, tmp_path: Path) -> Iterator[LogUnderTest]:
             yield LogUnderTest(writer=..., reader=..., engine=...)
 
-What the log held before does not matter: all topics and groups are new.
+The log may hold other records: the suite uses new topics and groups only.
 """
 
 import random
@@ -38,18 +38,21 @@ from mastostream.ports.log import (
 __all__ = ["LogConformance", "LogUnderTest", "new_prefix", "new_topic"]
 
 _TIME: Final = datetime(2024, 1, 1, 12, tzinfo=UTC)
-_PATIENCE: Final = 100
+_MAX_READS: Final = 100
+"""How many times an engine is read until the expected records have to be there."""
+
 _VALUES: Final = (b"{}", b"\x00\xff", b"x" * 100_000, '"\U0001f4a5\u2028"'.encode(), b"null")
+"""Values that a log could damage: binary, large and Unicode values."""
 
 
 @attrs.frozen(kw_only=True)
 class LogUnderTest:
-    """A log, and how to open what uses it; the suite closes all that it opens.
+    """The log that the suite tests, as functions that open it. The suite closes what it opens.
 
     Attributes:
         writer: ``() -> LogWriter``.
-        reader: ``(topic, group) -> LogReader`` that has the topic for itself.
-        engine: ``(topic, analysis) -> EngineLog`` for this one analysis.
+        reader: ``(topic, group) -> LogReader``: a reader that gets all partitions of the topic.
+        engine: ``(topic, analysis) -> EngineLog``: the log of an engine with this one analysis.
     """
 
     writer: Callable[[], LogWriter]
@@ -58,21 +61,21 @@ class LogUnderTest:
 
 
 def new_topic() -> str:
-    """Return a name that no log has seen."""
+    """Return a topic name that no log holds yet."""
     return f"test-{uuid.uuid4().hex}"
 
 
 def new_prefix() -> str:
-    """Return what names of topics, groups and indices begin with that share servers with others."""
+    """Return a new prefix for topics, groups and indices on a server that other tests use, too."""
     return f"t{uuid.uuid4().hex[:8]}."
 
 
 def read_all(reader: LogReader) -> list[Record]:
-    """Read until there is nothing more."""
-    found: list[Record] = []
-    while records := reader.read(7, 0.0):
-        found += records
-    return found
+    """Return all records up to the end of the log."""
+    records: list[Record] = []
+    while batch := reader.read(7, 0.0):
+        records += batch
+    return records
 
 
 def _post(number: int, seconds: int) -> bytes:
@@ -88,7 +91,7 @@ def _post(number: int, seconds: int) -> bytes:
 
 
 class LogConformance:
-    """The promises of :mod:`mastostream.ports.log`."""
+    """Tests the protocols of :mod:`mastostream.ports.log`. Needs the fixture ``log``."""
 
     def test_records_come_back_as_they_were_in_the_order_of_their_keys(
         self, log: LogUnderTest
@@ -107,7 +110,7 @@ class LogConformance:
                     sent[key].append((value, headers))
                     records.append(NewRecord(topic, key, value, headers))
                 writer.append(records)
-        found: dict[str | None, list[tuple[bytes, tuple[tuple[str, bytes], ...]]]] = defaultdict(
+        received: dict[str | None, list[tuple[bytes, tuple[tuple[str, bytes], ...]]]] = defaultdict(
             list
         )
         ends: dict[int, int] = {}
@@ -116,9 +119,9 @@ class LogConformance:
                 assert record.topic == topic
                 assert record.offset >= ends.get(record.partition, 0), "an offset fell"
                 ends[record.partition] = record.offset + 1
-                found[record.key].append((record.value, record.headers))
+                received[record.key].append((record.value, record.headers))
             assert reader.lost == 0
-        assert found == sent
+        assert received == sent
 
     def test_a_record_without_a_key_is_kept(self, log: LogUnderTest) -> None:
         topic = new_topic()
@@ -166,11 +169,11 @@ class LogConformance:
         topic = new_topic()
         with closing(log.writer()) as writer, closing(log.reader(topic, "g")) as reader:
             writer.append([NewRecord(topic, "k", b"%d" % number) for number in range(30)])
-            found = list(reader.read(3, 5.0))
+            records = list(reader.read(3, 5.0))
             for _ in range(5):
                 assert not reader.read(0, 0.0)
-            found += read_all(reader)
-        assert [record.value for record in found] == [b"%d" % number for number in range(30)]
+            records += read_all(reader)
+        assert [record.value for record in records] == [b"%d" % number for number in range(30)]
 
     def test_an_engine_goes_on_where_it_committed(self, log: LogUnderTest) -> None:
         topic, output = new_topic(), new_topic()
@@ -180,7 +183,7 @@ class LogConformance:
         keys: list[str | None] = []
         for stop in (8, 20):
             with closing(log.engine(topic, analysis)) as engine:
-                positions = _restored(engine, analysis)
+                positions = _restored_positions(engine, analysis)
                 for records in _batches(engine, positions, stop - len(keys)):
                     keys += [record.key for record in records]
                     outputs = [NewRecord(output, record.key, b"x") for record in records]
@@ -206,10 +209,10 @@ class LogConformance:
         )
         for before, after in ((None, first), (first, grown), (grown, grown)):
             with closing(log.engine(topic, analysis)) as engine:
-                engine.read({}, 1, 0.0)  # one that competes with others has to win first
-                positions = _restored(engine, analysis)
-                found = engine.restore([analysis.name]).get(analysis.name)
-                assert (found.windows if found else None) == before
+                engine.read({}, 1, 0.0)  # where engines compete, this wins the leadership
+                positions = _restored_positions(engine, analysis)
+                restored = engine.restore([analysis.name]).get(analysis.name)
+                assert (restored.windows if restored else None) == before
                 if before is None:
                     for _ in _batches(engine, positions, 1):
                         pass
@@ -217,16 +220,16 @@ class LogConformance:
                 engine.commit(Commit(records=(), progress={analysis.name: progress}))
 
 
-def _restored(engine: EngineLog, analysis: Analysis) -> dict[int, int]:
-    found = engine.restore([analysis.name]).get(analysis.name)
-    return dict(found.positions) if found else {}
+def _restored_positions(engine: EngineLog, analysis: Analysis) -> dict[int, int]:
+    progress = engine.restore([analysis.name]).get(analysis.name)
+    return dict(progress.positions) if progress else {}
 
 
 def _batches(
     engine: EngineLog, positions: dict[int, int], count: int
 ) -> Iterator[Sequence[Record]]:
-    """Read so many records, a few at a time, moving the positions on."""
-    for _ in range(_PATIENCE):
+    """Yield exactly ``count`` records in small batches; advance ``positions`` in place."""
+    for _ in range(_MAX_READS):
         records = engine.read(positions, min(3, count), 0.5)
         positions.update({record.partition: record.offset + 1 for record in records})
         count -= len(records)

@@ -1,6 +1,6 @@
-"""What every server keeps that is asked for posts, as tests for pytest.
+"""Conformance suite for the REST clients of servers, as a test class for pytest.
 
-Subclass, and say what the server is, and how posts are written and deleted there::
+Subclass it and provide its fixture, which also says how posts are written and deleted there::
 
     class TestMyServer(ServerConformance):
         @pytest.fixture
@@ -9,7 +9,7 @@ Subclass, and say what the server is, and how posts are written and deleted ther
             yield ServerUnderTest(server=client, tags=("news", "art"), posts=..., ...)
             client.close()
 
-Nothing else may be written or deleted meanwhile.
+Nobody else may write or delete posts on the server during a test.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,20 +24,22 @@ from mastostream.ports.source import Family, MastodonServer
 
 __all__ = ["ServerConformance", "ServerUnderTest"]
 
-_MOST_READ: Final = 200
+_MAX_PAGES: Final = 200
+"""Paging that takes more pages than this counts as endless."""
 
 
 @attrs.frozen(kw_only=True)
 class ServerUnderTest:
-    """A server, and what it really holds.
+    """The client that the suite tests, and functions for what its server really holds.
 
     Attributes:
-        server: what is tested.
-        tags: two hashtags; each has enough posts for several pages, and not all the same.
-        posts: ``(hashtags) -> ids`` of the posts with any of them that are there, newest first.
-        write: ``(hashtag)``: let at least one post with it be written, newer than all others.
-        delete: ``(hashtag) -> id``: let one of its posts be deleted.
-        several_tags: whether it understands several hashtags in one request.
+        server: the adapter under test.
+        tags: two hashtags. Each has enough posts for several pages, and they differ in some posts.
+        posts: ``(hashtags) -> ids``: returns the ids of all posts with any of these hashtags, the
+            newest first.
+        write: ``(hashtag)``: writes at least one post with this hashtag, newer than all others.
+        delete: ``(hashtag) -> id``: deletes one post with this hashtag and returns its id.
+        several_tags: whether the server understands several hashtags in one request.
     """
 
     server: MastodonServer
@@ -55,30 +57,30 @@ def _ids(page: Sequence[bytes]) -> list[str]:
 
 
 def _read_upwards(server: MastodonServer, tags: Sequence[str], post_id: str) -> list[str]:
-    """Read page by page all that is newer than a post."""
-    found: list[str] = []
-    for _ in range(_MOST_READ):
-        page = _ids(server.timeline(tags, min_id=found[0] if found else post_id))
+    """Return the ids of all posts newer than this one, read page by page; the newest first."""
+    ids: list[str] = []
+    for _ in range(_MAX_PAGES):
+        page = _ids(server.timeline(tags, min_id=ids[0] if ids else post_id))
         if not page:
-            return found
-        found = page + found
+            return ids
+        ids = page + ids
     raise AssertionError("paging upwards never ends")
 
 
 def _read_downwards(server: MastodonServer, tags: Sequence[str]) -> list[str]:
-    """Read page by page all that there is, the newest first."""
-    found = _ids(server.timeline(tags))
-    for _ in range(_MOST_READ):
-        page = _ids(server.timeline(tags, max_id=found[-1]))
+    """Return the ids of all posts, read page by page; the newest first."""
+    ids = _ids(server.timeline(tags))
+    for _ in range(_MAX_PAGES):
+        page = _ids(server.timeline(tags, max_id=ids[-1]))
         if not page:
-            return found
-        found += page
+            return ids
+        ids += page
     raise AssertionError("paging downwards never ends")
 
 
 def _read_by_ids(server: MastodonServer, ids: Sequence[str]) -> list[str]:
-    """Read statuses, as many at once as the server gives."""
-    found: list[str] = []
+    """Return the ids of the statuses that the server sends, read in batches of its largest size."""
+    received: list[str] = []
     rest = list(ids)
     while rest:
         batch = rest[: server.most_ids]
@@ -86,13 +88,13 @@ def _read_by_ids(server: MastodonServer, ids: Sequence[str]) -> list[str]:
         if statuses is None:
             assert 1 <= server.most_ids < len(batch), "it was too many, and it takes no fewer"
         else:
-            found += _ids(statuses)
+            received += _ids(statuses)
             rest = rest[len(batch) :]
-    return found
+    return received
 
 
 class ServerConformance:
-    """The promises of :class:`ports.source.MastodonServer`; needs a fixture ``server``."""
+    """Tests :class:`mastostream.ports.source.MastodonServer`. Needs the fixture ``server``."""
 
     def test_it_says_what_it_is_under_one_name(self, server: ServerUnderTest) -> None:
         client = server.server
@@ -125,8 +127,8 @@ class ServerConformance:
     def test_pages_lead_up_from_any_post_without_a_gap(self, server: ServerUnderTest) -> None:
         for tag in server.tags:
             posts = server.posts([tag])
-            for place in (len(posts) - 1, len(posts) // 2, 1, 0):
-                assert _read_upwards(server.server, [tag], posts[place]) == posts[:place]
+            for index in (len(posts) - 1, len(posts) // 2, 1, 0):
+                assert _read_upwards(server.server, [tag], posts[index]) == posts[:index]
 
     def test_what_was_written_since_is_found_above_what_was_read(
         self, server: ServerUnderTest
@@ -158,13 +160,13 @@ class ServerConformance:
 
     def test_what_is_deleted_is_nowhere(self, server: ServerUnderTest) -> None:
         tag = server.tags[0]
-        gone = server.delete(tag)
+        deleted = server.delete(tag)
         posts = list(server.posts([tag]))
-        assert gone not in posts
+        assert deleted not in posts
         assert _read_downwards(server.server, [tag]) == posts
         assert _read_upwards(server.server, [tag], posts[-1]) == posts[:-1]
-        assert _read_by_ids(server.server, [gone]) == []
-        assert sorted(_read_by_ids(server.server, [*posts[:4], gone])) == sorted(posts[:4])
+        assert _read_by_ids(server.server, [deleted]) == []
+        assert sorted(_read_by_ids(server.server, [*posts[:4], deleted])) == sorted(posts[:4])
 
     def test_limits_are_possible_ones_where_it_says_any(self, server: ServerUnderTest) -> None:
         for _ in range(2):

@@ -1,7 +1,7 @@
-"""What the ports promise, in memory: for tests of stages and of programs that use them.
+"""In-memory fakes of the ports, for tests of stages and of programs that use them.
 
-Each fake passes the suite of its port in :mod:`mastostream.testing.conformance`, as the real
-adapters do. None has a thread of its own. Each can be told what goes wrong::
+Each fake passes the conformance suite of its port in :mod:`mastostream.testing.conformance`, as the
+real adapters do. No fake starts a thread. A test can let the calls of a fake fail::
 
     log, index = FakeLog(), FakeIndex()
     index.failures.add("write", RetriableError("the disk is full"))

@@ -1,4 +1,4 @@
-"""An archive in memory."""
+"""An in-memory fake of an archive."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,14 @@ __all__ = ["FakeArchive", "FakeArchiveSink"]
 
 @attrs.define
 class _File:
-    """A file that is being written: from one offset to the one before ``next``."""
+    """A file that is being written.
+
+    Attributes:
+        first: the offset at which it begins.
+        next: the offset after its last record.
+        since_s: when it was opened, seconds of the clock's monotonic reading.
+        records: its records, in order.
+    """
 
     first: int
     next: int
@@ -24,17 +31,21 @@ class _File:
 
 
 class FakeArchive:
-    """The finished files of one topic, as long as this object lives; any number of sinks."""
+    """An archive of one topic. It is kept as long as this object; any number of sinks may write it.
+
+    Attributes:
+        ends: by partition, the offset after the last record of the finished files.
+    """
 
     def __init__(
         self, *, rotate_records: int = 0, rotate_s: float = 60.0, clock: Clock | None = None
     ) -> None:
-        """Begin empty.
+        """Make an empty archive.
 
         Args:
-            rotate_records: a file is finished at this many records; 0 for any number,
-            rotate_s: or at this age.
-            clock: says how old a file is; a :class:`FakeClock` by default.
+            rotate_records: the number of records at which a file is finished; 0 for no limit.
+            rotate_s: the age at which ``flush`` finishes a file, seconds.
+            clock: the clock that gives the age of files; a new :class:`FakeClock` by default.
         """
         self.rotate_records = rotate_records
         self.rotate_s = rotate_s
@@ -43,21 +54,21 @@ class FakeArchive:
         self._records: dict[int, list[Record]] = {}
 
     def sink(self) -> "FakeArchiveSink":
-        """Return a :class:`mastostream.ports.sink.ArchiveSink` that writes it."""
+        """Return a new :class:`mastostream.ports.sink.ArchiveSink` that writes this archive."""
         return FakeArchiveSink(self)
 
     def kept(self) -> Mapping[int, Sequence[bytes]]:
-        """Return what the finished files of each partition hold, in their order."""
+        """Return the values in the finished files of each partition, in their order."""
         return {
             partition: [record.value for record in records]
             for partition, records in self._records.items()
         }
 
     def finish(self, partition: int, file: _File) -> None:
-        """Keep a file for good, if it goes on where the last one of its partition ended.
+        """Add a finished file, if it begins where the last file of its partition ends.
 
         Raises:
-            RetriableError: another sink has gone on with the partition.
+            RetriableError: another sink has added a file to the partition meanwhile.
         """
         if self.ends.get(partition, file.first) != file.first:
             raise RetriableError(f"another sink has gone on with partition {partition}")
@@ -66,12 +77,13 @@ class FakeArchive:
 
 
 class FakeArchiveSink:
-    """A :class:`mastostream.ports.sink.ArchiveSink`.
+    """A fake :class:`mastostream.ports.sink.ArchiveSink`.
 
     Attributes:
-        failures: of ``reload``, ``positions``, ``write`` and ``flush``. Whatever fails, the files
-            that are open are given up: their records have to be written again.
-        closed: whether it was closed.
+        failures: the failures of ``reload``, ``positions``, ``write`` and ``flush``. If
+            ``write`` or ``flush`` fails, all open files are discarded: their records have to be
+            written again.
+        closed: whether the sink was closed.
     """
 
     def __init__(self, archive: FakeArchive) -> None:
@@ -89,7 +101,8 @@ class FakeArchiveSink:
 
     def positions(self) -> Positions:
         with self.failures.around("positions"):
-            return self._finished | {each: file.next for each, file in self._open.items()}
+            open_ends = {partition: file.next for partition, file in self._open.items()}
+            return self._finished | open_ends
 
     def write(self, records: Sequence[Record]) -> None:
         try:
@@ -141,6 +154,6 @@ class FakeArchiveSink:
         del self._open[partition]
 
     def _give_up(self) -> None:
-        """Forget the open files, and learn where the finished ones end."""
+        """Discard the open files, and read again where the finished ones end."""
         self._open.clear()
         self._finished = dict(self._archive.ends)

@@ -1,4 +1,4 @@
-"""A clock that tests move."""
+"""A fake clock that the test moves."""
 
 import threading
 from typing import Final
@@ -9,26 +9,27 @@ _START_MS: Final = 1_750_000_000_000
 
 
 class FakeClock:
-    """A :class:`mastostream.ports.clock.Clock` that stands still until it is moved. Waits move it.
+    """A fake :class:`mastostream.ports.clock.Clock`. Only waits and the test move it.
 
     Attributes:
-        ms: what it shows, milliseconds since the epoch. A test may set it, also back: the other
-            reading, ``monotonic_s``, goes on as if nothing had happened.
-        waits_s: how long each :meth:`wait` was to take.
-        real_waits_s: what :meth:`real_s` was asked for: waits that something else makes. They do
-            not move the clock.
+        ms: the time that it shows, milliseconds since the epoch. A test may set it, also back;
+            ``monotonic_s`` does not change then.
+        waits_s: the length of each :meth:`wait`, seconds.
+        real_waits_s: the argument of each :meth:`real_s`, seconds: the waits that something else
+            makes. They do not move the clock.
     """
 
     def __init__(
         self, ms: int = _START_MS, *, look_s: float = 0.0, real_share: float = 0.001
     ) -> None:
-        """Begin at a moment.
+        """Set the clock.
 
         Args:
-            ms: milliseconds since the epoch.
-            look_s: how far each look at ``monotonic_s`` moves it, for loops that only look.
-            real_share: what part of a second a wait of a second takes on the machine where
-                something else makes it.
+            ms: the time that it shows at first, milliseconds since the epoch.
+            look_s: how far each call of ``monotonic_s`` moves the clock, seconds. It lets loops end
+                that only read the clock.
+            real_share: the share of a wait's length that :meth:`real_s` returns, so that tests with
+                such waits are short.
         """
         self.ms = ms
         self.waits_s: list[float] = []
@@ -55,7 +56,7 @@ class FakeClock:
         return max(0.0, seconds) * self._real_share
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, for both readings."""
+        """Move both readings of the clock forward."""
         before_ms = int(self._passed_s * 1000)
         self._passed_s += seconds
         self.ms += int(self._passed_s * 1000) - before_ms

@@ -1,4 +1,4 @@
-"""Errors that the next calls of a fake raise."""
+"""Failures that a test injects into the calls of a fake."""
 
 import random
 from collections import deque
@@ -12,49 +12,61 @@ __all__ = ["Failures", "Killed"]
 
 
 class Killed(BaseException):
-    """The process ends here, as by ``kill -9``; no ``except Exception`` catches it."""
+    """Simulates that ``kill -9`` ends the process here; no ``except Exception`` catches it."""
 
 
 class _Failure(NamedTuple):
+    """One failure.
+
+    Attributes:
+        error: the error that the call raises; ``None`` if it succeeds.
+        after: whether the call does its work before it raises the error.
+    """
+
     error: BaseException | None
     after: bool
 
 
 class Failures:
-    """Errors that wait for the calls of a fake: each is raised once, the first one first.
+    """The failures of a fake's calls. Each is raised once, in the order in which they were added.
 
     Attributes:
-        share: how many of all calls fail by chance with a RetriableError, before they have done
-            anything: 0 for none, 1 for all. The same seed gives the same failures.
+        share: the share of calls that fail at random, 0 to 1. Such a call raises a RetriableError
+            before it does anything. The same seed gives the same failures.
     """
 
     def __init__(self, *calls: str, seed: int = 1) -> None:
-        """Let nothing fail yet; ``calls`` are the names of those that can."""
+        """Begin without failures.
+
+        Args:
+            calls: the names of the methods that can fail.
+            seed: the seed of the random failures.
+        """
         self.share = 0.0
-        self._random = random.Random(seed)  # noqa: S311 - failures have to come again as they were
+        self._random = random.Random(seed)  # noqa: S311 - has to be repeatable
         self._waiting: dict[str | None, deque[_Failure]] = {
             name: deque() for name in (*calls, None)
         }
 
     @property
     def waiting(self) -> int:
-        """How many errors no call has met yet."""
+        """The number of errors that were added and not raised yet."""
         return sum(
             failure.error is not None for queue in self._waiting.values() for failure in queue
         )
 
     def add(self, call: str | None, *errors: BaseException | None, after: bool = False) -> None:
-        """Let the next calls fail, one for each of these errors.
+        """Let the next calls of a method fail, one call for each error.
 
         Args:
-            call: the name of the method; ``None`` for whatever is called.
-            errors: what is raised, mostly a RetriableError or ``Killed()``; ``None`` lets one call
-                pass.
-            after: whether the call does its work before it fails, as where only the answer of a
-                server was lost.
+            call: the name of the method; ``None`` for any method.
+            errors: the errors to raise, usually RetriableError or ``Killed()``; ``None`` lets one
+                call succeed.
+            after: whether the call does its work before it fails, as if only the server's response
+                was lost.
 
         Raises:
-            ValueError: there is no such call.
+            ValueError: the fake has no such method that can fail.
         """
         if call not in self._waiting:
             raise ValueError(
@@ -64,9 +76,9 @@ class Failures:
 
     @contextmanager
     def around(self, call: str) -> Iterator[None]:
-        """Fail before or after the block, if a failure waits for this call."""
-        waiting = self._waiting[call] or self._waiting[None]
-        failure = waiting.popleft() if waiting else _Failure(None, after=False)
+        """Run the work of a call; raise the next failure of this call before or after it."""
+        queue = self._waiting[call] or self._waiting[None]
+        failure = queue.popleft() if queue else _Failure(None, after=False)
         if failure.error is None and self._random.random() < self.share:
             failure = _Failure(RetriableError(f"{call} fails by chance"), after=False)
         if failure.error is not None and not failure.after:

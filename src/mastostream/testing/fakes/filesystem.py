@@ -1,4 +1,4 @@
-"""A file system that fails when a test says so."""
+"""A file system wrapper that lets a test act, or fail, at any step."""
 
 from collections.abc import Callable, Sequence
 from typing import BinaryIO, Literal
@@ -10,14 +10,22 @@ __all__ = ["WatchedFiles"]
 Step = Literal["list", "make_folder", "create", "write", "seal", "rename", "remove"]
 
 Watch = Callable[[Literal["before", "after"], Step], None]
-"""Called before and after each step that changes something; it may raise, or let others act."""
+"""Callback for the steps of a :class:`WatchedFiles`: it gets the moment and the name of the step.
+
+It is called before each step, and also after ``create``, ``seal``, ``rename`` and ``remove``.
+It may raise an error, or let another process act."""
 
 
 class WatchedFiles:
-    """A :class:`mastostream.ports.filesystem.FileSystem` that has another one do its work."""
+    """A :class:`mastostream.ports.filesystem.FileSystem` that passes calls on to another one."""
 
     def __init__(self, inner: FileSystem, watch: Watch) -> None:
-        """Take a file system and what is told of each step."""
+        """Wrap a file system.
+
+        Args:
+            inner: the file system that does the work.
+            watch: called at each step.
+        """
         self.address = inner.address
         self.notices_damage = inner.notices_damage
         self._inner = inner
@@ -52,6 +60,8 @@ class WatchedFiles:
 
 
 class _WatchedFile:
+    """A :class:`mastostream.ports.filesystem.NewFile` that passes each call on to another one."""
+
     def __init__(self, inner: NewFile, watch: Watch) -> None:
         self._inner = inner
         self._watch = watch

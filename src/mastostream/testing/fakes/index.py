@@ -1,4 +1,4 @@
-"""An index in memory."""
+"""An in-memory fake of an index."""
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -14,18 +14,22 @@ _MAX_VERSION: Final = 2**63 - 1
 
 
 class _Entry(NamedTuple):
+    """The newest version of a document; ``members`` is ``None`` if it is deleted."""
+
     version: int
     members: dict[str, Any] | None
 
 
 class FakeIndex:
-    """A :class:`mastostream.ports.index.IndexWriter` that tests look into.
+    """A fake :class:`mastostream.ports.index.IndexWriter` whose documents a test can read.
 
     Attributes:
-        failures: of ``write``. One that fails after its work has stored the whole batch.
-        refused: id to the reason why its documents are refused, besides those that no index takes.
-        written: the batches that were taken, in their order, empty ones and repeats among them.
-        closed: whether it was closed.
+        failures: the failures of ``write``. A ``write`` that fails after its work has stored the
+            whole batch.
+        refused: reasons by document id. Documents with these ids are refused, in addition to those
+            that no index accepts.
+        written: the batches that were written, in order, including empty and repeated ones.
+        closed: whether the index was closed.
     """
 
     def __init__(self) -> None:
@@ -50,12 +54,12 @@ class FakeIndex:
         self.closed = True
 
     def find(self, index_name: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Return those of these documents that are there now, decoded, by their ids."""
-        there = self.documents(index_name)
-        return {id_: there[id_] for id_ in ids if id_ in there}
+        """Return those of these documents that exist now, decoded, by their ids."""
+        documents = self.documents(index_name)
+        return {id_: documents[id_] for id_ in ids if id_ in documents}
 
     def documents(self, index_name: str) -> dict[str, dict[str, Any]]:
-        """Return all documents of an index that are there now, decoded, by their ids."""
+        """Return all documents of an index that exist now, decoded, by their ids."""
         return {
             id_: entry.members
             for (name, id_), entry in self._entries.items()
@@ -64,16 +68,16 @@ class FakeIndex:
 
     def _store(self, document: Document) -> None:
         entry = _Entry(document.version, self._members(document))
-        place = (document.index_name, document.id)
-        before = self._entries.get(place)
-        if before is None or self._replaces(entry, before):
-            self._entries[place] = entry
+        entry_key = (document.index_name, document.id)
+        stored = self._entries.get(entry_key)
+        if stored is None or self._replaces(entry, stored):
+            self._entries[entry_key] = entry
 
     def _members(self, document: Document) -> dict[str, Any] | None:
-        """Decode a document.
+        """Decode a document; ``None`` for a deletion.
 
         Raises:
-            ValueError, msgspec.MsgspecError, RecursionError: the index can never take it.
+            ValueError, msgspec.MsgspecError, RecursionError: the index can never store it.
         """
         if document.id in self.refused:
             raise ValueError(self.refused[document.id])
@@ -85,7 +89,8 @@ class FakeIndex:
             return None
         return msgspec.json.decode(document.body, type=dict[str, Any])
 
-    def _replaces(self, entry: _Entry, before: _Entry) -> bool:
-        if entry.version == before.version:
-            return entry.members is None or before.members is not None
-        return entry.version > before.version
+    def _replaces(self, entry: _Entry, stored: _Entry) -> bool:
+        """Whether the new version wins. If both are equal, a deletion wins, or else the later."""
+        if entry.version == stored.version:
+            return entry.members is None or stored.members is not None
+        return entry.version > stored.version

@@ -1,4 +1,4 @@
-"""A log in memory."""
+"""An in-memory fake of a log, with its writer, reader and engine log."""
 
 import copy
 import heapq
@@ -24,27 +24,36 @@ _BY_TIME: Final = attrgetter("timestamp_ms")
 
 @attrs.define
 class _Partition:
-    """The records that are kept, and the offset of the next one."""
+    """One partition of a topic.
+
+    Attributes:
+        records: the records that are kept, in order of their offsets.
+        next_offset: the offset that the next record gets.
+    """
 
     records: list[Record] = attrs.field(factory=list)
     next_offset: int = 0
 
     def since(self, offset: int, most: int | None = None) -> list[Record]:
-        first = self.next_offset - len(self.records)
-        begin = max(0, offset - first)
+        """Return the records from an offset on, at most ``most`` of them."""
+        first_offset = self.next_offset - len(self.records)
+        begin = max(0, offset - first_offset)
         return self.records[begin : None if most is None else begin + most]
 
 
 class FakeLog:
-    """Topics of partitions, as long as this object lives; it hands out what uses them."""
+    """A log with any number of topics. Its records are kept as long as this object.
+
+    A topic is made by the first record that is appended to it.
+    """
 
     def __init__(self, *, partitions: int = 1, clock: Clock | None = None) -> None:
-        """Begin without any topic.
+        """Make a log without topics.
 
         Args:
-            partitions: how many each topic gets.
-            clock: gives records their timestamps, and moves on where a reader waits in vain; a
-                :class:`FakeClock` by default.
+            partitions: the number of partitions of each topic.
+            clock: gives records their timestamps. A reader that waits for records waits on it. By
+                default a new :class:`FakeClock`.
         """
         self.clock = clock or FakeClock()
         self._count = partitions
@@ -53,37 +62,38 @@ class FakeLog:
         self._windows: dict[str, WindowState] = {}
 
     def writer(self) -> "FakeLogWriter":
-        """Return a :class:`mastostream.ports.log.LogWriter` on it."""
+        """Return a new :class:`mastostream.ports.log.LogWriter` of this log."""
         return FakeLogWriter(self)
 
     def reader(self, topic: str, group: str) -> "FakeLogReader":
-        """Return a :class:`mastostream.ports.log.LogReader` of one topic for one group."""
+        """Return a new :class:`mastostream.ports.log.LogReader` of one topic for one group."""
         return FakeLogReader(self, topic, group)
 
     def engine(self, topic: str) -> "FakeEngineLog":
-        """Return a :class:`mastostream.ports.log.EngineLog` whose input is this topic."""
+        """Return a new :class:`mastostream.ports.log.EngineLog` whose input is this topic."""
         return FakeEngineLog(self, topic)
 
     def append(self, topic: str, *values: bytes, key: str | None = None) -> None:
-        """Append values, which no failure hinders."""
+        """Append values as records with this key. Injected failures do not affect it."""
         self.take([NewRecord(topic, key, value) for value in values])
 
     def records(self, topic: str) -> list[Record]:
         """Return all records of a topic that are kept, partition by partition."""
-        return [each for partition in self._topics.get(topic, ()) for each in partition.records]
+        partitions = self._topics.get(topic, ())
+        return [record for partition in partitions for record in partition.records]
 
     def committed(self, topic: str, group: str) -> dict[int, int]:
-        """Return what a group of readers, or an analysis of an engine, has committed."""
+        """Return the positions that a group of readers, or an engine for an analysis, committed."""
         return dict(self._committed.get((topic, group), {}))
 
     def delete_before(self, topic: str, positions: Positions) -> None:
-        """Delete the oldest records of these partitions, as retention does."""
+        """Delete the records before these positions, as retention does."""
         for number, offset in positions.items():
             partition = self._topics[topic][number]
             partition.records = partition.since(offset)
 
     def take(self, records: Sequence[NewRecord]) -> None:
-        """Append records, each to the partition of its key."""
+        """Append records, each to the partition of its key; without a key, to the shortest one."""
         timestamp_ms = self.clock.now_ms()
         for topic, key, value, headers in records:
             partitions = self._topics.setdefault(topic, [_Partition() for _ in range(self._count)])
@@ -98,7 +108,14 @@ class FakeLog:
     def look(
         self, topic: str, positions: Positions, max_records: int, timeout_s: float
     ) -> list[Record]:
-        """Return the next records of the partitions that are named; wait once where none is."""
+        """Return the next records of some partitions, merged by timestamp.
+
+        Args:
+            topic: the topic.
+            positions: the next offset of each partition that is read.
+            max_records: the largest number of records.
+            timeout_s: how long to wait, once, if there are no records, seconds.
+        """
         records = self._look(topic, positions, max_records)
         if not records and max_records and timeout_s > 0:
             self.clock.wait(threading.Event(), timeout_s)
@@ -110,19 +127,19 @@ class FakeLog:
         return range(self._count)
 
     def store_positions(self, topic: str, group: str, positions: Positions) -> None:
-        """Remember what a group has committed."""
+        """Store the positions that a group has committed."""
         self._committed.setdefault((topic, group), {}).update(positions)
 
     def store_windows(self, analysis: str, windows: WindowState) -> None:
-        """Remember the windows of an analysis as they are now."""
+        """Store a copy of the windows of an analysis."""
         self._windows[analysis] = copy.deepcopy(windows)
 
     def windows(self, analysis: str) -> WindowState | None:
-        """Return the windows of an analysis as they were stored."""
+        """Return a copy of the stored windows of an analysis; ``None`` if there are none."""
         return copy.deepcopy(self._windows.get(analysis))
 
     def _partition_of(self, key: str | None, partitions: Sequence[_Partition]) -> int:
-        if key is None:  # where there is least
+        if key is None:  # the partition with the fewest records
             return min(self.partitions(), key=lambda number: partitions[number].next_offset)
         return zlib.crc32(key.encode()) % self._count
 
@@ -137,13 +154,13 @@ class FakeLog:
 
 
 class FakeLogWriter:
-    """A :class:`mastostream.ports.log.LogWriter`.
+    """A fake :class:`mastostream.ports.log.LogWriter`.
 
     Attributes:
-        failures: of ``append``. One that fails after its work has taken the batch: the same list
-            again is then not taken twice.
-        attempts: the lists that it was called with, in their order.
-        closed: whether it was closed.
+        failures: the failures of ``append``. An ``append`` that fails after its work has stored the
+            batch; if the same list object is appended again, it is not stored twice.
+        attempts: the list of each call of ``append``, in order.
+        closed: whether the writer was closed.
     """
 
     def __init__(self, log: FakeLog) -> None:
@@ -166,12 +183,13 @@ class FakeLogWriter:
 
 
 class FakeLogReader:
-    """A :class:`mastostream.ports.log.LogReader`. It has all partitions until :meth:`assign`.
+    """A fake :class:`mastostream.ports.log.LogReader`. It has all partitions until :meth:`assign`.
 
     Attributes:
-        failures: of ``read``, of ``keep_place`` (a ``read`` of no records) and of ``commit``.
+        failures: the failures of ``read``, of ``keep_place`` (a ``read`` with ``max_records`` 0)
+            and of ``commit``.
         asked: the arguments of each ``read``: ``max_records`` and ``timeout_s``.
-        closed: whether it was closed.
+        closed: whether the reader was closed.
     """
 
     def __init__(self, log: FakeLog, topic: str, group: str) -> None:
@@ -183,8 +201,9 @@ class FakeLogReader:
         self._log = log
         self._lost = 0
         self._generation = 0
-        self._assigned: frozenset[int] | None = None  # it takes these with its next read
-        self._begun: set[int] = set()  # partitions of which it has a place to count from
+        self._assigned: frozenset[int] | None = None  # takes effect with the next read
+        # Partitions with a known start position: a gap before their next record counts as lost.
+        self._positioned: set[int] = set()
         self._positions: dict[int, int] = {}
         self._take_over(log.partitions())
 
@@ -197,12 +216,12 @@ class FakeLogReader:
         return self._generation
 
     def assign(self, *partitions: int) -> None:
-        """Let it have these partitions from its next ``read`` on, as after a rebalance.
+        """Assign these partitions from the next ``read`` on, as a rebalance does.
 
-        What it has of others can no longer be committed. Who gives a partition to one reader of a
-        group takes it from the others.
+        The reader can no longer commit positions of other partitions. A test that assigns a
+        partition to one reader of a group has to take it from the other readers of the group.
         """
-        if set(partitions) != set(self._at_hand()):
+        if set(partitions) != set(self._assigned_partitions()):
             self._assigned = frozenset(partitions)
 
     def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
@@ -214,42 +233,52 @@ class FakeLogReader:
                 self._generation += 1
             records = self._log.look(self.topic, self._positions, max_records, timeout_s)
         for record in records:
-            if record.partition in self._begun:
+            if record.partition in self._positioned:
                 self._lost += record.offset - self._positions[record.partition]
-            self._begun.add(record.partition)
+            self._positioned.add(record.partition)
             self._positions[record.partition] = record.offset + 1
         return records
 
     def seek(self, positions: Positions) -> None:
-        there = {each: at for each, at in positions.items() if each in self._positions}
-        self._positions.update(there)
-        self._begun.update(there)
+        own = {
+            partition: offset
+            for partition, offset in positions.items()
+            if partition in self._positions
+        }
+        self._positions.update(own)
+        self._positioned.update(own)
 
     def commit(self, positions: Positions) -> None:
         with self.failures.around("commit"):
-            mine = {each: at for each, at in positions.items() if each in self._at_hand()}
-            self._log.store_positions(self.topic, self.group, mine)
+            assigned = self._assigned_partitions()
+            own = {
+                partition: offset
+                for partition, offset in positions.items()
+                if partition in assigned
+            }
+            self._log.store_positions(self.topic, self.group, own)
 
     def close(self) -> None:
         self.closed = True
 
-    def _at_hand(self) -> frozenset[int]:
+    def _assigned_partitions(self) -> frozenset[int]:
         return frozenset(self._positions) if self._assigned is None else self._assigned
 
     def _take_over(self, partitions: Sequence[int] | frozenset[int]) -> None:
-        """Go on where the group's last commits stand."""
+        """Take these partitions, at the positions that the group has committed."""
         committed = self._log.committed(self.topic, self.group)
-        self._positions = {each: committed.get(each, 0) for each in sorted(partitions)}
-        self._begun = set(committed) & set(partitions)
+        self._positions = {number: committed.get(number, 0) for number in sorted(partitions)}
+        self._positioned = set(committed) & set(partitions)
 
 
 class FakeEngineLog:
-    """A :class:`mastostream.ports.log.EngineLog` that has its topic for itself.
+    """A fake :class:`mastostream.ports.log.EngineLog` that shares its topic with no other engine.
 
     Attributes:
-        failures: of ``restore``, ``read`` and ``commit``. A ``commit`` that raises RetriableError
-            has stored nothing: of those that fail after their work, only ``Killed`` is allowed.
-        closed: whether it was closed.
+        failures: the failures of ``restore``, ``read`` and ``commit``. The port promises that a
+            ``commit`` that raises RetriableError has stored nothing. So a ``commit`` may fail after
+            its work only with ``Killed``.
+        closed: whether the log was closed.
     """
 
     def __init__(self, log: FakeLog, topic: str) -> None:
@@ -278,11 +307,12 @@ class FakeEngineLog:
         return progress
 
     def read(self, positions: Positions, max_records: int, timeout_s: float) -> Sequence[Record]:
-        places = {each: positions.get(each, 0) for each in self._log.partitions()}
+        begin = {number: positions.get(number, 0) for number in self._log.partitions()}
         with self.failures.around("read"):
-            records = self._log.look(self._topic, places, max_records, timeout_s)
+            records = self._log.look(self._topic, begin, max_records, timeout_s)
         expected = dict(positions)
         for record in records:
+            # Only the first record of a partition is compared: later ones follow without a gap.
             self._lost += record.offset - expected.pop(record.partition, record.offset)
         return records
 

@@ -1,4 +1,4 @@
-"""A server whose posts a test writes."""
+"""An in-memory fake of a server whose posts a test writes."""
 
 import json
 from collections.abc import Sequence
@@ -16,9 +16,10 @@ from mastostream.testing.fakes.failures import Failures
 __all__ = ["PAGE", "FakeServer"]
 
 PAGE: Final = 40
-"""The most statuses in one page, as on Mastodon."""
+"""The largest number of statuses in one page, as on Mastodon."""
 
 Call = tuple[Literal["about", "timeline", "statuses"], Any]
+"""A call that was made: the name of the method and its arguments."""
 
 
 @attrs.define
@@ -34,20 +35,24 @@ class _Post:
 
 
 class FakeServer:
-    """A :class:`mastostream.ports.source.MastodonServer`. A test may write while a thread reads.
+    """A fake :class:`mastostream.ports.source.MastodonServer`.
+
+    A test may write posts while another thread reads.
 
     Attributes:
-        host: what it is called.
+        host: the name of the server.
         clock: gives posts the time of their creation.
-        family: which program it says it runs.
-        hashtags_open: whether it says that its hashtag timelines may be read.
-        limits: what the last answer said of the request limit: whatever the test sets.
-        batch_limit: how many statuses it gives at once by their ids.
-        most_ids: how many it is believed to give; falls to ``batch_limit`` when more are asked for.
-        refused_tags: hashtag to the error that its timeline raises.
-        failures: of ``about``, ``timeline`` and ``statuses``.
+        family: the program that ``about`` reports.
+        hashtags_open: whether ``about`` reports that hashtag timelines may be read; ``None``: it
+            does not say.
+        limits: the rate limits of the last response. The test sets them.
+        batch_limit: the largest number of statuses that one ``statuses`` call returns.
+        most_ids: the largest number of ids that the client believes to be allowed. It falls to
+            ``batch_limit`` when ``statuses`` is called with more.
+        refused_tags: errors by hashtag: ``timeline`` raises them for these hashtags.
+        failures: the failures of ``about``, ``timeline`` and ``statuses``.
         calls: the name and the arguments of each call.
-        closed: whether it was closed.
+        closed: whether the server was closed.
     """
 
     def __init__(
@@ -58,7 +63,14 @@ class FakeServer:
         family: Family = "mastodon",
         batch_limit: int = 20,
     ) -> None:
-        """Begin without posts; the clock is a :class:`FakeClock` by default."""
+        """Make a server without posts.
+
+        Args:
+            clock: gives posts the time of their creation; a new :class:`FakeClock` by default.
+            host: the name of the server.
+            family: the program that ``about`` reports.
+            batch_limit: the largest number of statuses that one ``statuses`` call returns.
+        """
         self.host = host
         self.clock = clock or FakeClock()
         self.family: Family = family
@@ -74,17 +86,18 @@ class FakeServer:
 
     @property
     def ids(self) -> list[str]:
-        """The posts that are there, newest first."""
+        """The ids of all posts that are not deleted, in the order of the timeline, newest first."""
         return [post.id for post in self._posts.copy() if not post.deleted]
 
     def write(self, post_id: str, tag: str = "news", *, below: int = 0, **members: Any) -> bytes:
-        """Write a post; return it as the server sends it.
+        """Write a post; return the JSON of its status, as the server sends it.
 
         Args:
-            post_id: its id, which no other post has.
-            tag: the hashtag whose timeline shows it.
-            below: how many posts stand above it at once, as where it comes late from elsewhere.
-            members: of the status, besides or in place of those that it has anyway.
+            post_id: the id of the post; no other post may have it.
+            tag: the hashtag whose timeline shows the post.
+            below: how many newer posts are above it in the timeline: more than 0 for a post that
+                arrives late from another server.
+            members: members of the status, which replace the default ones of the same name.
         """
         status = {
             "id": post_id,
@@ -98,7 +111,7 @@ class FakeServer:
         return post.raw
 
     def change(self, post_id: str, **members: Any) -> None:
-        """Change members of a post."""
+        """Change members of a post's status, as an edit or a new count does."""
         self._find(post_id).status |= members
 
     def delete(self, post_id: str) -> None:
@@ -106,7 +119,7 @@ class FakeServer:
         self._find(post_id).deleted = True
 
     def count(self, call: str) -> int:
-        """Return how often this was called."""
+        """Return how often a method was called."""
         return sum(name == call for name, _ in self.calls.copy())
 
     def about(self) -> About:
@@ -143,16 +156,16 @@ class FakeServer:
 
     def _page(self, tags: Sequence[str], min_id: str | None, max_id: str | None) -> list[_Post]:
         posts = self._posts.copy()
-        places = {post.id: place for place, post in enumerate(posts)}
-        if not {min_id, max_id} - {None} <= set(places):
-            return []  # an id that the server has never had: as Mastodon answers
+        indexes = {post.id: index for index, post in enumerate(posts)}
+        if not {min_id, max_id} - {None} <= set(indexes):
+            return []  # like Mastodon for an id that it never had
         if max_id is not None:
-            posts = posts[places[max_id] + 1 :]
+            posts = posts[indexes[max_id] + 1 :]
         if min_id is not None:
-            above = places[min_id] if max_id is None else places[min_id] - places[max_id] - 1
-            posts = posts[: max(0, above)]
-        there = [post for post in posts if post.tag in tags and not post.deleted]
-        return there[-PAGE:] if min_id is not None else there[:PAGE]
+            newer = indexes[min_id] if max_id is None else indexes[min_id] - indexes[max_id] - 1
+            posts = posts[: max(0, newer)]
+        visible = [post for post in posts if post.tag in tags and not post.deleted]
+        return visible[-PAGE:] if min_id is not None else visible[:PAGE]
 
     def _find(self, post_id: str) -> _Post:
         return next(post for post in self._posts if post.id == post_id)

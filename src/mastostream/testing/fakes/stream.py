@@ -1,4 +1,4 @@
-"""Streams that bring what a test sends."""
+"""An in-memory fake of streams: a test sends their events."""
 
 from collections.abc import Sequence
 
@@ -11,22 +11,30 @@ __all__ = ["FakeStreams"]
 
 
 class FakeStreams:
-    """A :class:`mastostream.ports.stream.Streams`; it hands on everything at once.
+    """A fake :class:`mastostream.ports.stream.Streams`; it passes each event on at once.
 
     Attributes:
-        working: the transports whose streams open as soon as they are followed; others are cut
-            for good.
-        feeds: what was followed, in this order.
-        unfollowed: the names of those that were left again.
-        paused: what each call of :meth:`pause` said. Who does not care sends on: what a paused
-            stream would leave at the server is for the test to hold back.
-        closed: whether it was closed.
+        put: gets all that comes from the streams.
+        clock: gives events the time of their arrival.
+        working: the transports whose feeds open when they are followed. Feeds of other transports
+            are cut permanently.
+        feeds: the feeds that were followed, in order.
+        unfollowed: the names of the feeds that were unfollowed, in order.
+        paused: the argument of each call of :meth:`pause`. Pausing has no other effect: the test
+            itself has to send nothing while the streams are paused.
+        closed: whether the streams were closed.
     """
 
     def __init__(
         self, put: Put, clock: Clock | None = None, working: Sequence[str] = ("websocket", "sse")
     ) -> None:
-        """Follow nothing yet; the clock, a :class:`FakeClock` by default, says when events come."""
+        """Begin without feeds.
+
+        Args:
+            put: called with each event, and when a feed opens or is cut.
+            clock: gives events the time of their arrival; a new :class:`FakeClock` by default.
+            working: the transports whose feeds open when they are followed.
+        """
         self.put = put
         self.clock = clock or FakeClock()
         self.working = working
@@ -52,15 +60,15 @@ class FakeStreams:
         self.closed = True
 
     def send(self, event: str, data: bytes, tag: str = "news") -> None:
-        """Let an event come by the feed that was followed last."""
+        """Send an event through the feed that was followed last."""
         self.put(StreamEvent(self.feeds[-1].name, event, data, tag, self.clock.now_ms()))
 
     def cut(self, error: MastostreamError | None = None) -> None:
-        """Cut that feed: with a RetriableError where none is given."""
+        """Cut the feed that was followed last, with a RetriableError unless an error is given."""
         feed = self.feeds[-1]
         self.put(Cut(feed.name, feed.tags, error or RetriableError("cut")))
 
     def reopen(self) -> None:
-        """Open that feed again."""
+        """Open the feed that was followed last again."""
         feed = self.feeds[-1]
         self.put(Opened(feed.name, feed.tags))

@@ -1,4 +1,4 @@
-"""Simulated Mastodon servers over real HTTP. All of their posts and people are generated."""
+"""Simulated Mastodon and GoToSocial servers over real HTTP. Posts and accounts are generated."""
 
 from mastostream.testing.simulator.comparison import CheckResult, HeldPost, compare
 from mastostream.testing.simulator.families import Family

@@ -1,4 +1,4 @@
-"""Who writes: people with a home server, and how other servers show them."""
+"""Generated authors: accounts on a home server, and how each server's API shows them."""
 
 import random
 from typing import Any, Final
@@ -11,15 +11,23 @@ from mastostream.testing.simulator.families import Family
 __all__ = ["OUTSIDE", "People", "Person"]
 
 OUTSIDE: Final = tuple(f"town{number}.example" for number in range(30))
-"""Servers that nobody can ask."""
+"""Host names of servers that have authors but are not simulated: they answer no request."""
 
 _ID_MS: Final = 1_525_900_000_000
+"""Creation time in the ids of all accounts, milliseconds since the epoch (May 2018)."""
+
 _NOT_IN_GOTOSOCIAL: Final = ("uri", "noindex", "indexable", "hide_collections")
 
 
 @attrs.frozen(kw_only=True)
 class Person:
-    """Somebody with an account on a server."""
+    """An author, with an account on one server.
+
+    Attributes:
+        home: host name of the author's server.
+        number: number of the account on that server, from 0.
+        name: user name, without the host.
+    """
 
     home: str
     number: int
@@ -27,32 +35,32 @@ class Person:
 
 
 class People:
-    """Everybody. The same seed, the same people."""
+    """All authors. The same seed gives the same authors."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._people: dict[tuple[str, int], Person] = {}
-        self._shown: dict[tuple[str, int, str], dict[str, Any]] = {}
+        self._accounts: dict[tuple[str, int, str], dict[str, Any]] = {}
 
     def person(self, home: str, number: int) -> Person:
-        """Return a server's account of this number."""
-        found = self._people.get((home, number))
-        if found is None:
+        """Return the author with this account number on a server."""
+        person = self._people.get((home, number))
+        if person is None:
             rng = random.Random(f"{self._seed}:name:{home}:{number}")
             name = f"{texts.user_name(rng)}_{number}"
-            found = self._people[home, number] = Person(home=home, number=number, name=name)
-        return found
+            person = self._people[home, number] = Person(home=home, number=number, name=name)
+        return person
 
     def account(self, person: Person, host: str, family: Family) -> dict[str, Any]:
-        """Return the account as a server shows it. The caller must not change it."""
+        """Return the author's account as a server's API shows it. The caller must not change it."""
         key = (person.home, person.number, host)
-        found = self._shown.get(key)
-        if found is None:
-            found = self._shown[key] = _account(self._seed, person, host)
+        account = self._accounts.get(key)
+        if account is None:
+            account = self._accounts[key] = _account(self._seed, person, host)
             if family == "gotosocial":
                 for member in _NOT_IN_GOTOSOCIAL:
-                    del found[member]
-        return found
+                    del account[member]
+        return account
 
 
 def _account(seed: int, person: Person, host: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Answers of a simulated server, and the ways in which they break."""
+"""Responses of a simulated server: their bodies and headers, and one that breaks off half-way."""
 
 from collections.abc import Mapping
 from email.utils import formatdate
@@ -16,43 +16,51 @@ JSON: Final = "application/json; charset=utf-8"
 
 
 class Answer(NamedTuple):
-    """What is sent: JSON, or text as it is."""
+    """A response before it is encoded.
+
+    Attributes:
+        status: the HTTP status.
+        body: an object that is sent as JSON, or a ``str`` that is sent unchanged.
+        headers: headers of this response only; they override all others.
+    """
 
     status: int
     body: Any
     headers: Mapping[str, str] = {}
 
     def encoded(self) -> bytes:
-        """Return the body's bytes."""
+        """Return the bytes of the body."""
         return self.body.encode() if isinstance(self.body, str) else msgspec.json.encode(self.body)
 
 
 def error(status: int, text: str) -> Answer:
-    """Return an error as Mastodon's API tells it."""
+    """Return an error response of Mastodon's API."""
     return Answer(status, {"error": text})
 
 
 def http_date(now_ms: int) -> str:
-    """Return a moment as a ``Date`` header says it."""
+    """Return a time in the format of the ``Date`` header (RFC 9110)."""
     return formatdate(now_ms / 1000, usegmt=True)
 
 
 def to_response(answer: Answer, headers: Mapping[str, str]) -> Response:
-    """Return the answer with these headers, too."""
-    told = {"Content-Type": "text/plain" if isinstance(answer.body, str) else JSON}
-    return Response(answer.encoded(), answer.status, told | dict(headers) | dict(answer.headers))
+    """Return the encoded response; the answer's own headers override ``headers``."""
+    content_type = {"Content-Type": "text/plain" if isinstance(answer.body, str) else JSON}
+    return Response(
+        answer.encoded(), answer.status, content_type | dict(headers) | dict(answer.headers)
+    )
 
 
 class BrokenResponse(Response):
-    """Promises a body, sends half of it, and closes the connection."""
+    """Announces a body, sends half of it, and closes the connection."""
 
     def __init__(self, answer: Answer, connections: OpenConnections) -> None:
-        """Break this answer."""
+        """Prepare the response to break off this answer."""
         super().__init__(answer.encoded(), answer.status, media_type=JSON)
         self._connections = connections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send."""
+        """Send the head and half of the body, and close the connection."""
         await send(
             {
                 "type": "http.response.start",

@@ -1,4 +1,4 @@
-"""What stands before a simulated server's REST API: its limits, its tokens, and its faults."""
+"""The checks before each request of the REST API: rate limits, tokens and faults."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple, Protocol
@@ -18,15 +18,15 @@ from mastostream.testing.simulator.answers import (
     to_response,
 )
 from mastostream.testing.simulator.fault_plan import FaultKind
-from mastostream.testing.simulator.faults import OF_KIND, Fault, Faults
+from mastostream.testing.simulator.faults import FAULT_OF_KIND, Fault, Faults
 from mastostream.testing.simulator.limits import PAGING_MEMBERS, RateLimiter, Verdict
 from mastostream.testing.simulator.open_connections import OpenConnections
 from mastostream.testing.simulator.tokens import Grant, Tokens
 from mastostream.testing.simulator.world import World
 
-__all__ = ["ApiMiddleware", "Call", "Endpoint", "Time", "bearer"]
+__all__ = ["ApiMiddleware", "Call", "Endpoint", "ServerClock", "bearer_token"]
 
-EVERYWHERE: Final[tuple[FaultKind, ...]] = (
+_KINDS_FOR_ALL_ENDPOINTS: Final[tuple[FaultKind, ...]] = (
     "rate_limited",
     "rate_limited_bare",
     "server_error",
@@ -34,24 +34,27 @@ EVERYWHERE: Final[tuple[FaultKind, ...]] = (
     "cut",
     "truncated",
 )
+"""Faults that concern every endpoint; an endpoint may name one more of its own."""
 
 
-class Time(Protocol):
+class ServerClock(Protocol):
     """The part of a :class:`mastostream.ports.clock.Clock` that a server needs."""
 
     def now_ms(self) -> int:
         """Return milliseconds since the epoch."""
 
     def real_s(self, seconds: float) -> float:
-        """Return how long that takes on the machine."""
+        """Return how many real seconds correspond to these seconds of the clock."""
 
 
 class Call(NamedTuple):
-    """A request that was let in.
+    """A request that has passed all checks.
 
     Attributes:
-        grant: what its token allows; ``None`` without a token.
-        form: the members of the body.
+        request: the request as Starlette has it.
+        now_ms: time of the request, milliseconds since the epoch.
+        grant: rights of its token; ``None`` without a token.
+        form: fields of its body, which is JSON or a form; empty for GET.
     """
 
     request: Request
@@ -62,18 +65,21 @@ class Call(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class Endpoint:
-    """One thing to ask for.
+    """One endpoint of the API.
 
     Attributes:
-        access: whether a token is needed: ``open`` for never, ``usual`` where the server wants one
+        path: route with ``{...}`` for path parameters.
+        handler: returns the answer to a request that has passed all checks.
+        method: HTTP method.
+        access: whether a token is needed: ``open`` for never, ``usual`` where the server needs one
             for everything, ``token`` for always.
-        scopes: one of these has to be granted.
-        fault: what can go wrong with this alone.
-        counted: whether the limits count it.
+        scopes: scopes of which the token has to grant one.
+        fault: the kind of fault that concerns this endpoint only; ``None`` for none.
+        counted: whether rate limits and faults apply to it.
     """
 
     path: str
-    answer: Callable[[Call], Answer]
+    handler: Callable[[Call], Answer]
     method: Literal["GET", "POST"] = "GET"
     access: Literal["open", "usual", "token"] = "usual"
     scopes: tuple[str, ...] = ()
@@ -82,19 +88,19 @@ class Endpoint:
 
 
 class ApiMiddleware:
-    """Lets requests in, or not."""
+    """Answers requests: with an error of a fault, limit or token, or with the handler's answer."""
 
     def __init__(
         self,
         world: World,
-        clock: Time,
+        clock: ServerClock,
         *,
         tokens: Tokens,
         limits: RateLimiter,
         faults: Faults,
         connections: OpenConnections,
     ) -> None:
-        """Stand before a server that shows this world."""
+        """Guard the endpoints of the server that shows this world."""
         self._world = world
         self._gotosocial = world.family == "gotosocial"
         self._clock = clock
@@ -104,7 +110,7 @@ class ApiMiddleware:
         self._connections = connections
 
     def route(self, endpoint: Endpoint) -> Route:
-        """Return the route of an endpoint."""
+        """Return the route of an endpoint, with all checks before its handler."""
 
         async def respond(request: Request) -> Response:
             return await self._respond(endpoint, request)
@@ -115,24 +121,24 @@ class ApiMiddleware:
         now_ms = self._clock.now_ms()
         self._world.advance(now_ms)
         form = _form(await request.body()) if endpoint.method == "POST" else {}
-        token = bearer(request)
+        token = bearer_token(request)
         grant = None if token is None else self._tokens.find(token)
         verdict, fault = Verdict(False, {}), Fault()
         if endpoint.counted:
             verdict = self._count(endpoint, request, token if grant else None, now_ms)
-            fault = self._fault(endpoint, now_ms)
+            fault = self._fault_of(endpoint, now_ms)
         if fault.delay_s:
             await self._connections.pause(self._clock.real_s(fault.delay_s))
-        refused = self._out_of_order(request, verdict, fault)
-        if refused is None and endpoint.access != "open":
-            refused = self._unauthorized(endpoint, token, grant)
-        answer = refused or endpoint.answer(Call(request, now_ms, grant, form))
-        return self._sent(answer, fault, verdict, now_ms)
+        error_answer = self._precondition_error(request, verdict, fault)
+        if error_answer is None and endpoint.access != "open":
+            error_answer = self._authorization_error(endpoint, token, grant)
+        answer = error_answer or endpoint.handler(Call(request, now_ms, grant, form))
+        return self._response(answer, fault, verdict, now_ms)
 
     def _count(
         self, endpoint: Endpoint, request: Request, token: str | None, now_ms: int
     ) -> Verdict:
-        """Count a request: by its token where that is valid, else by its address."""
+        """Count a request of its client: the token where it is valid, else the address."""
         client = request.client.host if request.client else ""
         if token is not None and not self._gotosocial:
             client = f"token {token}"
@@ -140,7 +146,7 @@ class ApiMiddleware:
         paging = not PAGING_MEMBERS.isdisjoint(request.query_params.keys())
         return self._limits.count(client, now_ms, paging=paging)
 
-    def _sent(self, answer: Answer, fault: Fault, verdict: Verdict, now_ms: int) -> Response:
+    def _response(self, answer: Answer, fault: Fault, verdict: Verdict, now_ms: int) -> Response:
         if fault.empty:
             answer = answer._replace(body=[])
         if fault.cut:
@@ -155,19 +161,21 @@ class ApiMiddleware:
             response.headers["Content-Length"] = str(len(response.body))
         return response
 
-    def _fault(self, endpoint: Endpoint, now_ms: int) -> Fault:
-        taken = self._faults.take()
-        if taken is not None:
-            return taken
+    def _fault_of(self, endpoint: Endpoint, now_ms: int) -> Fault:
+        queued = self._faults.take()
+        if queued is not None:
+            return queued
         active = self._faults.active(now_ms)
         if "unavailable" in active:
             return Fault(status=503)
-        for kind in (*EVERYWHERE, endpoint.fault):
+        for kind in (*_KINDS_FOR_ALL_ENDPOINTS, endpoint.fault):
             if kind is not None and kind in active:
-                return OF_KIND[kind]
+                return FAULT_OF_KIND[kind]
         return Fault()
 
-    def _out_of_order(self, request: Request, verdict: Verdict, fault: Fault) -> Answer | None:
+    def _precondition_error(
+        self, request: Request, verdict: Verdict, fault: Fault
+    ) -> Answer | None:
         if verdict.over or fault.status == 429:
             return error(429, "rate limit reached" if self._gotosocial else "Too many requests")
         if fault.status is not None:
@@ -179,7 +187,7 @@ class ApiMiddleware:
             return error(406, "Not Acceptable")
         return None
 
-    def _unauthorized(
+    def _authorization_error(
         self, endpoint: Endpoint, token: str | None, grant: Grant | None
     ) -> Answer | None:
         if token is None:
@@ -198,8 +206,8 @@ class ApiMiddleware:
         return error(401, f"The access token {'was revoked' if revoked else 'is invalid'}")
 
 
-def bearer(request: Request) -> str | None:
-    """Return the token that a request came with: of the header, else of the query."""
+def bearer_token(request: Request) -> str | None:
+    """Return the token of a request: from the header, else from the query; ``None`` for none."""
     header = request.headers.get("authorization")
     if header:
         return header.removeprefix("Bearer ")
@@ -207,9 +215,9 @@ def bearer(request: Request) -> str | None:
 
 
 def _form(body: bytes) -> dict[str, str]:
-    """Read a body of JSON, or of a form."""
+    """Parse a body as JSON, or else as a form."""
     try:
-        members: Any = msgspec.json.decode(body)
-        return {str(name): str(value) for name, value in members.items()}
+        fields: Any = msgspec.json.decode(body)
+        return {str(name): str(value) for name, value in fields.items()}
     except (msgspec.DecodeError, AttributeError):
         return dict(parse_qsl(body.decode("utf-8", "replace")))

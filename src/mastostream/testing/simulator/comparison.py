@@ -1,4 +1,4 @@
-"""Compares what a tool holds with what it should hold. Any tool's: it knows none."""
+"""Compares the posts that a tool holds with the ground truth. It works for any tool."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,17 +11,23 @@ from mastostream.testing.simulator.posts import Counts
 
 __all__ = ["CheckResult", "HeldPost", "compare"]
 
-_SHOWN: Final = 5
+_SHOWN_KEYS: Final = 5
+"""How many keys of each kind of difference are printed."""
+
 _KINDS: Final = ("lost", "extra", "repeated", "wrong_text", "wrong_counts", "undeleted")
 
 
 @attrs.frozen(kw_only=True)
 class HeldPost:
-    """A post as a tool holds it in the end.
+    """A post as a tool holds it at the end.
 
     Attributes:
-        key: what the tool calls it.
-        quotes_count: ``None`` where the server does not say.
+        key: the tool's key of the post: its id or its uri.
+        content: HTML of the text.
+        favourites_count: favourites.
+        reblogs_count: boosts.
+        replies_count: replies.
+        quotes_count: quotes; ``None`` where the server does not send them.
     """
 
     key: str
@@ -34,18 +40,21 @@ class HeldPost:
 
 @attrs.frozen(kw_only=True)
 class CheckResult:
-    """How what is held differs from what should be. The differences are keys.
+    """The differences between the held posts and the ground truth.
+
+    All attributes after ``held`` are keys of posts. ``str`` returns a table.
 
     Attributes:
-        expected: how many posts must be held.
-        held: how many are.
-        lost: must be held, and are not.
-        extra: were never written, or not with these hashtags, or were gone before.
-        repeated: held, or logged as new, more than once.
-        wrong_text: held with an old text.
-        wrong_counts: held with engagement that they did not have when they were to be read last,
-            nor later.
-        undeleted: held, and deleted where they were written.
+        expected: number of posts that must be held.
+        held: number of posts that are held.
+        lost: posts that must be held and are not.
+        extra: posts that are held and never existed, never had these hashtags, or were deleted
+            before the tool could see them.
+        repeated: posts that are held, or were logged as new, more than once.
+        wrong_text: posts that are held with an outdated text.
+        wrong_counts: posts that are held with engagement counts which they had at no time since
+            their last due reading.
+        undeleted: posts that are held although their own server has deleted them.
     """
 
     expected: int
@@ -59,27 +68,27 @@ class CheckResult:
 
     @property
     def ok(self) -> bool:
-        """Whether all is as it should be."""
+        """Whether there is no difference."""
         return not any(getattr(self, kind) for kind in _KINDS)
 
     def __str__(self) -> str:
         rows = [("expected", str(self.expected)), ("held", str(self.held))]
         for kind in _KINDS:
             keys = getattr(self, kind)
-            some = ", ".join(keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")
+            some = ", ".join(keys[:_SHOWN_KEYS]) + (", ..." if len(keys) > _SHOWN_KEYS else "")
             rows.append((kind.replace("_", " "), f"{len(keys):<6} {some}".rstrip()))
-        return "\n".join(f"{name:<13} {told}" for name, told in rows)
+        return "\n".join(f"{name:<13} {value}" for name, value in rows)
 
 
 def compare(
     truth: GroundTruth, held: Iterable[HeldPost], new_keys: Iterable[str] = ()
 ) -> CheckResult:
-    """Compare.
+    """Compare the posts that a tool holds with the ground truth.
 
     Args:
-        truth: what should be held; see ``Fediverse.truth``.
-        held: what is, in the end.
-        new_keys: the keys in the order in which they were logged as ``new``, to find repeats.
+        truth: the posts that should be held; see ``Fediverse.truth``.
+        held: the posts that the tool holds at the end.
+        new_keys: keys of the posts that the tool logged as ``new``, to find repeated ones.
     """
     posts = {}
     times: Counter[str] = Counter()

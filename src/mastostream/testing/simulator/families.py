@@ -1,4 +1,4 @@
-"""Which software a simulated server runs. They speak the same API, and do not."""
+"""The server software that is simulated: its families share one API and differ in its details."""
 
 from typing import Final, Literal
 
@@ -10,4 +10,4 @@ VERSIONS: Final[dict[Family, str]] = {
     "mastodon": "4.5.1",
     "gotosocial": "3.5.3+0.20.0-rc1+git-57cb4fe",
 }
-"""What each says in ``/api/v2/instance``; GoToSocial's claims a Mastodon version first."""
+"""The version in ``/api/v2/instance``. GoToSocial's begins with the Mastodon version it follows."""

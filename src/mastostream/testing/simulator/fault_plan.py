@@ -1,4 +1,4 @@
-"""Faults by chance: which happens when follows from a seed and the clock."""
+"""Random faults over time: a seed and the clock determine which fault is active."""
 
 import math
 import random
@@ -10,7 +10,7 @@ import attrs
 __all__ = ["FAULT_KINDS", "FaultKind", "FaultPlan"]
 
 FaultKind = Literal[
-    # each answer
+    # single responses
     "rate_limited",
     "rate_limited_bare",
     "server_error",
@@ -31,25 +31,28 @@ FaultKind = Literal[
     "unavailable",
     "restart",
 ]
-"""What can go wrong.
+"""The kinds of faults.
 
-- ``rate_limited``, ``rate_limited_bare``: 429, with and without headers.
-- ``server_error``: 503. ``slow``: an answer takes 15 s. ``cut``: the connection closes in the
-  middle of the body. ``truncated``: half of the JSON, as if it were the whole.
-- ``closed_feed``: timelines answer ``[]`` and ``timelines_access`` says that they are disabled.
-- ``no_lookup``: ``statuses?id[]=`` does not exist (404; GoToSocial: 405).
-- ``no_streaming``: nor do streams (404); those that are open break.
-- ``silent_streams``: heartbeats go on, events are lost.
-- ``dead_streams``: those that are open stay open, and nothing at all is sent on them any more.
-- ``cut_streams``: all streams break. ``ended_streams``: all end cleanly, as with a revoked token.
-- ``overtaking_deletes``: new posts and edits come 2.5 s late, deletions at once.
-- ``swapped_events``: each new post and edit comes up to 2.5 s late, in another order.
-- ``unavailable``: all streams break, all requests get 503.
-- ``restart``: all connections break, and the port refuses. What happens meanwhile is never
+- ``rate_limited``, ``rate_limited_bare``: status 429, with and without rate limit headers.
+- ``server_error``: status 503. ``slow``: a response takes 15 s. ``cut``: the connection closes in
+  the middle of the body. ``truncated``: half of the JSON is sent as if it were complete.
+- ``closed_feed``: timelines are ``[]``, and ``timelines_access`` says that they are disabled.
+- ``no_lookup``: ``statuses?id[]=`` does not exist (404). On GoToSocial it never exists (405).
+- ``no_streaming``: streams do not exist (404); open streams break.
+- ``silent_streams``: open streams send heartbeats, but no events.
+- ``dead_streams``: streams that are open when the fault begins stay open, and send nothing at all
+  any more.
+- ``cut_streams``: all streams break. ``ended_streams``: all streams end cleanly, as with a revoked
+  token.
+- ``overtaking_deletes``: new posts and edits are sent 2.5 s late, deletions at once.
+- ``swapped_events``: each new post and edit is sent up to 2.5 s late, in another order.
+- ``unavailable``: all streams break, and all requests get status 503.
+- ``restart``: all connections break, and the port refuses new ones. Events of this time are never
   streamed.
 """
 
 FAULT_KINDS: Final[tuple[FaultKind, ...]] = get_args(FaultKind)
+"""All kinds of faults."""
 
 
 class _Episode(NamedTuple):
@@ -60,14 +63,16 @@ class _Episode(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class FaultPlan:
-    """One fault in each stretch of time.
+    """One fault in each interval of the server's clock.
 
     Attributes:
-        seed: another seed, other faults.
-        kinds: those to choose from.
-        every_s: how long a stretch is, on the server's clock.
-        lasting_s: from and to: how long a fault lasts; it ends with the stretch at the latest.
-        until_ms: no fault from this moment on; ``None`` for ever.
+        seed: another seed gives other faults.
+        kinds: the kinds to choose from.
+        every_s: length of an interval, in seconds; above 0.
+        lasting_s: shortest and longest duration of a fault, in seconds. A fault ends with its
+            interval at the latest.
+        until_ms: time from which there are no faults any more, milliseconds since the epoch;
+            ``None`` for no end.
     """
 
     seed: int = 1
@@ -77,27 +82,27 @@ class FaultPlan:
     until_ms: int | None = None
 
     def active(self, now_ms: int) -> FaultKind | None:
-        """Return what happens at this moment; ``None`` for nothing."""
+        """Return the fault that is active at this time; ``None`` where there is none."""
         if self.until_ms is not None and now_ms >= self.until_ms:
             return None
         episode = _episode(self, now_ms // int(self.every_s * 1000))
         return episode.kind if episode.begin_ms <= now_ms < episode.end_ms else None
 
     def next_change_ms(self, now_ms: int) -> float:
-        """Return when something begins or ends next, at the latest; infinity for never."""
+        """Return the next time at which a fault may start or end; infinity for never."""
         if self.until_ms is not None and now_ms >= self.until_ms:
             return math.inf
         number = now_ms // int(self.every_s * 1000)
-        moments = (*_episode(self, number)[1:], *_episode(self, number + 1)[1:])
-        return min(moment for moment in moments if moment > now_ms)
+        changes_ms = (*_episode(self, number)[1:], *_episode(self, number + 1)[1:])
+        return min(change_ms for change_ms in changes_ms if change_ms > now_ms)
 
 
 @lru_cache(maxsize=64)
 def _episode(plan: FaultPlan, number: int) -> _Episode:
     rng = random.Random(f"{plan.seed}:{number}")
-    stretch_ms = int(plan.every_s * 1000)
+    interval_ms = int(plan.every_s * 1000)
     shortest_s, longest_s = plan.lasting_s
-    lasts_s = shortest_s * math.exp(rng.random() * math.log(longest_s / shortest_s))
-    begin_ms = number * stretch_ms + int(rng.random() * stretch_ms / 2)
-    end_ms = min(begin_ms + int(lasts_s * 1000), (number + 1) * stretch_ms)
+    duration_s = shortest_s * math.exp(rng.random() * math.log(longest_s / shortest_s))
+    begin_ms = number * interval_ms + int(rng.random() * interval_ms / 2)
+    end_ms = min(begin_ms + int(duration_s * 1000), (number + 1) * interval_ms)
     return _Episode(rng.choice(plan.kinds), begin_ms, end_ms)

@@ -1,4 +1,4 @@
-"""Faults on demand: what goes wrong with the next answers, or from now on."""
+"""Faults on demand: for the next responses, or for a period."""
 
 import threading
 from collections import deque
@@ -10,23 +10,23 @@ import attrs
 
 from mastostream.testing.simulator.fault_plan import FaultKind, FaultPlan
 
-__all__ = ["OF_KIND", "Fault", "Faults"]
+__all__ = ["FAULT_OF_KIND", "Fault", "Faults"]
 
 _SLOW_S: Final = 15.0
 
 
 @attrs.frozen(kw_only=True)
 class Fault:
-    """What happens to one answer.
+    """The fault of one response.
 
     Attributes:
-        status: an error of this HTTP status; ``None`` leaves the answer's own.
-        headers: added to the answer.
-        limit_headers: whether an answer of status 429 says when the limit ends.
-        delay_s: how long the answer takes, on the server's clock.
-        cut: send half of the body and close the connection.
-        truncated: send half of the body as if it were the whole.
-        empty: an empty list, as a closed feed answers.
+        status: HTTP status of an error response; ``None`` keeps the normal response.
+        headers: headers that are added to the response.
+        limit_headers: whether rate limit headers say that no request is left, and until when.
+        delay_s: delay of the response, in seconds of the server's clock.
+        cut: whether the connection is closed after half of the body.
+        truncated: whether half of the body is sent as if it were complete.
+        empty: whether the body is an empty list, as from a closed feed.
     """
 
     status: int | None = None
@@ -38,7 +38,7 @@ class Fault:
     empty: bool = False
 
 
-OF_KIND: Final[Mapping[FaultKind, Fault]] = {  # those of single answers
+FAULT_OF_KIND: Final[Mapping[FaultKind, Fault]] = {
     "rate_limited": Fault(status=429, limit_headers=True),
     "rate_limited_bare": Fault(status=429),
     "server_error": Fault(status=503),
@@ -48,71 +48,72 @@ OF_KIND: Final[Mapping[FaultKind, Fault]] = {  # those of single answers
     "closed_feed": Fault(empty=True),
     "no_lookup": Fault(status=404),
 }
+"""The kinds that concern single responses. All others concern streams or the whole server."""
 
 
 class Faults:
-    """What goes wrong on one server. Thread-safe.
+    """The faults of one server. Thread-safe.
 
-    ``add`` is for the next answers, one each; ``begin`` and ``end`` for all that happens between
-    them; a plan makes them come by themselves.
+    ``add`` queues a fault for the next responses, one each. ``begin`` and ``end`` start and stop a
+    fault for everything in between. A plan starts and stops faults by itself.
     """
 
     def __init__(
         self, plan: FaultPlan | None = None, now_ms: Callable[[], int] = lambda: 0
     ) -> None:
-        """Begin without any but those of the plan, at the moments of this clock."""
+        """Start with the faults of the plan only, at the times of this clock."""
         self._lock = threading.Lock()
         self._next: deque[Fault] = deque()
-        self._begun: dict[FaultKind, float] = {}
+        self._started: dict[FaultKind, float] = {}
         self._plan = plan
         self._now_ms = now_ms
         self._listeners: list[Callable[[], None]] = []
 
     def add(self, fault: Fault | FaultKind, times: int = 1) -> None:
-        """Let this happen to the next requests of the REST API.
+        """Queue a fault for the next ``times`` requests of the REST API.
 
         Raises:
-            ValueError: a fault of this name is none of single answers: ``begin`` it.
+            ValueError: a fault of this name does not concern single responses; use ``begin``.
         """
         if not isinstance(fault, Fault):
-            if fault not in OF_KIND:
-                raise ValueError(f"{fault!r} is none of {', '.join(OF_KIND)}: begin() it")
-            fault = OF_KIND[fault]
+            if fault not in FAULT_OF_KIND:
+                raise ValueError(f"{fault!r} is none of {', '.join(FAULT_OF_KIND)}: begin() it")
+            fault = FAULT_OF_KIND[fault]
         with self._lock:
             self._next.extend([fault] * times)
 
     def take(self) -> Fault | None:
-        """Return what happens to this request."""
+        """Return the queued fault for this request, and remove it; ``None`` where there is none."""
         with self._lock:
             return self._next.popleft() if self._next else None
 
     def left(self) -> int:
-        """How many of those that were added are still to come."""
+        """Return how many queued faults are left."""
         with self._lock:
             return len(self._next)
 
     def begin(self, kind: FaultKind, *, seconds: float | None = None) -> None:
-        """Let this happen from now on, until ``end``, or for so long on the server's clock.
+        """Start a fault. It lasts until ``end``, or this many seconds of the server's clock.
 
         Raises:
-            ValueError: there is no such fault.
+            ValueError: there is no fault of this kind.
         """
         if kind not in get_args(FaultKind):
             raise ValueError(f"{kind!r} is none of {', '.join(get_args(FaultKind))}")
         until_ms = float("inf") if seconds is None else self._now_ms() + seconds * 1000
         with self._lock:
-            self._begun[kind] = until_ms
-        self._tell()
+            self._started[kind] = until_ms
+        self._notify()
 
     def end(self, kind: FaultKind) -> None:
-        """Let it happen no more. Those of the plan go on."""
+        """Stop a fault that ``begin`` has started. Faults of the plan continue."""
         with self._lock:
-            self._begun.pop(kind, None)
-        self._tell()
+            self._started.pop(kind, None)
+        self._notify()
 
     @contextmanager
     def during(self, kind: FaultKind) -> Iterator[None]:
-        """Let it happen within a ``with`` block."""
+        """Start a fault, and stop it at the end of the ``with`` block."""
         self.begin(kind)
         try:
             yield
@@ -120,25 +121,25 @@ class Faults:
             self.end(kind)
 
     def active(self, now_ms: int) -> frozenset[FaultKind]:
-        """Return what happens at this moment."""
+        """Return the faults that are active at this time, apart from queued ones."""
         with self._lock:
-            found = {kind for kind, until_ms in self._begun.items() if now_ms < until_ms}
+            kinds = {kind for kind, until_ms in self._started.items() if now_ms < until_ms}
         if self._plan is not None and (planned := self._plan.active(now_ms)) is not None:
-            found.add(planned)
-        return frozenset(found)
+            kinds.add(planned)
+        return frozenset(kinds)
 
     def next_change_ms(self, now_ms: int) -> float:
-        """Return when something else will happen; infinity for never."""
+        """Return the next time at which a fault starts or ends; infinity for never."""
         with self._lock:
-            moments = [until_ms for until_ms in self._begun.values() if until_ms > now_ms]
+            changes_ms = [until_ms for until_ms in self._started.values() if until_ms > now_ms]
         if self._plan is not None:
-            moments.append(self._plan.next_change_ms(now_ms))
-        return min(moments, default=float("inf"))
+            changes_ms.append(self._plan.next_change_ms(now_ms))
+        return min(changes_ms, default=float("inf"))
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Have this called when a fault begins or ends by hand."""
+        """Call ``listener`` whenever ``begin`` or ``end`` is called."""
         self._listeners.append(listener)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for listener in self._listeners:
             listener()

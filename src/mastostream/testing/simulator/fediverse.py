@@ -1,4 +1,4 @@
-"""Several simulated servers, and what goes on between them."""
+"""A simulated Fediverse: several servers that share one history of posts."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -17,13 +17,13 @@ __all__ = ["Fediverse"]
 
 
 class Fediverse:
-    """Servers that share one history. The same arguments, the same posts, on any machine.
+    """Servers that share one history. The same arguments give the same posts on any machine.
 
-    A post is written on one server and gets to the others a little later, now and then much later;
-    it has another id on each, and the same uri.
+    A post is written on one server and reaches the others seconds later, in some cases hours later.
+    It has another id on each server, and the same uri on all of them.
 
     Attributes:
-        worlds: what each server holds, by its host name.
+        worlds: the posts of each server, by its host name.
     """
 
     def __init__(
@@ -36,29 +36,32 @@ class Fediverse:
         traffic_profile: TrafficProfile | None = None,
         keep: int = 200_000,
     ) -> None:
-        """Begin at ``start_ms``: no post is older.
+        """Make a Fediverse without posts. No post will be older than ``start_ms``.
 
         Args:
-            hosts: the servers' names. Posts from them have them in their uris.
-            families: the software of those that are not Mastodon.
-            seed: another seed, other posts.
-            start_ms: milliseconds since the epoch.
-            traffic_profile: what happens how often.
-            keep: how many posts each server remembers, at least.
+            hosts: host names of the servers; the uris of their posts contain them.
+            families: software of each server by host name; Mastodon where a host is missing.
+            seed: another seed gives other posts.
+            start_ms: begin of the history, milliseconds since the epoch.
+            traffic_profile: rates and delays; default ``TrafficProfile()``.
+            keep: smallest number of the latest posts that each server keeps.
         """
-        kinds: dict[str, Family] = {host: (families or {}).get(host, "mastodon") for host in hosts}
+        family_of: dict[str, Family] = {
+            host: (families or {}).get(host, "mastodon") for host in hosts
+        }
         self._history = History(
             seed=seed,
-            families=kinds,
+            families=family_of,
             traffic_profile=traffic_profile or TrafficProfile(),
             start_ms=start_ms,
         )
         self.worlds: Mapping[str, World] = {
-            host: World.of(self._history, host, family, keep) for host, family in kinds.items()
+            host: World.from_history(self._history, host, family, keep)
+            for host, family in family_of.items()
         }
 
     def advance(self, now_ms: int) -> None:
-        """Let everything happen up to this moment, on all servers."""
+        """Apply all events up to this time, on all servers."""
         for world in self.worlds.values():
             world.advance(now_ms)
 
@@ -72,20 +75,23 @@ class Fediverse:
         key_by: KeyBy = "auto",
         reading: RefreshSchedule | None = None,
     ) -> GroundTruth:
-        """Return what somebody who followed these hashtags holds if nothing went wrong.
+        """Return the posts that a tool holds which followed these hashtags and made no error.
+
+        Times are milliseconds since the epoch.
 
         Args:
             tags: hashtags, in any spelling.
-            since_ms: what arrived by then may be held, and need not.
-            until_ms: what arrives later may be held, and need not. Nothing later than the latest
-                moment that any server has been asked for is known.
-            hosts: the servers that are followed; default all.
-            key_by: what a post is called: ``id`` where one server is followed, else ``uri``.
-            reading: when posts are read again; ``None``: the last version and the last counts, as
-                of ``until_ms``, are expected.
+            since_ms: posts that arrived up to this time are optional.
+            until_ms: posts that arrive after this time are optional. Nothing is known beyond the
+                latest time up to which any server was advanced.
+            hosts: host names of the servers that were followed; default all.
+            key_by: the key of a post, ``id`` or ``uri``; ``auto`` is ``id`` where one server is
+                followed, else ``uri``.
+            reading: ages at which the tool reads posts again; ``None`` expects the last version
+                and the last counts, as of ``until_ms``.
 
         Raises:
-            ValueError: posts of this time were forgotten, or a host is none of these servers.
+            ValueError: posts of this time were forgotten, or a host is not one of these servers.
         """
         self.advance(max(until_ms, self._history.reached_ms))
         unknown = set(hosts or ()) - self.worlds.keys()

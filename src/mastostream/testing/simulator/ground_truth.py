@@ -1,4 +1,4 @@
-"""What somebody who followed some hashtags should hold in the end."""
+"""The ground truth: the posts that a tool should hold at the end which followed some hashtags."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -16,11 +16,11 @@ KeyBy = Literal["auto", "id", "uri"]
 
 @attrs.frozen(kw_only=True)
 class RefreshSchedule:
-    """How a follower keeps up with edits, deletions and counts: by reading posts again.
+    """When a tool reads posts again to find edits, deletions and new counts.
 
     Attributes:
-        after_s: ages, from the first moment that the post could be seen.
-        slack_s: how late each of these readings may be.
+        after_s: ages at which a post is read again, in seconds since it could be seen first.
+        slack_s: longest delay of each of these readings, in seconds.
     """
 
     after_s: tuple[float, ...] = (300.0, 3_600.0, 86_400.0)
@@ -29,20 +29,23 @@ class RefreshSchedule:
 
 @attrs.frozen(kw_only=True)
 class ExpectedPost:
-    """A post as it should be held: as its own server shows it, or any, where that is not followed.
+    """A post as a tool should hold it. Times are milliseconds since the epoch.
+
+    The copy on the post's own server counts. Where that server is not followed, the copies on all
+    followed servers count.
 
     Attributes:
-        key: what it is called.
-        uri: its name everywhere.
-        created_ms: when it was written, milliseconds since the epoch.
-        arrived_ms: when it could first be seen on any server that is followed.
-        content: its text at the end.
-        edited_ms: when that was written, as its server says; ``None`` for an unedited post.
-        counts: its engagement at the end.
-        also: other texts that are right: an edit that need not have been read yet, or one that
-            was made after the end.
-        least: the engagement when it was to be read last, at the latest.
-        most: the engagement at the latest moment of the simulation.
+        key: the id or the uri of the post; see ``Fediverse.truth``.
+        uri: the post's ActivityPub uri, the same on all servers.
+        created_ms: creation time.
+        arrived_ms: first time at which any followed server showed the post.
+        content: HTML of the text at the end.
+        edited_ms: time of the edit that gave this text; ``None`` for an unedited post.
+        counts: engagement at the end.
+        also: other texts that are correct too: the text before an edit that need not have been
+            read yet, or the text of an edit after the end.
+        least: lower bound of the engagement: the counts at the last reading that is due.
+        most: upper bound of the engagement: the counts at the latest time of the simulation.
     """
 
     key: str
@@ -59,12 +62,12 @@ class ExpectedPost:
 
 @attrs.frozen(kw_only=True)
 class GroundTruth:
-    """What should be held.
+    """The posts that a tool should hold at the end.
 
     Attributes:
-        posts: what must be held, by key.
-        deleted: keys that must not be held any more.
-        optional: keys that may be held and need not.
+        posts: posts that must be held, by key.
+        deleted: keys of deleted posts, which must not be held any more.
+        optional: keys of posts that may be held or not.
     """
 
     posts: Mapping[str, ExpectedPost]
@@ -82,51 +85,53 @@ def find_ground_truth(
     key_by: KeyBy,
     reading: RefreshSchedule | None,
 ) -> GroundTruth:
-    """Return what a follower of these servers should hold; see ``Fediverse.truth``."""
+    """Return the ground truth for a tool that follows these servers; see ``Fediverse.truth``."""
     wanted = {normalize_hashtag(tag) for tag in tags}
     by_id = key_by == "id" or (key_by == "auto" and len(followed) == 1)
     posts: dict[str, ExpectedPost] = {}
     deleted: set[str] = set()
     optional: set[str] = set()
     for copies in _copies(followed, wanted):
-        believed = _believed(copies)
-        key = believed[0].id if by_id else believed[0].uri
-        came = [copy.arrived_ms for copy in copies if since_ms < copy.arrived_ms <= until_ms]
-        if not came:
+        authoritative = _authoritative(copies)
+        key = authoritative[0].id if by_id else authoritative[0].uri
+        arrivals_ms = [copy.arrived_ms for copy in copies if since_ms < copy.arrived_ms <= until_ms]
+        if not arrivals_ms:
             optional.add(key)
             continue
         first_ms = min(copy.arrived_ms for copy in copies)
-        read_ms = _last_reading(max(since_ms, first_ms), min(came), until_ms, reading)
-        if all(copy.is_gone(read_ms) for copy in believed):
+        read_ms = _last_due_reading_ms(max(since_ms, first_ms), min(arrivals_ms), until_ms, reading)
+        if all(copy.is_deleted(read_ms) for copy in authoritative):
             deleted.add(key)
-        elif any(copy.is_gone(now_ms) for copy in believed):
+        elif any(copy.is_deleted(now_ms) for copy in authoritative):
             optional.add(key)
         else:
-            posts[key] = _truth_post(key, believed, _Moments(first_ms, read_ms, until_ms, now_ms))
+            posts[key] = _expected_post(
+                key, authoritative, _Times(first_ms, read_ms, until_ms, now_ms)
+            )
     return GroundTruth(posts=posts, deleted=frozenset(deleted), optional=frozenset(optional))
 
 
 def _copies(followed: Sequence[World], wanted: set[str]) -> Collection[list[SimulatedPost]]:
-    """Bring together what the servers hold of the same post."""
-    found: dict[str, list[SimulatedPost]] = {}
+    """Return the copies of each post with a wanted hashtag, grouped by post."""
+    copies: dict[str, list[SimulatedPost]] = {}
     for world in followed:
         for post in world.posts:
             if wanted.intersection(map(normalize_hashtag, post.tags)):
-                found.setdefault(post.uri, []).append(post)
-    return found.values()
+                copies.setdefault(post.uri, []).append(post)
+    return copies.values()
 
 
-def _believed(copies: list[SimulatedPost]) -> list[SimulatedPost]:
-    """Return what the post's own server holds, or all where that is not followed."""
+def _authoritative(copies: list[SimulatedPost]) -> list[SimulatedPost]:
+    """Return the copy on the post's own server, or all copies where that is not followed."""
     return [copy for copy in copies if copy.at_home] or copies
 
 
-def _last_reading(
+def _last_due_reading_ms(
     earliest_ms: int, latest_ms: int, until_ms: int, reading: RefreshSchedule | None
 ) -> int:
-    """Return when a post was to be read for the last time, at the earliest.
+    """Return the earliest time of the last reading that is due before the end.
 
-    It was seen first between ``earliest_ms`` and ``latest_ms``.
+    The tool saw the post first between ``earliest_ms`` and ``latest_ms``.
     """
     if reading is None:
         return until_ms
@@ -138,22 +143,24 @@ def _last_reading(
     return earliest_ms + int(max(due_s, default=0.0) * 1000)
 
 
-class _Moments(NamedTuple):
+class _Times(NamedTuple):
+    """Times of one post: first seen, last due reading, end, and latest time simulated."""
+
     first_ms: int
     read_ms: int
     until_ms: int
     now_ms: int
 
 
-def _truth_post(key: str, believed: list[SimulatedPost], moments: _Moments) -> ExpectedPost:
-    first_ms, read_ms, until_ms, now_ms = moments
-    first = believed[0]
+def _expected_post(key: str, authoritative: list[SimulatedPost], times: _Times) -> ExpectedPost:
+    first_ms, read_ms, until_ms, now_ms = times
+    first = authoritative[0]
     content = first.text_at(until_ms)
     shown = {
-        copy.text_at(moment)
-        for copy in believed
-        for moment in (read_ms, copy.arrived_ms, *copy.edits)
-        if max(read_ms, copy.arrived_ms) <= moment <= now_ms
+        copy.text_at(time_ms)
+        for copy in authoritative
+        for time_ms in (read_ms, copy.arrived_ms, *copy.edits)
+        if max(read_ms, copy.arrived_ms) <= time_ms <= now_ms
     }
     return ExpectedPost(
         key=key,
@@ -164,15 +171,15 @@ def _truth_post(key: str, believed: list[SimulatedPost], moments: _Moments) -> E
         edited_ms=first.edited_ms_at(until_ms),
         counts=first.counts_at(until_ms),
         also=frozenset(shown - {content}),
-        least=_each(min, [copy.counts_at(read_ms) for copy in believed]),
-        most=_each(max, [copy.counts_at(now_ms) for copy in believed]),
+        least=_combine(min, [copy.counts_at(read_ms) for copy in authoritative]),
+        most=_combine(max, [copy.counts_at(now_ms) for copy in authoritative]),
     )
 
 
-def _each(choose: Callable[..., int], counts: Sequence[Counts]) -> Counts:
+def _combine(choose: Callable[..., int], counts: Sequence[Counts]) -> Counts:
     return Counts(
-        favourites=choose(each.favourites for each in counts),
-        reblogs=choose(each.reblogs for each in counts),
-        replies=choose(each.replies for each in counts),
-        quotes=choose(each.quotes for each in counts),
+        favourites=choose(copy_counts.favourites for copy_counts in counts),
+        reblogs=choose(copy_counts.reblogs for copy_counts in counts),
+        replies=choose(copy_counts.replies for copy_counts in counts),
+        quotes=choose(copy_counts.quotes for copy_counts in counts),
     )

@@ -1,4 +1,4 @@
-"""What happens in a simulated Fediverse as time goes on."""
+"""The shared history of a simulated Fediverse: posts are generated and delivered to each server."""
 
 import random
 import threading
@@ -13,16 +13,16 @@ from mastostream.testing.simulator.writing import WINDOW_MS, Writer
 
 __all__ = ["History"]
 
-Receive = Callable[[SimulatedPost, Boost | None], None]
+OnDelivery = Callable[[SimulatedPost, Boost | None], None]
 
 
 class History:
-    """Lets people write, and tells each server what will get to it, and when.
+    """Generates posts window by window and passes each one to the servers that will receive it.
 
     Attributes:
-        lock: held while anything is read or written; several servers share one history.
+        lock: held while the history or any of its worlds is read or changed.
         people: the authors.
-        reached_ms: the latest moment that was asked for.
+        reached_ms: latest time up to which posts were asked for, milliseconds since the epoch.
     """
 
     def __init__(
@@ -33,40 +33,41 @@ class History:
         traffic_profile: TrafficProfile,
         start_ms: int,
     ) -> None:
-        """Begin at ``start_ms``: no post is older."""
+        """Make an empty history. No post will be older than ``start_ms``."""
         self.lock = threading.RLock()
         self.people = People(seed)
         self.reached_ms = start_ms
         self._seed = seed
         self._families = dict(families)
-        self._habits = traffic_profile
+        self._traffic_profile = traffic_profile
         self._start_ms = start_ms
         self._window = start_ms // WINDOW_MS
         self._writer = Writer(seed, self._families, traffic_profile, self.people)
-        self._receivers: dict[str, Receive] = {}
+        self._on_delivery: dict[str, OnDelivery] = {}
 
-    def receive(self, host: str, receive: Receive) -> None:
-        """Have this called with each post that gets to a server, long before it does."""
-        self._receivers[host] = receive
+    def register(self, host: str, on_delivery: OnDelivery) -> None:
+        """Call ``on_delivery`` with each post that will reach this server, before it arrives."""
+        self._on_delivery[host] = on_delivery
 
     @property
     def known_until_ms(self) -> int:
-        """What happens before this moment is known."""
+        """End of the last generated window: everything before this time is known."""
         return self._window * WINDOW_MS
 
-    def write_until(self, now_ms: int) -> None:
-        """Let all be written up to a moment, and including it."""
+    def generate_until(self, now_ms: int) -> None:
+        """Generate all posts up to this time, and including it."""
         self.reached_ms = max(self.reached_ms, now_ms)
         while self.known_until_ms <= now_ms:
-            self.write_window()
+            self.generate_window()
 
-    def write_window(self) -> None:
-        """Let the next window's posts be written."""
+    def generate_window(self) -> None:
+        """Generate the posts of the next window and deliver them."""
         rng = random.Random(f"{self._seed}:{self._window}:delivery")
         for post in self._writer.window(self._window):
-            for host, receive in self._receivers.items():
+            for host, on_delivery in self._on_delivery.items():
                 family = self._families[host]
-                held = deliver(post, host, family, self._habits, rng)
-                if held is not None and post.created_ms >= self._start_ms:
-                    receive(held, deliver_boost(held, host, family, self._habits, rng))
+                delivered = deliver(post, host, family, self._traffic_profile, rng)
+                if delivered is not None and post.created_ms >= self._start_ms:
+                    boost = deliver_boost(delivered, host, family, self._traffic_profile, rng)
+                    on_delivery(delivered, boost)
         self._window += 1

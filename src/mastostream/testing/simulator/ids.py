@@ -1,7 +1,7 @@
-"""Ids of posts. Each server makes its own, of the time of writing: they sort by it everywhere.
+"""Ids of posts. Each server makes its own ids from the creation time, and sorts posts by them.
 
-A post that federates late therefore stands below newer ones in a timeline. Ids are numbers here,
-and text on the wire: decimal snowflakes (Mastodon), ULIDs of 26 characters (GoToSocial).
+A post that federates late therefore stands below newer posts in a timeline. Ids are integers here
+and text on the wire: decimal snowflakes (Mastodon) or ULIDs of 26 characters (GoToSocial).
 """
 
 import re
@@ -20,13 +20,13 @@ _LEADING_DIGITS: Final = re.compile(r"\s*-?\d+")
 
 
 def post_number(family: Family, host: str, created_ms: int, order: int) -> int:
-    """Return the id of a post on a server.
+    """Return the id of a post on a server, as an integer.
 
     Args:
         family: the server's software.
-        host: the server, as each gives the same post another id.
-        created_ms: when it was written.
-        order: tells apart what was written in the same millisecond.
+        host: the server's host name; each server gives the same post another id.
+        created_ms: creation time of the post, milliseconds since the epoch.
+        order: number of the post among those of the same millisecond, from 0.
     """
     if family == "mastodon":
         salt = crc32(f"{host}:{created_ms}".encode())
@@ -36,7 +36,7 @@ def post_number(family: Family, host: str, created_ms: int, order: int) -> int:
 
 
 def spell(family: Family, number: int) -> str:
-    """Return the id as it is sent."""
+    """Return the id as text, as the API sends it."""
     if family == "mastodon":
         return str(number)
     places = range(5 * (_ULID_LENGTH - 1), -1, -5)
@@ -44,10 +44,10 @@ def spell(family: Family, number: int) -> str:
 
 
 def cursor_number(family: Family, text: str) -> int | None:
-    """Return where an id, a foreign one too, stands in a timeline; ``None`` for nowhere.
+    """Return the place of an id in a timeline, as an integer; ``None`` where it has none.
 
-    Mastodon reads it as Ruby's ``to_i`` does: the digits at the beginning, or 0. GoToSocial takes
-    ULIDs, and ``0`` for the beginning.
+    The id may come from a server of the other family. Mastodon parses it as Ruby's ``to_i`` does:
+    the leading digits, or 0. GoToSocial accepts ULIDs, and ``0`` for the beginning.
     """
     if family == "mastodon":
         digits = _LEADING_DIGITS.match(text)

@@ -1,4 +1,4 @@
-"""What a simulated server says of itself."""
+"""The bodies of ``/api/v1/instance`` and ``/api/v2/instance``."""
 
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ Access = Literal["public", "authenticated", "disabled"]
 
 
 def instance_v1(host: str, family: Family, streaming: str) -> dict[str, Any]:
-    """Return the answer of ``/api/v1/instance``."""
+    """Return the body of ``/api/v1/instance``."""
     return {
         "uri": host,
         "title": "A simulated server",
@@ -25,15 +25,15 @@ def instance_v1(host: str, family: Family, streaming: str) -> dict[str, Any]:
 
 
 def instance_v2(host: str, family: Family, streaming: str, access: Access) -> dict[str, Any]:
-    """Return the answer of ``/api/v2/instance``.
+    """Return the body of ``/api/v2/instance``.
 
     Args:
-        host: the server's name.
-        family: its software.
-        streaming: where its streams are.
-        access: who sees its timelines. Mastodon tells that since 4.5.
+        host: the server's host name.
+        family: the server's software.
+        streaming: the URL of its streaming API.
+        access: who may read its timelines. Mastodon publishes this since version 4.5.
     """
-    about: dict[str, Any] = {
+    instance: dict[str, Any] = {
         "domain": host,
         "title": "A simulated server",
         "version": VERSIONS[family],
@@ -47,10 +47,10 @@ def instance_v2(host: str, family: Family, streaming: str, access: Access) -> di
     }
     if family == "mastodon":
         feeds = {"local": access, "remote": access}
-        about["configuration"]["timelines_access"] = {
+        instance["configuration"]["timelines_access"] = {
             "live_feeds": feeds,
             "hashtag_feeds": feeds,
             "trending_link_feeds": feeds,
         }
-        about["api_versions"] = {"mastodon": 7}
-    return about
+        instance["api_versions"] = {"mastodon": 7}
+    return instance

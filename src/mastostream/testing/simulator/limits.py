@@ -1,8 +1,9 @@
-"""Limits of requests, as Mastodon has them: fixed windows, aligned to the epoch.
+"""Rate limits as Mastodon has them: fixed windows, aligned to the epoch.
 
-Source: ``config/initializers/rack_attack.rb`` of Mastodon 4: 300 requests in 5 minutes, and of
-those with ``min_id``, ``since_id``, ``max_id`` or ``page`` 300 in 15 minutes; by token, or by
-address where there is none. The headers tell of the first.
+Source: ``config/initializers/rack_attack.rb`` of Mastodon 4. A client may make 300 requests in 5
+minutes. Of requests with ``min_id``, ``since_id``, ``max_id`` or ``page`` it may make 300 in 15
+minutes. A client is a token, or an address where there is no token. The headers describe the
+5-minute limit only, except when the other one is exceeded.
 """
 
 from collections import Counter
@@ -15,20 +16,23 @@ import attrs
 __all__ = ["PAGING_MEMBERS", "RateLimiter", "Usage", "Verdict"]
 
 PAGING_MEMBERS: Final = frozenset({"page", "min_id", "since_id", "max_id"})
+"""Query parameters that make a request count as pagination."""
+
 _WINDOW_S: Final = 300
 _PAGING_WINDOW_S: Final = 900
 
 
 @attrs.define(kw_only=True)
 class Usage:
-    """What was asked of a server, and whether it was too much.
+    """Counts of the requests that a server has received.
 
     Attributes:
-        requests: of the REST API, in all.
-        most: in any window of 5 minutes, of one client.
-        most_paging: of those that page, in any window of 15 minutes, of one client.
-        over_limit: how many were refused because they were too many.
-        paths: how many there were of each kind, by the route's pattern.
+        requests: all requests of the REST API.
+        most: largest number of requests of one client in one window of 5 minutes.
+        most_paging: largest number of pagination requests of one client in one window of 15
+            minutes.
+        over_limit: requests that were refused because of a rate limit.
+        paths: requests by route, such as ``/api/v1/statuses/{id}``.
     """
 
     requests: int = 0
@@ -39,11 +43,11 @@ class Usage:
 
 
 class Verdict(NamedTuple):
-    """What the limits say of a request.
+    """The decision of the rate limits about one request.
 
     Attributes:
-        over: whether it is one too many.
-        headers: what the answer tells of them.
+        over: whether the request exceeds a limit.
+        headers: ``X-RateLimit-...`` headers of the response; empty where there is no limit.
     """
 
     over: bool
@@ -51,18 +55,18 @@ class Verdict(NamedTuple):
 
 
 class RateLimiter:
-    """Counts requests.
+    """Counts the requests of each client, and refuses those above the limit.
 
     Attributes:
-        usage: what was asked so far.
+        usage: counts of all requests so far.
     """
 
     def __init__(self, limit: int | None, *, paging: bool) -> None:
-        """Count from now on.
+        """Set the limits; nothing is counted yet.
 
         Args:
-            limit: requests in a window; ``None`` for no limit.
-            paging: whether requests that page have a limit of their own.
+            limit: requests that a client may make in a window; ``None`` for no limit.
+            paging: whether pagination requests have a limit of their own.
         """
         self.usage = Usage()
         self._limit = limit
@@ -70,7 +74,7 @@ class RateLimiter:
         self._windows: dict[tuple[str, int], tuple[int, int]] = {}
 
     def count(self, client: str, now_ms: int, *, paging: bool) -> Verdict:
-        """Count a request, and say whether it may be answered."""
+        """Count a request and decide whether it is within the limits."""
         used = self._add(client, now_ms, _WINDOW_S)
         self.usage.requests += 1
         self.usage.most = max(self.usage.most, used)
@@ -87,7 +91,7 @@ class RateLimiter:
         return verdict
 
     def headers(self, now_ms: int, left: int, window_s: int = _WINDOW_S) -> dict[str, str]:
-        """Return the headers that tell how many requests are left in this window."""
+        """Return the rate limit headers for a number of requests left in this window."""
         ends_s = (now_ms // 1000 // window_s + 1) * window_s
         reset = datetime.fromtimestamp(ends_s, UTC).isoformat(timespec="microseconds")
         return {
@@ -98,7 +102,7 @@ class RateLimiter:
 
     def _add(self, client: str, now_ms: int, window_s: int) -> int:
         number = now_ms // 1000 // window_s
-        before, used = self._windows.get((client, window_s), (number, 0))
-        used = used + 1 if before == number else 1
+        counted_in, used = self._windows.get((client, window_s), (number, 0))
+        used = used + 1 if counted_in == number else 1
         self._windows[client, window_s] = number, used
         return used

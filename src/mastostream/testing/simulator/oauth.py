@@ -1,4 +1,4 @@
-"""How applications and people get a token, as Mastodon does it.
+"""OAuth: registers applications and issues tokens to them and to users, as Mastodon does.
 
 Source: https://docs.joinmastodon.org/methods/oauth/ and https://docs.joinmastodon.org/methods/apps/.
 """
@@ -18,7 +18,7 @@ from mastostream.testing.simulator.tokens import Grant, Tokens
 __all__ = ["OAuth"]
 
 OUT_OF_BAND: Final = "urn:ietf:wg:oauth:2.0:oob"
-"""Asks for a page that shows the code."""
+"""Redirect URI that asks for a page with the code instead of a redirect."""
 
 _HTML: Final = {"Content-Type": "text/html; charset=utf-8"}
 
@@ -32,7 +32,7 @@ class _App:
     redirects: tuple[str, ...]
     scopes: tuple[str, ...]
 
-    def shown(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         return {
             "id": "1",
             "name": self.name,
@@ -52,28 +52,28 @@ class _Code:
 
 
 class OAuth:
-    """Registers applications and gives out tokens. Whoever is asked says yes."""
+    """The OAuth endpoints of one server. Every authorization is granted at once."""
 
     def __init__(self, tokens: Tokens) -> None:
-        """Give out these tokens."""
+        """Issue and revoke tokens of this token store."""
         self._tokens = tokens
         self._apps: dict[str, _App] = {}
         self._codes: dict[str, _Code] = {}
 
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """Return all that can be asked for."""
-        never, always = {"access": "open", "counted": False}, {"access": "token"}
-        found: tuple[tuple[str, str, Any, Mapping[str, Any]], ...] = (
+        """Return the endpoints of this API."""
+        needs_no_token, needs_token = {"access": "open", "counted": False}, {"access": "token"}
+        routes: tuple[tuple[str, str, Any, Mapping[str, Any]], ...] = (
             ("POST", "/api/v1/apps", self._register, {"access": "open"}),
-            ("GET", "/api/v1/apps/verify_credentials", self._verify_app, always),
-            ("GET", "/api/v1/accounts/verify_credentials", self._verify_user, always),
-            ("GET", "/oauth/authorize", self._authorize, never),
-            ("POST", "/oauth/token", self._token, never),
-            ("POST", "/oauth/revoke", self._revoke, never),
+            ("GET", "/api/v1/apps/verify_credentials", self._verify_app, needs_token),
+            ("GET", "/api/v1/accounts/verify_credentials", self._verify_user, needs_token),
+            ("GET", "/oauth/authorize", self._authorize, needs_no_token),
+            ("POST", "/oauth/token", self._token, needs_no_token),
+            ("POST", "/oauth/revoke", self._revoke, needs_no_token),
         )
         return tuple(
-            Endpoint(method=method, path=path, answer=answer, **more)  # type: ignore[arg-type]  # as above
-            for method, path, answer, more in found
+            Endpoint(method=method, path=path, handler=handler, **options)  # type: ignore[arg-type]  # the table has only valid methods
+            for method, path, handler, options in routes
         )
 
     def _register(self, call: Call) -> Answer:
@@ -91,18 +91,18 @@ class OAuth:
         )
         self._apps[app.client_id] = app
         secrets = {"client_id": app.client_id, "client_secret": app.secret}
-        return Answer(200, app.shown() | secrets | {"client_secret_expires_at": 0})
+        return Answer(200, app.as_json() | secrets | {"client_secret_expires_at": 0})
 
     def _verify_app(self, call: Call) -> Answer:
-        grant = _granted(call)
+        grant = _grant_of(call)
         app = self._apps.get(grant.app)
         if app is None:
-            about = {"name": "A simulated application", "website": None}
-            return Answer(200, about | {"scopes": list(grant.scopes)})
-        return Answer(200, app.shown())
+            body = {"name": "A simulated application", "website": None}
+            return Answer(200, body | {"scopes": list(grant.scopes)})
+        return Answer(200, app.as_json())
 
     def _verify_user(self, call: Call) -> Answer:
-        grant = _granted(call)
+        grant = _grant_of(call)
         if not grant.user:
             return error(401, "This method requires an authenticated user")
         if not grant.allows("read", "read:accounts", "profile"):
@@ -125,38 +125,45 @@ class OAuth:
         self._codes[code] = _Code(app=app, redirect=redirect, scopes=scopes, challenge=challenge)
         if redirect == OUT_OF_BAND:
             return Answer(200, f'<p>Copy this code: <code id="code">{code}</code></p>', _HTML)
-        told = {"code": code} | ({"state": query["state"]} if "state" in query else {})
-        joint = "&" if "?" in redirect else "?"
-        return Answer(302, "", {"Location": redirect + joint + urlencode(told)})
+        parameters = {"code": code} | ({"state": query["state"]} if "state" in query else {})
+        separator = "&" if "?" in redirect else "?"
+        return Answer(302, "", {"Location": redirect + separator + urlencode(parameters)})
 
     def _token(self, call: Call) -> Answer:
         form = call.form
         app = self._apps.get(form.get("client_id", ""))
         if app is None or app.secret != form.get("client_secret"):
-            return _refused(401, "invalid_client", "Client authentication failed")
+            return _oauth_error(401, "invalid_client", "Client authentication failed")
         if form.get("grant_type") == "client_credentials":
             scopes = tuple(form.get("scope", "read").split())
             if not _within(scopes, app.scopes):
-                return _refused(400, "invalid_scope", "The requested scope is invalid")
-            return self._issued(Grant(scopes=scopes, app=app.client_id, user=False), call.now_ms)
+                return _oauth_error(400, "invalid_scope", "The requested scope is invalid")
+            return self._token_answer(
+                Grant(scopes=scopes, app=app.client_id, user=False), call.now_ms
+            )
         if form.get("grant_type") != "authorization_code":
-            return _refused(400, "unsupported_grant_type", "The grant type is not supported")
+            return _oauth_error(400, "unsupported_grant_type", "The grant type is not supported")
         code = self._codes.pop(form.get("code", ""), None)
         redirect = form.get("redirect_uri")
-        if code is None or code.app != app or code.redirect != redirect or not _proven(code, form):
-            return _refused(400, "invalid_grant", "The provided authorization grant is invalid")
-        return self._issued(Grant(scopes=code.scopes, app=app.client_id), call.now_ms)
+        if (
+            code is None
+            or code.app != app
+            or code.redirect != redirect
+            or not _verifier_matches(code, form)
+        ):
+            return _oauth_error(400, "invalid_grant", "The provided authorization grant is invalid")
+        return self._token_answer(Grant(scopes=code.scopes, app=app.client_id), call.now_ms)
 
-    def _issued(self, grant: Grant, now_ms: int) -> Answer:
-        told = {"access_token": self._tokens.issue(grant), "token_type": "Bearer"}
-        return Answer(200, told | {"scope": " ".join(grant.scopes), "created_at": now_ms // 1000})
+    def _token_answer(self, grant: Grant, now_ms: int) -> Answer:
+        body = {"access_token": self._tokens.issue(grant), "token_type": "Bearer"}
+        return Answer(200, body | {"scope": " ".join(grant.scopes), "created_at": now_ms // 1000})
 
     def _revoke(self, call: Call) -> Answer:
         self._tokens.revoke(call.form.get("token", ""))
         return Answer(200, {})
 
 
-def _granted(call: Call) -> Grant:
+def _grant_of(call: Call) -> Grant:
     if call.grant is None:
         raise TypeError("this needs a token")
     return call.grant
@@ -166,11 +173,11 @@ def _within(scopes: tuple[str, ...], granted: tuple[str, ...]) -> bool:
     return all(Grant(scopes=granted).allows(scope) for scope in scopes)
 
 
-def _proven(code: _Code, form: Mapping[str, str]) -> bool:
-    """Check the verifier of RFC 7636 (PKCE), where there was a challenge."""
+def _verifier_matches(code: _Code, form: Mapping[str, str]) -> bool:
+    """Check the code verifier against the code challenge (PKCE, RFC 7636); true without one."""
     digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
     return not code.challenge or urlsafe_b64encode(digest).decode().rstrip("=") == code.challenge
 
 
-def _refused(status: int, name: str, description: str) -> Answer:
+def _oauth_error(status: int, name: str, description: str) -> Answer:
     return Answer(status, {"error": name, "error_description": description})

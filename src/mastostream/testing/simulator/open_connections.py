@@ -1,4 +1,4 @@
-"""The open connections of a server: what a web framework does not do to them."""
+"""The open TCP connections of a server, so that faults can close and break them."""
 
 import asyncio
 from contextlib import suppress
@@ -12,61 +12,61 @@ Address = tuple[str, int]
 
 
 class OpenConnections:
-    """Finds the connection of a client's address. To be used in the server's thread."""
+    """The open connections by the client's address. Use it in the server's thread only."""
 
     def __init__(self) -> None:
         self._transports: dict[Address, asyncio.Transport] = {}
         self._closing = asyncio.Event()
 
     def add(self, transport: asyncio.Transport) -> None:
-        """Remember a connection."""
+        """Register a connection."""
         self._transports[_peer(transport)] = transport
 
     def remove(self, transport: asyncio.Transport) -> None:
-        """Forget a connection."""
+        """Remove a connection."""
         self._transports.pop(_peer(transport), None)
 
-    def of(self, client: Address) -> asyncio.Transport | None:
-        """Return the connection of a client; ``None`` where it is gone."""
+    def find(self, client: Address) -> asyncio.Transport | None:
+        """Return the connection of a client; ``None`` where it is closed."""
         return self._transports.get((client[0], client[1]))
 
     def close(self, client: Address) -> None:
-        """Send what is to be sent, and close."""
-        transport = self.of(client)
+        """Send what is buffered, then close the connection of a client."""
+        transport = self.find(client)
         if transport is not None:
             transport.close()
 
     def abort(self) -> None:
-        """Break all of them."""
+        """Break all connections at once: buffered data is lost."""
         for transport in [*self._transports.values()]:
             transport.abort()
 
-    def shut(self) -> None:
-        """Break all of them, for good: slow answers end, too."""
+    def shut_down(self) -> None:
+        """Break all connections and end every ``pause``: the server stops."""
         self._closing.set()
         self.abort()
 
     async def pause(self, seconds: float) -> None:
-        """Wait, but not while the server ends."""
+        """Wait this many real seconds, or until the server stops."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._closing.wait(), seconds)
 
 
 class RecordedProtocol(H11Protocol):
-    """uvicorn's HTTP protocol; its connections are remembered."""
+    """uvicorn's HTTP protocol, which registers its connections in :class:`OpenConnections`."""
 
-    def __init__(self, connections: OpenConnections, **given: Any) -> None:
-        """Take what uvicorn gives."""
-        super().__init__(**given)
+    def __init__(self, connections: OpenConnections, **arguments: Any) -> None:
+        """Pass uvicorn's arguments on; register connections in ``connections``."""
+        super().__init__(**arguments)
         self._recorded = connections
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """Remember it."""
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn declares it so
+        """Register the connection."""
         self._recorded.add(transport)
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
+        """Remove the connection."""
         self._recorded.remove(self.transport)
         super().connection_lost(exc)
 

@@ -1,4 +1,4 @@
-"""The part of the REST API that a collector uses: timelines, posts, and the server itself."""
+"""The REST API as far as a collector uses it: timelines, single posts, and the instance."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -19,60 +19,66 @@ from mastostream.testing.simulator.world import PUBLIC, World
 
 __all__ = ["Rest"]
 
-MAX_LIMIT: Final = 40
-MOST_LOOKED_UP: Final = 20
-_MOST_MORE_TAGS: Final = 3
+_MAX_LIMIT: Final = 40
+"""Largest page of a timeline."""
+
+_MAX_IDS: Final = 20
+"""How many posts one request of ``/api/v1/statuses?id[]=`` may name."""
+
+_MAX_ANY_TAGS: Final = 3
+"""How many hashtags of ``any[]`` Mastodon uses; it ignores the others."""
+
 _READ: Final = ("read", "read:statuses")
 
 
 class Rest:
-    """Answers for one server."""
+    """The REST endpoints of one server, in the way of its family."""
 
     def __init__(self, world: World, faults: Faults, tokens: Tokens) -> None:
-        """Show this world."""
+        """Answer with the posts of this world."""
         self._tokens = tokens
         self._world = world
         self._faults = faults
         self._gotosocial = world.family == "gotosocial"
 
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """Return all that can be asked for."""
-        about: Final = "open" if self._gotosocial else "usual"
+        """Return the endpoints of this API."""
+        instance_access: Final = "open" if self._gotosocial else "usual"
         return (
             Endpoint(
                 path="/api/v1/timelines/tag/{tag}",
-                answer=self._tag_timeline,
+                handler=self._tag_timeline,
                 access="token" if self._gotosocial else "usual",
                 scopes=_READ,
                 fault="closed_feed",
             ),
             Endpoint(
                 path="/api/v1/timelines/public",
-                answer=self._public_timeline,
+                handler=self._public_timeline,
                 scopes=_READ,
                 fault="closed_feed",
             ),
             Endpoint(
                 path="/api/v1/statuses",
-                answer=self._lookup,
+                handler=self._lookup,
                 scopes=_READ,
                 fault=None if self._gotosocial else "no_lookup",
             ),
-            Endpoint(path="/api/v1/statuses/{id}", answer=self._status, scopes=_READ),
-            Endpoint(path="/api/v1/instance", answer=self._instance_v1, access=about),
-            Endpoint(path="/api/v2/instance", answer=self._instance_v2, access=about),
+            Endpoint(path="/api/v1/statuses/{id}", handler=self._status, scopes=_READ),
+            Endpoint(path="/api/v1/instance", handler=self._instance_v1, access=instance_access),
+            Endpoint(path="/api/v2/instance", handler=self._instance_v2, access=instance_access),
         )
 
     def _tag_timeline(self, call: Call) -> Answer:
         tag = call.request.path_params["tag"]
         tags = [tag]
         if self._gotosocial:
-            if not self._world.knows(tag):
+            if not self._world.knows_tag(tag):
                 return error(404, "Not Found")
         else:
-            tags += call.request.query_params.getlist("any[]")[:_MOST_MORE_TAGS]
-        spelled = dict.fromkeys(map(normalize_hashtag, tags))
-        return self._timeline(call, [tag for tag in spelled if tag])
+            tags += call.request.query_params.getlist("any[]")[:_MAX_ANY_TAGS]
+        normalized = dict.fromkeys(map(normalize_hashtag, tags))
+        return self._timeline(call, [tag for tag in normalized if tag])
 
     def _public_timeline(self, call: Call) -> Answer:
         return self._timeline(call, [PUBLIC])
@@ -87,35 +93,35 @@ class Rest:
         return Answer(200, body, _links(call.request, page))
 
     def _paging(self, query: Mapping[str, str]) -> Paging | None:
-        """Read the members that page; ``None`` for a page with nothing in it."""
-        found: dict[str, int | None] = {}
-        for member in ("max_id", "min_id", "since_id"):
-            if not query.get(member):
-                found[member] = None
+        """Read the pagination parameters; ``None`` where the page is empty whatever there is."""
+        cursors: dict[str, int | None] = {}
+        for name in ("max_id", "min_id", "since_id"):
+            if not query.get(name):
+                cursors[name] = None
                 continue
-            found[member] = cursor_number(self._world.family, query[member])
-            if found[member] is None and member != "max_id":
+            cursors[name] = cursor_number(self._world.family, query[name])
+            if cursors[name] is None and name != "max_id":
                 return None
         return Paging(
             limit=_limit(query.get("limit")),
-            below=found["max_id"],
-            just_above=found["min_id"],
-            since=found["since_id"],
+            below=cursors["max_id"],
+            just_above=cursors["min_id"],
+            since=cursors["since_id"],
         )
 
     def _wanted(self, request: Request) -> Callable[[Entry], bool]:
         if self._gotosocial:
             return lambda _: True
         query = request.query_params
-        every = {normalize_hashtag(tag) for tag in query.getlist("all[]")}
-        none = {normalize_hashtag(tag) for tag in query.getlist("none[]")}
-        local, remote = (query.get(member) in ("true", "1") for member in ("local", "remote"))
+        all_tags = {normalize_hashtag(tag) for tag in query.getlist("all[]")}
+        no_tags = {normalize_hashtag(tag) for tag in query.getlist("none[]")}
+        local, remote = (query.get(name) in ("true", "1") for name in ("local", "remote"))
 
         def wanted(entry: Entry) -> bool:
             post = entry if isinstance(entry, SimulatedPost) else entry.post
-            tags = set(map(normalize_hashtag, post.tags)) if every or none else set()
-            elsewhere = local if not post.at_home else remote
-            return every <= tags and not none & tags and not elsewhere
+            tags = set(map(normalize_hashtag, post.tags)) if all_tags or no_tags else set()
+            excluded = local if not post.at_home else remote
+            return all_tags <= tags and not no_tags & tags and not excluded
 
         return wanted
 
@@ -123,12 +129,12 @@ class Rest:
         if self._gotosocial:
             return Answer(405, "405 method not allowed")
         query = call.request.query_params
-        wanted = dict.fromkeys([*query.getlist("id[]"), *query.getlist("id")])
-        if len(wanted) > MOST_LOOKED_UP:
-            return error(422, f"Validation failed: more than {MOST_LOOKED_UP} ids")
-        found = (self._world.find(post_id, call.now_ms) for post_id in wanted)
+        post_ids = dict.fromkeys([*query.getlist("id[]"), *query.getlist("id")])
+        if len(post_ids) > _MAX_IDS:
+            return error(422, f"Validation failed: more than {_MAX_IDS} ids")
+        entries = (self._world.find(post_id, call.now_ms) for post_id in post_ids)
         return Answer(
-            200, [self._world.status(entry, call.now_ms) for entry in found if entry is not None]
+            200, [self._world.status(entry, call.now_ms) for entry in entries if entry is not None]
         )
 
     def _status(self, call: Call) -> Answer:
@@ -138,26 +144,25 @@ class Rest:
         return Answer(200, self._world.status(entry, call.now_ms))
 
     def _instance_v1(self, call: Call) -> Answer:
-        return Answer(
-            200, instance_v1(self._world.host, self._world.family, _streaming(call.request))
-        )
+        url = _streaming_url(call.request)
+        return Answer(200, instance_v1(self._world.host, self._world.family, url))
 
     def _instance_v2(self, call: Call) -> Answer:
         access: Access = "authenticated" if self._tokens.required else "public"
         if "closed_feed" in self._faults.active(call.now_ms):
             access = "disabled"
-        about = instance_v2(self._world.host, self._world.family, _streaming(call.request), access)
-        return Answer(200, about)
+        url = _streaming_url(call.request)
+        return Answer(200, instance_v2(self._world.host, self._world.family, url, access))
 
 
-def _streaming(request: Request) -> str:
+def _streaming_url(request: Request) -> str:
     return str(request.base_url).replace("http", "ws", 1).rstrip("/")
 
 
 def _limit(text: str | None) -> int:
     if text is None or not text.isdecimal():
         return 20
-    return max(1, min(MAX_LIMIT, int(text)))
+    return max(1, min(_MAX_LIMIT, int(text)))
 
 
 def _links(request: Request, page: Sequence[Entry]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Simulated servers as HTTP servers of this process, on the loopback only."""
+"""Simulated servers as HTTP servers of this process, on the loopback interface only."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ from typing import Final, Self
 import attrs
 import uvicorn
 
-from mastostream.testing.simulator.api_middleware import Time
+from mastostream.testing.simulator.api_middleware import ServerClock
 from mastostream.testing.simulator.fault_plan import FaultPlan
 from mastostream.testing.simulator.faults import Faults
 from mastostream.testing.simulator.fediverse import Fediverse
@@ -32,7 +32,7 @@ def _wall_clock_ms() -> int:
 
 @attrs.frozen
 class _FromFunction:
-    """A clock that is a function. What takes a second takes a second of the machine."""
+    """A clock made of a function; its seconds are real seconds."""
 
     now_ms: Callable[[], int]
 
@@ -41,15 +41,15 @@ class _FromFunction:
 
 
 class SimulatedServer:
-    """Runs in a thread while the ``with`` block lasts.
+    """A simulated server, which runs in a thread while its ``with`` block lasts.
 
     Attributes:
-        url: where it answers.
-        host: what it calls itself, and what the uris of its posts begin with.
-        fediverse: all that happens, on this server and on others.
-        world: what this server holds of it.
-        faults: what goes wrong there.
-        usage: what was asked of it, and whether it was too much.
+        url: base URL, such as ``http://127.0.0.1:40000``.
+        host: host name that the server gives itself, and that the uris of its posts contain.
+        fediverse: the Fediverse that the server belongs to.
+        world: the posts of this server.
+        faults: the faults of this server, to start and stop.
+        usage: counts of the requests so far.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class SimulatedServer:
         rate_limit: int | None = 300,
         growth_s: float = GROWTH_S,
         now_ms: Callable[[], int] = _wall_clock_ms,
-        clock: Time | None = None,
+        clock: ServerClock | None = None,
         fediverse: Fediverse | None = None,
         host: str = "social.example",
         plan: FaultPlan | None = None,
@@ -72,37 +72,41 @@ class SimulatedServer:
         ping_s: float = 30.0,
         pong_timeout_s: float = 5.0,
     ) -> None:
-        """Take the port. Its waits, as its moments, are those of the clock.
+        """Bind the port; the server answers once its ``with`` block is entered.
+
+        All times and waits follow the server's clock, except ``pong_timeout_s``.
 
         Args:
-            port: 0 for any free one.
-            seed: the same seed and clock, the same posts.
-            posts_per_s: on average.
-            backlog_s: how long the server has been there already.
-            token: what a client has to send; ``None`` for an open server, where any token is right.
-            scopes: what that token, or any, allows.
-            rate_limit: requests in 5 minutes, and of those that page in 15; ``None`` for no limit.
-            growth_s: time constant of engagement.
-            now_ms: the clock.
+            port: TCP port; 0 for any free one.
+            seed: the same seed and clock give the same posts.
+            posts_per_s: average rate of new posts.
+            backlog_s: how long the server has existed already, in seconds.
+            token: the token that a client has to send; ``None`` for an open server, which accepts
+                any token, and none.
+            scopes: scopes that this token grants, or any token of an open server.
+            rate_limit: requests that a client may make in 5 minutes, and pagination requests that
+                it may make in 15 minutes; ``None`` for no limit.
+            growth_s: time constant of engagement, in seconds.
+            now_ms: clock as a function, milliseconds since the epoch.
             clock: a :class:`mastostream.ports.clock.Clock`, in place of ``now_ms``.
-            fediverse: what happens, in place of ``seed``, ``posts_per_s``, ``backlog_s`` and
-                ``growth_s``.
-            host: which of its servers this is.
-            plan: faults by chance.
-            heartbeat_s: between two heartbeats of server-sent events.
-            ping_s: between two pings of a WebSocket.
-            pong_timeout_s: how long a client may take to answer a ping, at least: real seconds, as
-                how soon it answers does not follow the simulated clock.
+            fediverse: the Fediverse of the server, in place of ``seed``, ``posts_per_s``,
+                ``backlog_s`` and ``growth_s``.
+            host: host name of the server; one of those of ``fediverse`` where that is given.
+            plan: plan of random faults; ``None`` for no faults by themselves.
+            heartbeat_s: seconds between two heartbeats of server-sent events.
+            ping_s: seconds between two pings of a WebSocket.
+            pong_timeout_s: real seconds that a client has at least to answer a ping, since the
+                simulated clock does not speed up clients.
 
         Raises:
             OSError: the port is taken.
             KeyError: the Fediverse has no such host.
         """
-        time_of: Time = clock or _FromFunction(now_ms)
+        server_clock: ServerClock = clock or _FromFunction(now_ms)
         self.fediverse = fediverse or Fediverse(
             hosts=(host,),
             seed=seed,
-            start_ms=time_of.now_ms() - int(backlog_s * 1000),
+            start_ms=server_clock.now_ms() - int(backlog_s * 1000),
             traffic_profile=attrs.evolve(
                 TrafficProfile.of_one_server(), posts_per_s=posts_per_s, growth_s=growth_s
             ),
@@ -110,10 +114,10 @@ class SimulatedServer:
         )
         self.host = host
         self.world = self.fediverse.worlds[host]
-        self.faults = Faults(plan, time_of.now_ms)
+        self.faults = Faults(plan, server_clock.now_ms)
         self._site = Site(
             world=self.world,
-            clock=time_of,
+            clock=server_clock,
             tokens=Tokens(token, scopes),
             limits=RateLimiter(rate_limit, paging=self.world.family == "mastodon"),
             faults=self.faults,
@@ -123,7 +127,7 @@ class SimulatedServer:
             pong_timeout_s=pong_timeout_s,
         )
         self._socket = socket.create_server((_LOOPBACK, port))
-        _send_at_once(self._socket)
+        _disable_nagle(self._socket)
         self._address: tuple[str, int] = self._socket.getsockname()
         self.url = f"http://{_LOOPBACK}:{self._address[1]}"
         self._stopping = False
@@ -134,7 +138,7 @@ class SimulatedServer:
 
     @property
     def usage(self) -> Usage:
-        """What was asked of it."""
+        """Counts of the requests so far."""
         return self._site.limits.usage
 
     def __enter__(self) -> Self:
@@ -150,49 +154,50 @@ class SimulatedServer:
         traceback: TracebackType | None,
     ) -> None:
         self._stopping = True
-        self._call(self._shut)
+        self._call_in_loop(self._shut_down)
         self._thread.join(timeout=5)
         self._site.pusher.close()
         self._socket.close()
 
     def push(self, event: str, payload: bytes, tag: str) -> None:
-        """Send an event to all who listen to a hashtag, or to all posts, as fast as possible.
+        """Send an event at once to all streams of a hashtag, and to all public streams.
 
-        It did not happen: timelines do not know it. What is not read yet waits, without a limit.
+        Timelines do not show the event. It is buffered without a limit until clients read it.
 
         Args:
-            event: ``update``, ``status.update``, ``delete`` (which goes to all) ...
-            payload: as it is to be sent: a status in one line of JSON, or a bare id.
-            tag: in any spelling.
+            event: name of the event, such as ``update``, ``status.update`` or ``delete``. A
+                ``delete`` goes to all streams.
+            payload: payload as it is sent: a status in one line of JSON, or the id alone.
+            tag: the hashtag, in any spelling.
         """
-        self._call(self._site.pusher.send, event, payload, tag)
+        self._call_in_loop(self._site.pusher.send, event, payload, tag)
 
     def advance(self) -> None:
-        """Push what is due at once, where the clock was moved by hand."""
+        """Send all due events now, after a test has moved the clock."""
         self._site.pusher.wake()
 
     def listeners(self) -> int:
-        """How many connections listen to streams."""
+        """Return how many connections listen to streams."""
         return len(self._site.hub)
 
     def revoke(self, token: str) -> None:
-        """Let a token be valid no more. Its streams end cleanly."""
+        """Make a token invalid. Its streams end cleanly."""
         self._site.tokens.revoke(token)
-        self._call(self._end, token)
+        self._call_in_loop(self._end, token)
 
     def end_streams(self) -> None:
-        """Let all streams end cleanly."""
-        self._call(self._end, None)
+        """End all streams cleanly, as with a revoked token."""
+        self._call_in_loop(self._end, None)
 
     def cut_streams(self) -> None:
-        """Break all streams."""
-        self._call(self._cut)
+        """Break all streams without an end of the response."""
+        self._call_in_loop(self._cut)
 
     def restart(self, seconds: float) -> None:
-        """Break all connections and refuse new ones for so long, and at least a moment."""
+        """Break all connections and refuse new ones for this many seconds of the server's clock."""
         self.faults.begin("restart", seconds=seconds)
 
-    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+    def _call_in_loop(self, function: Callable[..., None], *arguments: object) -> None:
         with suppress(RuntimeError):  # the loop has ended
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(function, *arguments)
@@ -220,12 +225,12 @@ class SimulatedServer:
             self._serving = asyncio.create_task(server.serve(sockets=[self._socket]))
             await asyncio.wait({self._serving})
             if server.started:
-                for listening in server.servers:
-                    listening.close()
+                for asyncio_server in server.servers:
+                    asyncio_server.close()
             self._site.connections.abort()
-            answering = server.server_state.tasks
-            if answering:
-                await asyncio.wait(answering, timeout=1)
+            open_requests = server.server_state.tasks
+            if open_requests:
+                await asyncio.wait(open_requests, timeout=1)
             if not self._serving.cancelled():
                 self._serving.result()
             if not self._stopping:
@@ -233,23 +238,23 @@ class SimulatedServer:
         pushing.cancel()
 
     def _go_down(self) -> None:
-        """Break all connections, and refuse new ones from now on."""
+        """Stop uvicorn: all connections break, and the port refuses new ones."""
         if self._loop is None or self._serving is None or not self._is_up():
             return
-        if self._serving.done():  # it is going down already, and its socket is closed
+        if self._serving.done():  # a restart is under way, and the socket is closed
             return
-        # asyncio never closes what it has accepted just before its server is closed. By the time
-        # that the task has ended, that has become a connection.
+        # asyncio does not close a connection that it accepted just before its server was closed.
+        # Without the reader it accepts no more, and those accepted are known when the task ends.
         self._loop.remove_reader(self._socket)
         self._serving.cancel()
 
     async def _stay_down(self) -> None:
-        # Bound, but not listening: the port refuses, and stays ours.
+        # The port is bound but not listening: it refuses connections, and nobody else can take it.
         self._socket.close()
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(self._address)
-        _send_at_once(self._socket)
+        _disable_nagle(self._socket)
         while not self._stopping:
             now_ms = self._site.clock.now_ms()
             if "restart" not in self.faults.active(now_ms):
@@ -257,21 +262,21 @@ class SimulatedServer:
             left_s = self._site.clock.real_s((self.faults.next_change_ms(now_ms) - now_ms) / 1000)
             await self._site.connections.pause(min(max(left_s, 0.001), 0.05))
 
-    def _shut(self) -> None:
-        self._site.connections.shut()
+    def _shut_down(self) -> None:
+        self._site.connections.shut_down()
         self._go_down()
 
 
-def _send_at_once(listening: socket.socket) -> None:
-    """Let no answer wait for the client's acknowledgement of its first part: 40 ms (RFC 896)."""
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+def _disable_nagle(listener: socket.socket) -> None:
+    """Disable Nagle's algorithm (RFC 896), which delays parts of responses by 40 ms."""
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 @contextmanager
 def serving(
     fediverse: Fediverse,
     *,
-    clock: Time | None = None,
+    clock: ServerClock | None = None,
     ports: Collection[int] = (),
     tokens: Mapping[str, str] | None = None,
     plan: FaultPlan | None = None,
@@ -281,13 +286,14 @@ def serving(
     """Run all servers of a Fediverse while the ``with`` block lasts.
 
     Args:
-        fediverse: what happens.
-        clock: a :class:`mastostream.ports.clock.Clock`; default the machine's.
-        ports: one a server; default any free ones.
-        tokens: by host: what a client has to send.
-        plan: faults by chance, others on each server.
-        rate_limit: as for a :class:`SimulatedServer`.
-        heartbeat_s: as for a :class:`SimulatedServer`.
+        fediverse: the servers' hosts and posts.
+        clock: a :class:`mastostream.ports.clock.Clock`; default the machine's clock.
+        ports: one TCP port for each server; default any free ones.
+        tokens: tokens that clients have to send, by host name; a host without one is open.
+        plan: plan of random faults; each server gets another seed.
+        rate_limit: requests that a client may make in 5 minutes on one server, and pagination
+            requests in 15 minutes; ``None`` for no limit.
+        heartbeat_s: seconds of the clock between two heartbeats of server-sent events.
 
     Raises:
         OSError: a port is taken.
@@ -295,14 +301,16 @@ def serving(
     with ExitStack() as stack:
         servers = []
         for number, host in enumerate(fediverse.worlds):
-            own = None if plan is None else attrs.evolve(plan, seed=plan.seed * 1000 + number)
+            server_plan = (
+                None if plan is None else attrs.evolve(plan, seed=plan.seed * 1000 + number)
+            )
             server = SimulatedServer(
                 port=[*ports][number] if ports else 0,
                 clock=clock,
                 fediverse=fediverse,
                 host=host,
                 token=(tokens or {}).get(host),
-                plan=own,
+                plan=server_plan,
                 rate_limit=rate_limit,
                 heartbeat_s=heartbeat_s,
             )

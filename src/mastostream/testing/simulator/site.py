@@ -1,4 +1,4 @@
-"""One simulated server's parts, put together: all but its port."""
+"""All parts of one simulated server except its port, put together for uvicorn."""
 
 import functools
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mastostream.testing.simulator.answers import error, http_date, to_response
-from mastostream.testing.simulator.api_middleware import ApiMiddleware, Time
+from mastostream.testing.simulator.api_middleware import ApiMiddleware, ServerClock
 from mastostream.testing.simulator.faults import Faults
 from mastostream.testing.simulator.limits import RateLimiter
 from mastostream.testing.simulator.oauth import OAuth
@@ -28,22 +28,22 @@ from mastostream.testing.simulator.world import World
 __all__ = ["Site"]
 
 _KEEP_ALIVE_S: Final = 75
-"""As long as nginx, which stands before most servers, waits for the next request."""
+"""How long an idle connection stays open, in seconds: nginx's default, which most servers use."""
 
 
 @attrs.frozen(kw_only=True)
 class Site:
-    """What answers on a port.
+    """The REST API, OAuth and the streams of one server.
 
     Attributes:
-        restart: called when the fault of this name begins.
-        heartbeat_s: between two heartbeats of server-sent events.
-        ping_s: between two pings of a WebSocket.
-        pong_timeout_s: how long a client may take to answer one, at least, in real seconds.
+        restart: called when the fault ``restart`` begins.
+        heartbeat_s: seconds of the server's clock between two heartbeats of server-sent events.
+        ping_s: seconds of the server's clock between two pings of a WebSocket.
+        pong_timeout_s: real seconds that a client has at least to answer a ping.
     """
 
     world: World
-    clock: Time
+    clock: ServerClock
     tokens: Tokens
     limits: RateLimiter
     faults: Faults
@@ -60,7 +60,7 @@ class Site:
         return Pusher(self.world, self.hub, self.faults, self.clock, self.restart)
 
     def config(self) -> uvicorn.Config:
-        """Return how uvicorn runs it."""
+        """Return the configuration with which uvicorn runs this server."""
         service = StreamService(
             family=self.world.family,
             hub=self.hub,
@@ -90,7 +90,7 @@ class Site:
         )
 
     def _app(self, service: StreamService) -> Starlette:
-        gate = ApiMiddleware(
+        middleware = ApiMiddleware(
             self.world,
             self.clock,
             tokens=self.tokens,
@@ -102,9 +102,9 @@ class Site:
             *Rest(self.world, self.faults, self.tokens).endpoints(),
             *OAuth(self.tokens).endpoints(),
         )
-        routes = [*sse_routes(service), *map(gate.route, endpoints)]
+        routes = [*sse_routes(service), *map(middleware.route, endpoints)]
 
-        async def unknown(_: Request, __: Exception) -> Response:
+        async def not_found(_: Request, __: Exception) -> Response:
             return to_response(error(404, "Not Found"), {"Date": http_date(self.clock.now_ms())})
 
-        return Starlette(routes=routes, exception_handlers={404: unknown})
+        return Starlette(routes=routes, exception_handlers={404: not_found})

@@ -1,4 +1,4 @@
-"""What a server's API shows of a post, and generated statuses in any number."""
+"""Statuses: posts as a server's API shows them, and a generator of any number of them."""
 
 import random
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _HOUR_MS: Final = 3_600_000
 
 
 def iso(ms: int) -> str:
-    """Return a moment as Mastodon writes it."""
+    """Return a time as Mastodon writes it: UTC, with milliseconds and ``Z``."""
     time = datetime.fromtimestamp(ms / 1000, UTC)
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -31,7 +31,7 @@ def iso(ms: int) -> str:
 def render(
     entry: SimulatedPost | Boost, host: str, family: Family, people: People, now_ms: int
 ) -> dict[str, Any]:
-    """Return the status that a server shows at a moment."""
+    """Return the status that a server's API shows for a post or a boost at this time."""
     if isinstance(entry, SimulatedPost):
         return _post(entry, host, family, people, now_ms)
     post = _post(entry.post, host, family, people, now_ms)
@@ -101,7 +101,8 @@ def generate_statuses(
 ) -> Iterator[bytes]:
     """Yield this many different statuses of about 3.4 kB as compact JSON, oldest first.
 
-    Each is an hour old: its counts have grown. Memory stays flat.
+    Each status shows its post an hour after creation, so its counts have grown. Memory use does
+    not depend on ``count``.
     """
     traffic_profile = attrs.evolve(TrafficProfile.of_one_server(), posts_per_s=posts_per_s)
     people = People(seed)
@@ -110,12 +111,12 @@ def generate_statuses(
     window = start_ms // WINDOW_MS
     while True:
         for post in writer.window(window):
-            held = deliver(post, _HOST, "mastodon", traffic_profile, rng)
-            if held is None or post.created_ms < start_ms:
+            delivered = deliver(post, _HOST, "mastodon", traffic_profile, rng)
+            if delivered is None or post.created_ms < start_ms:
                 continue
             if count <= 0:
                 return
             count -= 1
-            shown = _post(held, _HOST, "mastodon", people, post.created_ms + _HOUR_MS)
-            yield msgspec.json.encode(shown)
+            status = _post(delivered, _HOST, "mastodon", people, post.created_ms + _HOUR_MS)
+            yield msgspec.json.encode(status)
         window += 1

@@ -1,4 +1,4 @@
-"""Words to make posts of. The sentences are generated and mean little."""
+"""Generated text of posts and profiles: languages, hashtags, names and HTML."""
 
 import random
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ LANGUAGES: Final = {
     "zh": "早晨 慢慢 开始 咖啡 很 香 鸟儿 在 安静 的 屋顶 上 唱歌",
 }
 _LANGUAGE_WEIGHTS: Final = (40, 14, 14, 8, 7, 4, 4, 3, 2, 2, 2)
+"""Relative shares of the languages, in the order of ``LANGUAGES``."""
 TAGS: Final = (
     "news",
     "python",
@@ -52,35 +53,35 @@ _SYLLABLES: Final = ("ka", "lo", "mi", "ren", "sa", "tu", "vel", "dor", "ni", "p
 
 
 def language(rng: random.Random) -> str:
-    """Draw a language as posts are spread over them."""
+    """Draw a language by its share of all posts."""
     return rng.choices(tuple(LANGUAGES), _LANGUAGE_WEIGHTS)[0]
 
 
 def tag(rng: random.Random) -> str:
-    """Draw a hashtag: few are used much, most a little."""
+    """Draw a hashtag: a few are popular, most are rare (a Pareto distribution)."""
     number = int(rng.paretovariate(0.8)) - 1
     return TAGS[number] if number < len(TAGS) else rng.choice(TAGS)
 
 
 def user_name(rng: random.Random) -> str:
-    """Make up a name that nobody has."""
+    """Draw a user name that no real account has."""
     return "sim_" + "".join(rng.choices(_SYLLABLES, k=3)) + str(rng.randrange(100))
 
 
 def sentence(rng: random.Random, spoken: str, words: int) -> str:
-    """String some words together."""
+    """Return this many words of a language at random, some with an emoji at the end."""
     text = " ".join(rng.choices(LANGUAGES[spoken].split(), k=words))
     return text + (f" {rng.choice(_EMOJI)}" if rng.random() < 0.3 else "")
 
 
 def profile_note(rng: random.Random, host: str) -> str:
-    """A profile's text, long as real ones are."""
+    """Return the HTML of a profile, about as long as a real one."""
     parts = [f"<p>{escape(sentence(rng, 'en', 14))}</p>" for _ in range(9)]
     return "".join(parts) + _anchor(host, rng.choice(TAGS))
 
 
 def content(rng: random.Random, spoken: str, tags: Sequence[str], host: str) -> str:
-    """A post's HTML, made as Mastodon makes it."""
+    """Return the HTML of a post, as Mastodon writes it."""
     text = escape(sentence(rng, spoken, rng.randrange(6, 40)))
     return f"<p>{text}</p><p>{' '.join(_anchor(host, tag) for tag in tags)}</p>"
 

@@ -1,4 +1,4 @@
-"""Timelines: posts in the order of their ids, found by bisection, read page by page."""
+"""Timelines: posts sorted by id, with pagination as Mastodon's API has it."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -16,12 +16,13 @@ Entry = SimulatedPost | Boost
 
 @attrs.frozen(kw_only=True)
 class Paging:
-    """Which page is asked for. Ids are given by their numbers; ``None`` where there is none.
+    """The pagination parameters of a request. Ids are integers; ``None`` where one is not given.
 
     Attributes:
-        below: ``max_id``: what is older.
-        just_above: ``min_id``: the page next to it.
-        since: ``since_id``: the newest page that is newer than it.
+        limit: largest number of entries of the page, at least 1.
+        below: ``max_id``: the page has only older entries than this id.
+        just_above: ``min_id``: the page has the oldest entries that are newer than this id.
+        since: ``since_id``: the page has the newest entries that are newer than this id.
     """
 
     limit: int = 20
@@ -31,31 +32,31 @@ class Paging:
 
 
 class SimulatedTimeline:
-    """Posts in the order of their ids. One that arrives late goes to its place."""
+    """Posts and boosts sorted by id. An entry that arrives late is inserted at its place."""
 
     def __init__(self) -> None:
         self._numbers: list[int] = []
         self._entries: list[Entry] = []
 
     def add(self, entry: Entry) -> None:
-        """Put an entry in its place."""
+        """Insert an entry at its place."""
         place = bisect_right(self._numbers, entry.number)
         self._numbers.insert(place, entry.number)
         self._entries.insert(place, entry)
 
-    def forget(self, known: Callable[[Entry], bool]) -> None:
-        """Keep only what is known."""
-        self._entries = [entry for entry in self._entries if known(entry)]
+    def keep_only(self, is_known: Callable[[Entry], bool]) -> None:
+        """Remove all entries for which ``is_known`` is false."""
+        self._entries = [entry for entry in self._entries if is_known(entry)]
         self._numbers = [entry.number for entry in self._entries]
 
     def down(self, below: int | None = None) -> Iterator[Entry]:
-        """Yield the newest first, from below an id."""
+        """Yield the entries below an id, or all, newest first."""
         place = len(self._numbers) if below is None else bisect_left(self._numbers, below)
         for number in range(place - 1, -1, -1):
             yield self._entries[number]
 
     def up(self, above: int) -> Iterator[Entry]:
-        """Yield the oldest first, from above an id."""
+        """Yield the entries above an id, oldest first."""
         for number in range(bisect_right(self._numbers, above), len(self._numbers)):
             yield self._entries[number]
 
@@ -63,14 +64,14 @@ class SimulatedTimeline:
 def read_page(
     timelines: Sequence[SimulatedTimeline], paging: Paging, wanted: Callable[[Entry], bool]
 ) -> list[Entry]:
-    """Return one page of all these timelines together, newest first, as Mastodon pages."""
+    """Return one page of these timelines merged, newest first, with Mastodon's pagination."""
     if paging.just_above is not None:
         rising = merge(
             *(timeline.up(paging.just_above) for timeline in timelines),
             key=lambda entry: entry.number,
         )
-        found = _once(rising, wanted, lambda entry: _reaches(entry, paging.below))
-        return [*islice(found, paging.limit)][::-1]
+        entries = _once(rising, wanted, lambda entry: _reaches(entry, paging.below))
+        return [*islice(entries, paging.limit)][::-1]
     falling = merge(
         *(timeline.down(paging.below) for timeline in timelines),
         key=lambda entry: -entry.number,
@@ -86,7 +87,7 @@ def _reaches(entry: Entry, below: int | None) -> bool:
 def _once(
     entries: Iterator[Entry], wanted: Callable[[Entry], bool], ends: Callable[[Entry], bool]
 ) -> Iterator[Entry]:
-    """Leave out what stands in several timelines a second time."""
+    """Yield each wanted entry once until ``ends`` is true; merged timelines repeat entries."""
     last = -1
     for entry in entries:
         if ends(entry):

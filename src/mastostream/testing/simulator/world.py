@@ -1,4 +1,4 @@
-"""A Fediverse as one of its servers sees it: what it holds at a moment, and in which order."""
+"""The world of one server: the posts that it holds at a time, and its timelines."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,36 +16,40 @@ from mastostream.testing.simulator.statuses import render
 from mastostream.testing.simulator.timelines import Entry, Paging, SimulatedTimeline, read_page
 from mastostream.testing.simulator.traffic_profile import GROWTH_S, TrafficProfile
 
-__all__ = ["PUBLIC", "Happening", "Kind", "World"]
+__all__ = ["PUBLIC", "EventKind", "World", "WorldEvent"]
 
 PUBLIC: Final = ""
-"""Stands for the timeline of all posts where a hashtag is expected."""
+"""Used in place of a hashtag for the public timeline, which has all posts."""
 
-Kind = Literal["update", "status.update", "delete", "boost"]
+EventKind = Literal["update", "status.update", "delete", "boost"]
 
 _LOOK_AHEAD_MS: Final = 600_000
+"""How far beyond now ``next_ms`` searches for the next event."""
 
 
-class Happening(NamedTuple):
-    """Something that a server hears of.
+class WorldEvent(NamedTuple):
+    """A change on one server: a post or boost that appears, an edit, or a deletion.
 
     Attributes:
-        order: tells apart what happens in the same millisecond.
+        at_ms: time of the change, milliseconds since the epoch.
+        order: number of the event, which sorts events of the same millisecond.
+        kind: the name of the event in the streaming API; ``boost`` is not streamed.
+        entry: the post or the boost.
     """
 
     at_ms: int
     order: int
-    kind: Kind
+    kind: EventKind
     entry: Entry
 
 
 class World:
-    """What one server holds. Time is an argument, in milliseconds since the epoch.
+    """The posts of one server. Time is always an argument, in milliseconds since the epoch.
 
     Attributes:
-        host: the server's name.
-        family: its software.
-        forgotten_ms: what had arrived by then may have been forgotten; ``None`` for nothing.
+        host: the server's host name.
+        family: the server's software.
+        forgotten_ms: arrival time of the latest forgotten post; ``None`` where none is forgotten.
     """
 
     def __init__(
@@ -58,15 +62,15 @@ class World:
         keep: int = 50_000,
         growth_s: float = GROWTH_S,
     ) -> None:
-        """Begin a server by itself, which knows everything at once.
+        """Make a server with a history of its own, in which all posts arrive without delay.
 
         Args:
-            seed: the same seed, the same posts.
-            posts_per_s: on average; bursts bring five times as many.
-            start_ms: no post is older.
-            host: the server's name.
-            keep: how many posts are remembered, at least.
-            growth_s: time constant of engagement.
+            seed: the same seed gives the same posts.
+            posts_per_s: average rate of new posts; in bursts it is five times as high.
+            start_ms: no post is older than this time.
+            host: the server's host name.
+            keep: smallest number of the latest posts that are kept.
+            growth_s: time constant of engagement, in seconds.
         """
         traffic_profile = attrs.evolve(
             TrafficProfile.of_one_server(), posts_per_s=posts_per_s, growth_s=growth_s
@@ -77,69 +81,69 @@ class World:
             traffic_profile=traffic_profile,
             start_ms=start_ms,
         )
-        self._join(history, host, "mastodon", keep)
+        self._set_up(history, host, "mastodon", keep)
 
     @classmethod
-    def of(cls, history: History, host: str, family: Family, keep: int) -> Self:
-        """Return how one of a history's servers sees it; the history must not have begun."""
+    def from_history(cls, history: History, host: str, family: Family, keep: int) -> Self:
+        """Return the world of one of a history's servers. No post may have been generated yet."""
         world = cls.__new__(cls)
-        cls._join(world, history, host, family, keep)
+        cls._set_up(world, history, host, family, keep)
         return world
 
-    def _join(self, history: History, host: str, family: Family, keep: int) -> None:
+    def _set_up(self, history: History, host: str, family: Family, keep: int) -> None:
         self.host = host
         self.family: Family = family
         self.forgotten_ms: int | None = None
         self._history = history
         self._keep = keep
-        self._coming: list[Happening] = []
+        self._pending: list[WorldEvent] = []
         self._order = count()
         self._posts: deque[SimulatedPost] = deque()
         self._by_id: dict[str, Entry] = {}
         self._timelines: dict[str, SimulatedTimeline] = {PUBLIC: SimulatedTimeline()}
-        self._listeners: list[Callable[[Happening], None]] = []
-        history.receive(host, self._take)
+        self._listeners: list[Callable[[WorldEvent], None]] = []
+        history.register(host, self._schedule)
 
     @property
     def posts(self) -> tuple[SimulatedPost, ...]:
-        """What has arrived, in this order; what was deleted since then, too."""
+        """The posts in the order of arrival, deleted ones included."""
         with self._history.lock:
             return tuple(self._posts)
 
-    def listen(self, listener: Callable[[Happening], None]) -> None:
-        """Have this called with all that happens from now on; it must not take long."""
+    def listen(self, listener: Callable[[WorldEvent], None]) -> None:
+        """Call ``listener`` with each event from now on, under the lock: it must be quick."""
         self._listeners.append(listener)
 
-    def ignore(self, listener: Callable[[Happening], None]) -> None:
-        """Have this called no more."""
+    def stop_listening(self, listener: Callable[[WorldEvent], None]) -> None:
+        """Call ``listener`` no more."""
         with self._history.lock:
             self._listeners.remove(listener)
 
     def advance(self, now_ms: int) -> None:
-        """Let everything happen up to this moment."""
+        """Apply all events up to this time, and including it."""
         with self._history.lock:
-            self._history.write_until(now_ms)
-            while self._coming and self._coming[0].at_ms <= now_ms:
-                self._happen(heappop(self._coming))
+            self._history.generate_until(now_ms)
+            while self._pending and self._pending[0].at_ms <= now_ms:
+                self._apply(heappop(self._pending))
 
     def next_ms(self, now_ms: int) -> int:
-        """Return when something happens next, or until when nothing is known to."""
+        """Return the time of the next event, or a time before which there is none."""
         history = self._history
         with history.lock:
-            while not self._coming or history.known_until_ms <= self._coming[0].at_ms:
+            while not self._pending or history.known_until_ms <= self._pending[0].at_ms:
                 if history.known_until_ms > now_ms + _LOOK_AHEAD_MS:
                     return history.known_until_ms
-                history.write_window()
-            return self._coming[0].at_ms
+                history.generate_window()
+            return self._pending[0].at_ms
 
     def timeline(self, tag: str, now_ms: int) -> list[SimulatedPost]:
-        """Return the posts with this hashtag that can be read now, newest first."""
+        """Return the posts with this hashtag that are visible at this time, newest first."""
         with self._history.lock:
-            found = self._timeline(tag).down()
+            entries = self._timeline(tag).down()
             return [
                 entry
-                for entry in found
-                if isinstance(entry, SimulatedPost) and entry.is_there(now_ms)
+                for entry in entries
+                if isinstance(entry, SimulatedPost) and entry.is_visible(now_ms)
             ]
 
     def page(
@@ -149,46 +153,46 @@ class World:
         now_ms: int,
         wanted: Callable[[Entry], bool] = lambda _: True,
     ) -> list[Entry]:
-        """Return one page of the timelines of these hashtags together, newest first."""
+        """Return one page of the timelines of these hashtags merged, newest first."""
         with self._history.lock:
             timelines = [self._timeline(tag) for tag in tags]
             return read_page(
-                timelines, paging, lambda entry: entry.is_there(now_ms) and wanted(entry)
+                timelines, paging, lambda entry: entry.is_visible(now_ms) and wanted(entry)
             )
 
-    def knows(self, tag: str) -> bool:
+    def knows_tag(self, tag: str) -> bool:
         """Whether any post with this hashtag has ever arrived."""
         return normalize_hashtag(tag) in self._timelines
 
     def find(self, post_id: str, now_ms: int) -> Entry | None:
-        """Return the post, or the boost, of this id if it can be read now."""
+        """Return the post or boost with this id if it is visible at this time, else ``None``."""
         with self._history.lock:
-            found = self._by_id.get(post_id)
-        return found if found is not None and found.is_there(now_ms) else None
+            entry = self._by_id.get(post_id)
+        return entry if entry is not None and entry.is_visible(now_ms) else None
 
     def status(self, entry: Entry, now_ms: int) -> dict[str, Any]:
-        """Return the post as the server's API shows it at this moment."""
+        """Return the status that the server's API shows for this entry at this time."""
         return render(entry, self.host, self.family, self._history.people, now_ms)
 
     def _timeline(self, tag: str) -> SimulatedTimeline:
         return self._timelines.get(normalize_hashtag(tag)) or SimulatedTimeline()
 
-    def _take(self, post: SimulatedPost, boost: Boost | None) -> None:
-        self._expect(post.arrived_ms, "update", post)
-        for moment in post.edits:
-            if moment > post.arrived_ms:
-                self._expect(moment, "status.update", post)
+    def _schedule(self, post: SimulatedPost, boost: Boost | None) -> None:
+        self._add_event(post.arrived_ms, "update", post)
+        for edit_ms in post.edits:
+            if edit_ms > post.arrived_ms:
+                self._add_event(edit_ms, "status.update", post)
         if post.deleted_ms is not None:
-            self._expect(post.deleted_ms, "delete", post)
+            self._add_event(post.deleted_ms, "delete", post)
         if boost is not None:
-            self._expect(boost.arrived_ms, "boost", boost)
+            self._add_event(boost.arrived_ms, "boost", boost)
 
-    def _expect(self, at_ms: int, kind: Kind, entry: Entry) -> None:
-        heappush(self._coming, Happening(at_ms, next(self._order), kind, entry))
+    def _add_event(self, at_ms: int, kind: EventKind, entry: Entry) -> None:
+        heappush(self._pending, WorldEvent(at_ms, next(self._order), kind, entry))
 
-    def _happen(self, happening: Happening) -> None:
-        entry = happening.entry
-        if happening.kind in ("update", "boost"):
+    def _apply(self, event: WorldEvent) -> None:
+        entry = event.entry
+        if event.kind in ("update", "boost"):
             self._by_id[entry.id] = entry
             if isinstance(entry, SimulatedPost):
                 self._posts.append(entry)
@@ -198,15 +202,15 @@ class World:
             if len(self._posts) > self._keep + self._keep // 8:
                 self._forget()
         for listener in self._listeners:
-            listener(happening)
+            listener(event)
 
     def _forget(self) -> None:
         while len(self._posts) > self._keep:
             self.forgotten_ms = self._posts[0].arrived_ms
             del self._by_id[self._posts.popleft().id]
-        # A boost goes with its post.
+        # A boost is forgotten together with its post.
         for entry in [*self._by_id.values()]:
             if isinstance(entry, Boost) and entry.post.id not in self._by_id:
                 del self._by_id[entry.id]
         for timeline in self._timelines.values():
-            timeline.forget(lambda entry: entry.id in self._by_id)
+            timeline.keep_only(lambda entry: entry.id in self._by_id)

@@ -1,4 +1,4 @@
-"""Who writes what, and when. Everything follows from the seed, window by window."""
+"""Generates posts at the source: authors, texts, times and later changes, all from one seed."""
 
 import math
 import random
@@ -15,19 +15,23 @@ from mastostream.testing.simulator.traffic_profile import TrafficProfile
 __all__ = ["WINDOW_MS", "Writer"]
 
 WINDOW_MS: Final = 20_000
-"""What happens in a window is drawn at once; a burst lasts for one."""
+"""Length of a window. All posts of a window are drawn together; a burst lasts one window."""
 
-_BURSTS: Final = 0.08
-_ACCOUNTS: Final = 400
+_BURST_SHARE: Final = 0.08
+"""Share of all windows that are bursts."""
+
+_ACCOUNTS_PER_SERVER: Final = 400
 _DAY_MS: Final = 86_400_000
 _QUIETEST_MS: Final = 3 * 3_600_000
-_SOONEST_CHANGE_S: Final = 60.0
-_HASTE_MS: Final = 2_000
-_MOST_EDITS: Final = 4
+"""Time of day (UTC) with the fewest posts: 03:00."""
+
+_MIN_CHANGE_DELAY_S: Final = 60.0
+_HASTY_WITHIN_MS: Final = 2_000
+_MAX_EDITS: Final = 4
 
 
 class Writer:
-    """Writes the posts of all servers."""
+    """Generates the posts of all servers, before federation."""
 
     def __init__(
         self,
@@ -36,38 +40,38 @@ class Writer:
         traffic_profile: TrafficProfile,
         people: People,
     ) -> None:
-        """Begin; the same arguments, the same posts.
+        """Make a generator: the same arguments give the same posts.
 
         Args:
-            seed: whatever is drawn is drawn from it.
-            families: the servers' host names, and their software.
-            traffic_profile: what happens how often.
+            seed: seed of everything that is drawn at random.
+            families: software of each server, by its host name.
+            traffic_profile: rates of posts and changes.
             people: the authors.
         """
         self._seed = seed
         self._families = families
         self._hosts = tuple(families)
-        self._habits = traffic_profile
+        self._traffic_profile = traffic_profile
         self._people = people
 
     def window(self, number: int) -> Iterator[WrittenPost]:
-        """Yield what is written in a window, in this order."""
+        """Yield the posts of the window with this number, in the order of creation."""
         rng = random.Random(f"{self._seed}:{number}")
         begin_ms = number * WINDOW_MS
-        expected = self._rate(rng, begin_ms) * WINDOW_MS / 1000
+        expected = self._posts_per_s(rng, begin_ms) * WINDOW_MS / 1000
         count = int(expected) + (rng.random() < expected % 1)
-        before_ms, order = -1, 0
-        for moment in sorted(rng.randrange(WINDOW_MS) for _ in range(count)):
-            created_ms = begin_ms + moment
-            order = order + 1 if created_ms == before_ms else 0
-            before_ms = created_ms
+        previous_ms, order = -1, 0
+        for offset_ms in sorted(rng.randrange(WINDOW_MS) for _ in range(count)):
+            created_ms = begin_ms + offset_ms
+            order = order + 1 if created_ms == previous_ms else 0
+            previous_ms = created_ms
             yield self._post(rng, created_ms, order)
 
-    def _rate(self, rng: random.Random, begin_ms: int) -> float:
-        traffic_profile = self._habits
-        calm = (1 - _BURSTS * traffic_profile.burst) / (1 - _BURSTS)
+    def _posts_per_s(self, rng: random.Random, begin_ms: int) -> float:
+        traffic_profile = self._traffic_profile
+        calm = (1 - _BURST_SHARE * traffic_profile.burst) / (1 - _BURST_SHARE)
         rate = traffic_profile.posts_per_s * (
-            traffic_profile.burst if rng.random() < _BURSTS else calm
+            traffic_profile.burst if rng.random() < _BURST_SHARE else calm
         )
         hour = math.cos(2 * math.pi * ((begin_ms - _QUIETEST_MS) % _DAY_MS) / _DAY_MS)
         return rate * (1 - traffic_profile.day_night * hour)
@@ -79,12 +83,12 @@ class Writer:
         tags = tuple(dict.fromkeys(texts.tag(rng) for _ in range(rng.randrange(1, 5))))
         spoken = texts.language(rng)
         content = texts.content(rng, spoken, tags, author.home)
-        if rng.random() < self._habits.separator_share:
+        if rng.random() < self._traffic_profile.separator_share:
             content = content.replace("</p>", "\u2028.</p>", 1)
-        edits, deleted_ms = self._fate(rng, created_ms)
+        edits, deleted_ms = self._changes(rng, created_ms)
         booster = None
-        if rng.random() < self._habits.boost_share:
-            booster = self._person(rng), self._later(rng, created_ms)
+        if rng.random() < self._traffic_profile.boost_share:
+            booster = self._person(rng), self._change_ms(rng, created_ms)
         return WrittenPost(
             origin_id=spell(family, post_number(family, author.home, created_ms, order)),
             order=order,
@@ -99,35 +103,36 @@ class Writer:
                 replies=popular // 5,
                 quotes=popular // 12,
             ),
-            growth_s=self._habits.growth_s,
+            growth_s=self._traffic_profile.growth_s,
             edits=edits,
             deleted_ms=deleted_ms,
             booster=booster,
         )
 
     def _person(self, rng: random.Random) -> Person:
-        homes = OUTSIDE if rng.random() < self._habits.outside_share else self._hosts
-        number = min(_ACCOUNTS - 1, int(rng.paretovariate(0.6)) - 1)
+        homes = OUTSIDE if rng.random() < self._traffic_profile.outside_share else self._hosts
+        number = min(_ACCOUNTS_PER_SERVER - 1, int(rng.paretovariate(0.6)) - 1)
         return self._people.person(homes[int(rng.random() * len(homes))], number)
 
-    def _fate(self, rng: random.Random, created_ms: int) -> tuple[tuple[int, ...], int | None]:
-        traffic_profile = self._habits
+    def _changes(self, rng: random.Random, created_ms: int) -> tuple[tuple[int, ...], int | None]:
+        """Draw the times of a post's edits and of its deletion; ``None`` for no deletion."""
+        traffic_profile = self._traffic_profile
         if rng.random() < traffic_profile.hasty_share:
-            moments = [created_ms + 1 + int(rng.random() * _HASTE_MS) for _ in range(2)]
-            return ((), moments[0]) if rng.random() < 0.5 else (tuple(sorted(set(moments))), None)
+            times = [created_ms + 1 + int(rng.random() * _HASTY_WITHIN_MS) for _ in range(2)]
+            return ((), times[0]) if rng.random() < 0.5 else (tuple(sorted(set(times))), None)
         deleted_ms = None
         if rng.random() < traffic_profile.delete_share:
-            deleted_ms = self._later(rng, created_ms)
+            deleted_ms = self._change_ms(rng, created_ms)
         edits: set[int] = set()
         if rng.random() < traffic_profile.edit_share:
-            edits.add(self._later(rng, created_ms))
-            while len(edits) < _MOST_EDITS and rng.random() < 0.3:
-                edits.add(self._later(rng, created_ms))
+            edits.add(self._change_ms(rng, created_ms))
+            while len(edits) < _MAX_EDITS and rng.random() < 0.3:
+                edits.add(self._change_ms(rng, created_ms))
         return tuple(
-            moment for moment in sorted(edits) if deleted_ms is None or moment < deleted_ms
+            edit_ms for edit_ms in sorted(edits) if deleted_ms is None or edit_ms < deleted_ms
         ), deleted_ms
 
-    def _later(self, rng: random.Random, created_ms: int) -> int:
-        """Draw a moment after the post: sooner is likelier."""
-        spread = math.log(self._habits.changes_within_s / _SOONEST_CHANGE_S)
-        return created_ms + int(1000 * _SOONEST_CHANGE_S * math.exp(rng.random() * spread))
+    def _change_ms(self, rng: random.Random, created_ms: int) -> int:
+        """Draw the time of a change after the post's creation: sooner is more likely."""
+        spread = math.log(self._traffic_profile.changes_within_s / _MIN_CHANGE_DELAY_S)
+        return created_ms + int(1000 * _MIN_CHANGE_DELAY_S * math.exp(rng.random() * spread))

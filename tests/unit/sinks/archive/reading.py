@@ -1,4 +1,4 @@
-"""What the tests of the archive look at."""
+"""Reads archives for the tests of the archive."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ def place_of(folder: Path | str, filesystem: FileSystem | None = None) -> TopicP
 
 
 def kept(place: TopicPlace) -> dict[int, list[bytes]]:
-    """The values of each partition, as a replay reads them."""
-    found: dict[int, list[bytes]] = {}
+    """Return the values of each partition, as a replay reads them."""
+    by_partition: dict[int, list[bytes]] = {}
     for file in list_archive(place).files:
         read = (value for value, _ in values(place.filesystem, file))
-        found.setdefault(file.partition, []).extend(read)
-    return found
+        by_partition.setdefault(file.partition, []).extend(read)
+    return by_partition
 
 
 def names(folder: Path) -> list[str]:

@@ -56,10 +56,10 @@ def compact(folder: Path, **options: Any) -> Any:
 def test_few_files_keep_the_same_records(tmp_path: Path, kind: dict[str, Any]) -> None:
     small_files(tmp_path, **kind)
     before = kept(place_of(tmp_path))
-    told: list[tuple[int, int]] = []
-    done = compact(tmp_path, on_progress=lambda *progress: told.append(progress))
+    progress: list[tuple[int, int]] = []
+    done = compact(tmp_path, on_progress=lambda *step: progress.append(step))
     assert (done.merged, done.made, done.files) == (28, 2, 2)
-    assert sum(size for size, _ in told) == told[0][1]
+    assert sum(size for size, _ in progress) == progress[0][1]
     assert len(list_archive(place_of(tmp_path)).files) == 2
     assert kept(place_of(tmp_path)) == before == {0: VALUES, 1: VALUES}
     checked = verify_archive(place_of(tmp_path))
@@ -96,7 +96,8 @@ def test_only_neighbours_of_one_kind_become_one() -> None:
         file("a", 1, 2, ".jsonl", 20),
         file("a", 1, 3, ".jsonl", 200),
     ]
-    merged = [[(each.partition, each.first) for each in group] for group in groups_of(files, 90)]
+    groups = groups_of(files, 90)
+    merged = [[(small.partition, small.first) for small in group] for group in groups]
     assert merged == [[(0, 0), (0, 1)], [(0, 2), (0, 3)], [(1, 0), (1, 1)]]
 
 

@@ -31,16 +31,19 @@ def test_all_records_are_lines_of_one_file(tmp_path: Path, kind: dict[str, Any],
     fill(tmp_path / "archive", **kind)
     before = names(tmp_path / "archive")
     output = tmp_path / "out" / name
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     count = export_lines(
-        place_of(tmp_path / "archive"), LocalFiles(), str(output), lambda *each: told.append(each)
+        place_of(tmp_path / "archive"),
+        LocalFiles(),
+        str(output),
+        lambda *step: progress.append(step),
     )
     data = output.read_bytes()
     lines = (gzip.decompress(data) if name.endswith(".gz") else data).splitlines()
     assert count == len(lines) == 2 * len(VALUES)
     assert [value_of(line) for line in lines] == [*VALUES, *VALUES]
     assert all(isinstance(json.loads(line), dict) for line in lines)
-    assert sum(size for size, _ in told) == told[0][1]
+    assert sum(size for size, _ in progress) == progress[0][1]
     assert names(tmp_path / "archive") == before
     assert names(tmp_path / "out") == [output.name]
 

@@ -37,7 +37,7 @@ class TestWatchedFiles(FileSystemConformance):
 
 
 class TestLocalFilesWithoutHardLinks(FileSystemConformance):
-    """As on some memory cards and network folders; two at once are not told apart there."""
+    """As on some memory cards and network folders, where two renames at once are not safe."""
 
     @pytest.fixture
     def files(self, tmp_path: Path) -> FilesUnderTest:
@@ -84,9 +84,9 @@ def test_a_place_that_is_none_is_told(place: str, message: str) -> None:
 def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
     settings = HdfsSettings(backend="webhdfs", webhdfs_url="http://me:hunter2@host:9870")
     for place in ("hdfs://me:hunter2@host:9000/a", "hdfs://host:9000/a"):
-        with pytest.raises(ConfigurationError, match=r"hdfs\.user") as told:
+        with pytest.raises(ConfigurationError, match=r"hdfs\.user") as raised:
             open_place(place, settings)
-        assert "hunter2" not in str(told.value)
+        assert "hunter2" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -123,25 +123,25 @@ def test_errors_of_this_machine_say_what_to_do(number: int, kind: type[Exception
 
 
 def subclasses(kind: type[BaseException]) -> list[type[BaseException]]:
-    return [kind, *(each for child in kind.__subclasses__() for each in subclasses(child))]
+    return [kind, *(below for child in kind.__subclasses__() for below in subclasses(child))]
 
 
 @pytest.mark.parametrize("kind", subclasses(requests.RequestException))
 def test_every_error_of_requests_is_translated(kind: type[Exception]) -> None:
     error = kind.__new__(kind)
-    error.args = ("told",)
+    error.args = ("message",)
     with pytest.raises(OURS), translated_hdfs("hdfs://place"):
         raise error
 
 
 def test_every_error_of_hdfs_native_is_translated() -> None:
     """Its own class is raised by a trash that nobody here uses; all others are Python's."""
-    own = [each for each in vars(_internal).values() if isinstance(each, type)]
-    own = [each for each in own if issubclass(each, BaseException)]
+    own = [member for member in vars(_internal).values() if isinstance(member, type)]
+    own = [kind for kind in own if issubclass(kind, BaseException)]
     assert own == [_internal.TrashNotEnabledError]
     for kind in (OSError, RuntimeError, NotImplementedError, IsADirectoryError):
         with pytest.raises(OURS), translated_hdfs("hdfs://place"):
-            raise kind("told")
+            raise kind("message")
 
     class PanicException(BaseException):
         pass
@@ -170,9 +170,9 @@ _HADOOP = "org.apache.hadoop."
     ],
 )
 def test_what_hdfs_says_is_waited_out_or_given_up(text: str, kind: type[Exception]) -> None:
-    told = text.replace("%s", _HADOOP) + "\\n\\tat org.apache.hadoop.Secret.line(Java.java:1)"
+    message = text.replace("%s", _HADOOP) + "\\n\\tat org.apache.hadoop.Secret.line(Java.java:1)"
     with pytest.raises(kind, match="hdfs://place") as raised, translated_hdfs("hdfs://place"):
-        raise RuntimeError(told)
+        raise RuntimeError(message)
     assert "Java.java" not in str(raised.value)
 
 

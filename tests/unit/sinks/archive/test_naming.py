@@ -29,9 +29,9 @@ OFFSETS = st.integers(0, 2**63)
 
 
 def file(first: int, last: int, partition: int = 0) -> ArchiveFile:
-    found = parse_name(file_name("t", partition, first, last, ".jsonl"))
-    assert found is not None
-    return found
+    parsed = parse_name(file_name("t", partition, first, last, ".jsonl"))
+    assert parsed is not None
+    return parsed
 
 
 @given(TOPICS, PARTITIONS, OFFSETS, OFFSETS, st.sampled_from(["jsonl", "parquet"]))
@@ -41,17 +41,17 @@ def test_a_name_says_what_is_inside(
     first, last = sorted((one, other))
     for compression in ("none", "gzip", "zstd"):
         suffix = suffix_of(form, compression)
-        found = parse_name("/a/b/" + file_name(topic, partition, first, last, suffix))
-        assert found is not None
-        assert (found.topic, found.partition, found.first, found.last) == (
+        parsed = parse_name("/a/b/" + file_name(topic, partition, first, last, suffix))
+        assert parsed is not None
+        assert (parsed.topic, parsed.partition, parsed.first, parsed.last) == (
             topic,
             partition,
             first,
             last,
         )
-        assert found.format == form
-        assert found.folder == "/a/b"
-        assert form == "parquet" or found.compression == compression
+        assert parsed.format == form
+        assert parsed.folder == "/a/b"
+        assert form == "parquet" or parsed.compression == compression
 
 
 @given(TOPICS, PARTITIONS, OFFSETS, st.booleans())
@@ -61,11 +61,11 @@ def test_a_file_that_is_being_written_says_whose_it_is(
     name = new_writer_name(topic, partition, first, compacting=compacting)
     assert name.startswith("_")
     assert parse_name(name) is None
-    found = parse_temporary(name)
-    assert found is not None
-    assert (found.topic, found.partition, found.compacting) == (topic, partition, compacting)
-    assert found.pid == os.getpid()
-    assert not found.is_dead()
+    parsed = parse_temporary(name)
+    assert parsed is not None
+    assert (parsed.topic, parsed.partition, parsed.compacting) == (topic, partition, compacting)
+    assert parsed.pid == os.getpid()
+    assert not parsed.is_dead()
     assert name != new_writer_name(topic, partition, first, compacting=compacting)
 
 
@@ -121,7 +121,7 @@ def test_what_compaction_has_merged_is_replaced_and_nothing_else(
     high = data.draw(st.integers(low, len(small) - 1))
     merged = [file(small[low].first, small[high].last)] if high > low else []
     gone = data.draw(st.integers(0, high - low + 1)) if merged else 0
-    left = [each for order, each in enumerate(small) if not low <= order < low + gone]
+    left = [part for order, part in enumerate(small) if not low <= order < low + gone]
     kept, replaced = placed([*left, *merged])
     assert not breaks(kept)
     assert kept[0].first == 0

@@ -18,7 +18,7 @@ from mastostream.sinks.archive import LocalFiles, list_archive
 from mastostream.sinks.archive.parquet import (
     SCHEMA,
     ParquetRecords,
-    joined,
+    concat_tables,
     parquet_tables,
     row_of,
 )
@@ -41,8 +41,8 @@ def rows(folder: Path, values: Sequence[bytes]) -> list[dict[str, object]]:
     (file,) = list_archive(place_of(folder)).files
     table = pq.read_table(file.path)
     assert table.schema.names == SCHEMA.names
-    found: list[dict[str, object]] = table.to_pylist()
-    return found
+    stored: list[dict[str, object]] = table.to_pylist()
+    return stored
 
 
 @given(posts())
@@ -88,10 +88,10 @@ def test_columns_come_back_typed(tmp_path: Path) -> None:
 
 
 def test_real_statuses_come_back(corpus: Sequence[bytes], tmp_path: Path) -> None:
-    found = rows(tmp_path, corpus)
-    assert [row["raw"] for row in found] == list(corpus)
+    stored = rows(tmp_path, corpus)
+    assert [row["raw"] for row in stored] == list(corpus)
     posts_ = sum(isinstance(decode(status), Post) for status in corpus)
-    assert sum(row["created_at"] is not None for row in found) == posts_
+    assert sum(row["created_at"] is not None for row in stored) == posts_
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
@@ -110,7 +110,7 @@ def test_pages_are_compressed_and_have_checksums(tmp_path: Path, compression: Co
     assert described.metadata.row_group(0).column(0).compression == name
     with path.open("rb") as kept:
         tables = list(parquet_tables(kept, "a"))
-    assert joined(tables)["raw"].to_pylist() == values
+    assert concat_tables(tables)["raw"].to_pylist() == values
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")

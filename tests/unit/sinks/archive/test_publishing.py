@@ -20,7 +20,7 @@ from .reading import kept, place_of
 WATCHED = ("create", "list", "remove", "rename")
 VALUES = [b"%d" % number for number in range(6)]
 STEPS = 5
-"""Of a writer: it begins a file, lists, removes the other's, lists again, and renames."""
+"""The steps of a writer: it creates a file, lists, removes the other's, lists again, renames."""
 
 
 class Turns:
@@ -51,13 +51,13 @@ class Turns:
 
 
 def orders() -> Iterator[tuple[int, ...]]:
-    """All ways in which the steps of two may follow each other."""
+    """Yield all orders of the steps of two writers: 0 is a step of the first, 1 of the second."""
     for chosen in combinations(range(2 * STEPS), STEPS):
         yield tuple(0 if step in chosen else 1 for step in range(2 * STEPS))
 
 
 def race(folder: Path, order: Sequence[int]) -> list[bool]:
-    """Let two writers begin and finish a file; return who has."""
+    """Let two writers create and finish a file in this order of steps; return who finished it."""
     turns: Turns | None = None
     won = [False, False]
 
@@ -98,9 +98,9 @@ def test_never_do_two_files_keep_the_same_records(tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         won = race(folder, order)
         outcomes.add(tuple(won))
-        found = kept(place_of(folder))
-        assert sum(won) == len(found), order
-        assert not found or found[0] in (VALUES[:4], VALUES[:5])
+        archived = kept(place_of(folder))
+        assert sum(won) == len(archived), order
+        assert not archived or archived[0] in (VALUES[:4], VALUES[:5])
     assert outcomes == {(True, False), (False, True), (False, False)}
 
 

@@ -33,14 +33,14 @@ def verify(folder: Path) -> Verified:
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_a_good_archive_is_counted(tmp_path: Path, kind: dict[str, Any]) -> None:
     paths = filled(tmp_path, **kind)
-    told: list[int] = []
-    found = verify_archive(place_of(tmp_path), told.append)
-    assert (found.problems, found.replaced, found.unfinished) == ([], 0, 0)
+    progress: list[int] = []
+    verified = verify_archive(place_of(tmp_path), progress.append)
+    assert (verified.problems, verified.replaced, verified.unfinished) == ([], 0, 0)
     assert [
         (facts.partition, facts.files, facts.records, facts.first, facts.last)
-        for facts in found.partitions
+        for facts in verified.partitions
     ] == [(0, 2, 300, 0, 299), (3, 1, 300, 0, 299)]
-    assert sum(told) == sum(path.stat().st_size for path in paths)
+    assert sum(progress) == sum(path.stat().st_size for path in paths)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -131,13 +131,13 @@ def test_what_is_unfinished_is_no_problem(tmp_path: Path) -> None:
     filled(tmp_path)
     sink = archive(tmp_path)
     sink.write(records_of([b"{}"], first=300))
-    found = verify(tmp_path)
-    assert (found.problems, found.unfinished) == ([], 1)
-    assert [facts.last for facts in found.partitions] == [299, 299]
+    verified = verify(tmp_path)
+    assert (verified.problems, verified.unfinished) == ([], 1)
+    assert [facts.last for facts in verified.partitions] == [299, 299]
     sink.close()
     assert not [name for name in names(tmp_path) if name.endswith(".tmp")]
 
 
 def test_no_archive_is_no_problem(tmp_path: Path) -> None:
-    found = verify(tmp_path / "nowhere")
-    assert (list(found.partitions), found.problems) == ([], [])
+    verified = verify(tmp_path / "nowhere")
+    assert (list(verified.partitions), verified.problems) == ([], [])

@@ -27,14 +27,14 @@ API_KEY = {"ELASTICSEARCH_API_KEY": SECRET}
 
 @attrs.define
 class FakeServer:
-    """Answers everything alike, and keeps what it was asked."""
+    """Answers every request alike, and keeps the headers of each."""
 
     status: int = 200
     body: bytes = b"{}"
     content_type: str = "application/json"
     product: bool = True
     url: str = ""
-    asked: list[dict[str, str]] = attrs.field(factory=list)
+    requests: list[dict[str, str]] = attrs.field(factory=list)
 
     def is_version(self, version: str) -> None:
         self.body = json.dumps({"nodes": {"a": {"version": version}}}).encode()
@@ -46,7 +46,7 @@ def server() -> Iterator[FakeServer]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            fake.asked.append({name.lower(): value for name, value in self.headers.items()})
+            fake.requests.append({name.lower(): value for name, value in self.headers.items()})
             self.send_response(fake.status)
             self.send_header("Content-Type", fake.content_type)
             self.send_header("Content-Length", str(len(fake.body)))
@@ -93,7 +93,7 @@ def test_the_version_is_read_and_the_credentials_are_sent(server: FakeServer) ->
         client = connect(settings(server.url), secrets)
         assert check_version(client, server.url) == "8.17.4"
         client.close()
-        assert server.asked[-1].get("authorization") == expected
+        assert server.requests[-1].get("authorization") == expected
 
 
 @pytest.mark.parametrize("version", ["7.17.9", "9.0.1", "80.1.0"])
@@ -112,7 +112,7 @@ def test_a_version_that_does_not_understand_us_is_told(server: FakeServer) -> No
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "told"),
+    ("status", "kind", "part"),
     [
         (401, ConfigurationError, "ELASTICSEARCH_API_KEY"),
         (403, ConfigurationError, "privileges"),
@@ -122,12 +122,12 @@ def test_a_version_that_does_not_understand_us_is_told(server: FakeServer) -> No
     ],
 )
 def test_an_answer_that_is_none(
-    server: FakeServer, status: int, kind: type[Exception], told: str
+    server: FakeServer, status: int, kind: type[Exception], part: str
 ) -> None:
     server.status = status
     error = refused(server, PASSWORD)
     assert isinstance(error, kind)
-    assert told in str(error)
+    assert part in str(error)
     assert SECRET not in str(error)
 
 

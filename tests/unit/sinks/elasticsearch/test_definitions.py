@@ -19,7 +19,7 @@ SETTINGS = ElasticsearchSettings()
 
 
 def test_without_a_prefix_they_are_called_as_ever() -> None:
-    assert [each.name for each in definitions()] == [ENGAGEMENT, HASHTAGS, TOMBSTONES]
+    assert [definition.name for definition in definitions()] == [ENGAGEMENT, HASHTAGS, TOMBSTONES]
     assert definitions("") == definitions()
 
 
@@ -29,7 +29,8 @@ def test_with_one_they_are_the_same_but_for_their_names(prefix: str) -> None:
         assert named.name == prefix + plain.name
         assert first_index(named) == prefix + first_index(plain)
         assert mapping(named) == mapping(plain)
-        patterns = [prefix + each for each in template(plain, SETTINGS)["index_patterns"]]
+        plain_patterns = template(plain, SETTINGS)["index_patterns"]
+        patterns = [prefix + pattern for pattern in plain_patterns]
         assert template(named, SETTINGS) == template(plain, SETTINGS) | {"index_patterns": patterns}
 
 

@@ -14,7 +14,7 @@ from mastostream.exceptions import (
     MastostreamError,
     RetriableError,
 )
-from mastostream.sinks.elasticsearch.errors import said, translated
+from mastostream.sinks.elasticsearch.errors import reason_text, translated
 
 WHERE = "http://localhost:9200"
 
@@ -68,7 +68,7 @@ def test_a_defect_is_not_translated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "kind", "told"),
+    ("status", "error", "kind", "part"),
     [
         (429, {"type": "es_rejected_execution_exception"}, RetriableError, "cannot take it now"),
         (500, None, RetriableError, "cannot take it now"),
@@ -90,15 +90,15 @@ def test_a_defect_is_not_translated() -> None:
     ],
 )
 def test_what_an_answer_means(
-    status: int, error: object, kind: type[MastostreamError], told: str
+    status: int, error: object, kind: type[MastostreamError], part: str
 ) -> None:
     ours = become(answer(status, error))
     assert type(ours) is kind
-    assert told in str(ours)
+    assert part in str(ours)
 
 
 @pytest.mark.parametrize(
-    ("cause", "kind", "told"),
+    ("cause", "kind", "part"),
     [
         ("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed", ConfigurationError, "ca_file"),
         ("Hostname mismatch, certificate is not valid for 'x'", ConfigurationError, "ca_file"),
@@ -107,18 +107,18 @@ def test_what_an_answer_means(
         ("EOF occurred in violation of protocol", RetriableError, "secure connection"),
     ],
 )
-def test_trouble_with_tls(cause: str, kind: type[MastostreamError], told: str) -> None:
+def test_trouble_with_tls(cause: str, kind: type[MastostreamError], part: str) -> None:
     error = elastic_transport.TlsError("tls")
     error.__cause__ = OSError(cause)
     with pytest.raises(MastostreamError) as caught, translated(WHERE):
         raise error
     ours = caught.value
     assert type(ours) is kind
-    assert told in str(ours)
+    assert part in str(ours)
 
 
 def test_a_strangers_text_decides_nothing_and_is_cut() -> None:
     quoted = f"Preview of field's value: 'no write index is defined for alias {'x' * 10_000}'"
     error = {"type": "document_parsing_exception", "reason": quoted}
     assert type(become(answer(400, error))) is FatalError
-    assert len(said(error)) <= 500
+    assert len(reason_text(error)) <= 500

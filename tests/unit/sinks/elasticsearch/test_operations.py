@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 from mastostream import encode, engagement_record
 from mastostream.exceptions import ConfigurationError, FatalError, RetriableError
 from mastostream.ports.index import Document
-from mastostream.sinks.elasticsearch.operations import opening, operation, refusal
+from mastostream.sinks.elasticsearch.operations import (
+    bulk_operation,
+    indexed_at_prefix,
+    refusal_reason,
+)
 from mastostream.testing.strategies import posts
 
 NAME = "mastodon-engagement"
@@ -26,9 +30,9 @@ JSON_TEXTS = st.recursive(
 
 
 def lines(document: Document) -> list[bytes]:
-    asked = operation(0, document, opening(NOW)).lines
-    assert asked.endswith(b"\n")
-    return asked[:-1].split(b"\n")
+    sent = bulk_operation(0, document, indexed_at_prefix(NOW)).lines
+    assert sent.endswith(b"\n")
+    return sent[:-1].split(b"\n")
 
 
 @given(posts())
@@ -51,8 +55,10 @@ def test_a_prefix_changes_the_name_of_the_index_and_nothing_else(
     post: Any, body: bytes | None
 ) -> None:
     document = Document(NAME, post.key, 7, body)
-    plain, named = (operation(3, document, opening(NOW), prefix) for prefix in ("", "team-a-"))
-    assert plain == operation(3, document, opening(NOW))
+    plain, named = (
+        bulk_operation(3, document, indexed_at_prefix(NOW), prefix) for prefix in ("", "team-a-")
+    )
+    assert plain == bulk_operation(3, document, indexed_at_prefix(NOW))
     assert named.lines == plain.lines.replace(b'"mastodon-e', b'"team-a-mastodon-e', 1)
     assert named._replace(lines=plain.lines) == plain
 
@@ -70,11 +76,11 @@ def test_no_bytes_begin_another_request(id_: str, tail: bytes) -> None:
     """Either it is refused, or it is two lines: the second is the server's to judge."""
     document = Document(NAME, id_, 1, b'{"a":1' + tail)
     try:
-        asked = operation(0, document, opening(NOW)).lines
+        sent = bulk_operation(0, document, indexed_at_prefix(NOW)).lines
     except (ValueError, msgspec.MsgspecError):
         return
-    assert asked.count(b"\n") == 2
-    assert json.loads(asked.split(b"\n")[0])["index"]["_id"] == id_
+    assert sent.count(b"\n") == 2
+    assert json.loads(sent.split(b"\n")[0])["index"]["_id"] == id_
 
 
 def test_a_deletion_is_one_line() -> None:
@@ -83,7 +89,7 @@ def test_a_deletion_is_one_line() -> None:
 
 
 def test_versions_from_before_1970_count_as_none() -> None:
-    assert operation(0, Document(NAME, "a", -5, b"{}"), opening(NOW)).version == 0
+    assert bulk_operation(0, Document(NAME, "a", -5, b"{}"), indexed_at_prefix(NOW)).version == 0
 
 
 @pytest.mark.parametrize(
@@ -104,29 +110,29 @@ def test_versions_from_before_1970_count_as_none() -> None:
 )
 def test_what_can_never_be_stored_says_why(document: Document, reason: str) -> None:
     with pytest.raises((ValueError, msgspec.MsgspecError, RecursionError), match=reason):
-        operation(0, document, opening(NOW))
+        bulk_operation(0, document, indexed_at_prefix(NOW))
 
 
 def test_the_longest_id_is_taken() -> None:
-    operation(0, Document(NAME, "é" * 256, 1, b"{}"), opening(NOW))
-    operation(0, Document(NAME, '"' * 512, 1, b"{}"), opening(NOW))
+    bulk_operation(0, Document(NAME, "é" * 256, 1, b"{}"), indexed_at_prefix(NOW))
+    bulk_operation(0, Document(NAME, '"' * 512, 1, b"{}"), indexed_at_prefix(NOW))
 
 
-def answered(status: int, error: object = None) -> dict[str, Any]:
+def bulk_item(status: int, error: object = None) -> dict[str, Any]:
     return {"index": {"status": status} | ({} if error is None else {"error": error})}
 
 
 @pytest.mark.parametrize(
     "outcome",
     [
-        answered(200),
-        answered(201),
+        bulk_item(200),
+        bulk_item(201),
         {"delete": {"status": 404}},
-        answered(409, {"type": "version_conflict_engine_exception"}),
+        bulk_item(409, {"type": "version_conflict_engine_exception"}),
     ],
 )
 def test_what_is_stored_or_known_newer_is_done(outcome: dict[str, Any]) -> None:
-    assert refusal(outcome, WHERE) is None
+    assert refusal_reason(outcome, WHERE) is None
 
 
 @pytest.mark.parametrize(
@@ -138,7 +144,9 @@ def test_what_is_stored_or_known_newer_is_done(outcome: dict[str, Any]) -> None:
     ],
 )
 def test_a_document_that_does_not_fit_is_refused(kind: str) -> None:
-    reason = refusal(answered(400, {"type": kind, "reason": "no write index, he wrote"}), WHERE)
+    reason = refusal_reason(
+        bulk_item(400, {"type": kind, "reason": "no write index, he wrote"}), WHERE
+    )
     assert reason is not None
     assert kind in reason
 
@@ -158,15 +166,17 @@ def test_a_document_that_does_not_fit_is_refused(kind: str) -> None:
 )
 def test_what_passes_is_tried_again(status: int, kind: str, reason: str) -> None:
     with pytest.raises(RetriableError, match=WHERE):
-        refusal(answered(status, {"type": kind, "reason": reason}), WHERE)
+        refusal_reason(bulk_item(status, {"type": kind, "reason": reason}), WHERE)
 
 
 def test_one_who_may_not_write_is_told() -> None:
     with pytest.raises(ConfigurationError, match="privileges"):
-        refusal(answered(403, {"type": "security_exception", "reason": "unauthorized"}), WHERE)
+        refusal_reason(
+            bulk_item(403, {"type": "security_exception", "reason": "unauthorized"}), WHERE
+        )
     assert not issubclass(ConfigurationError, FatalError)
 
 
 def test_the_time_of_the_opening_is_a_time() -> None:
-    opened = json.loads(opening(NOW).removesuffix(b',"') + b"}")
-    assert datetime.fromisoformat(opened["indexed_at"]) == datetime(2024, 1, 1, tzinfo=UTC)
+    document = json.loads(indexed_at_prefix(NOW).removesuffix(b',"') + b"}")
+    assert datetime.fromisoformat(document["indexed_at"]) == datetime(2024, 1, 1, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""The promises of an archive: the one in memory keeps them, and who breaks one is found out."""
+"""The conformance suite for archives: the fake passes it, broken adapters fail."""
 
 from collections.abc import Mapping, Sequence
 
@@ -61,7 +61,7 @@ def that_counts_records() -> ArchiveUnderTest:
     class Weak(FakeArchiveSink):
         def positions(self) -> Positions:
             kept = self._archive.kept()
-            return {each: len(values) for each, values in kept.items()}
+            return {partition: len(values) for partition, values in kept.items()}
 
     return under_test(FakeArchive(), Weak)
 
@@ -78,7 +78,7 @@ def that_lets_two_write_the_same() -> ArchiveUnderTest:
     class Weak(FakeArchive):
         def finish(self, partition: int, file: object) -> None:
             self.ends.pop(partition, None)
-            super().finish(partition, file)  # type: ignore[arg-type]  # handed on
+            super().finish(partition, file)  # type: ignore[arg-type]  # passed on
 
     return under_test(Weak())
 

@@ -1,4 +1,4 @@
-"""The promises of a clock: ours keep them, and who breaks one is found out."""
+"""The conformance suite for clocks: our clocks pass it, broken ones fail."""
 
 import threading
 import time

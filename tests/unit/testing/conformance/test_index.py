@@ -1,4 +1,4 @@
-"""The promises of an index: ours keep them, and who breaks one is found out."""
+"""The conformance suite for indices: our indices pass it, broken ones fail."""
 
 import json
 import sqlite3
@@ -80,8 +80,8 @@ def that_takes_the_lowest_version_for_none() -> IndexUnderTest:
 
 def that_forgets_deletions() -> IndexUnderTest:
     class Weak(FakeIndex):
-        def _replaces(self, entry: Any, before: Any) -> bool:
-            return before.members is None or super()._replaces(entry, before)
+        def _replaces(self, entry: Any, stored: Any) -> bool:
+            return stored.members is None or super()._replaces(entry, stored)
 
     return under_test(Weak())
 
@@ -89,8 +89,8 @@ def that_forgets_deletions() -> IndexUnderTest:
 def that_deletes_only_what_is_there() -> IndexUnderTest:
     class Weak(FakeIndex):
         def _store(self, document: Document) -> None:
-            place = (document.index_name, document.id)
-            if document.body is not None or place in self._entries:
+            entry_key = (document.index_name, document.id)
+            if document.body is not None or entry_key in self._entries:
                 super()._store(document)
 
     return under_test(Weak())

@@ -1,4 +1,4 @@
-"""The promises of a log: the one in memory keeps them, and who breaks one is found out."""
+"""The conformance suite for logs: the fake passes it, broken adapters fail."""
 
 from collections.abc import Sequence
 
@@ -60,7 +60,7 @@ def that_turns_batches_around() -> LogUnderTest:
 def that_forgets_which_partition_a_key_has() -> LogUnderTest:
     class Weak(FakeLog):
         def _partition_of(self, key: str | None, partitions: object) -> int:
-            return super()._partition_of(None, partitions)  # type: ignore[arg-type]  # handed on
+            return super()._partition_of(None, partitions)  # type: ignore[arg-type]  # passed on
 
     return under_test(Weak(partitions=3))
 
@@ -93,7 +93,7 @@ def that_forgets_commits() -> LogUnderTest:
 def that_commits_one_too_many() -> LogUnderTest:
     class Weak(FakeLogReader):
         def commit(self, positions: Positions) -> None:
-            super().commit({each: at + 1 for each, at in positions.items()})
+            super().commit({number: offset + 1 for number, offset in positions.items()})
 
     return under_test(FakeLog(), Weak)
 
@@ -152,10 +152,11 @@ def that_loses_the_place_of_an_engine() -> LogUnderTest:
 def that_loses_windows() -> LogUnderTest:
     class Weak(FakeEngineLog):
         def commit(self, commit: Commit) -> None:
-            progress = {
-                name: Progress(positions=each.positions) for name, each in commit.progress.items()
+            without_windows = {
+                name: Progress(positions=progress.positions)
+                for name, progress in commit.progress.items()
             }
-            super().commit(Commit(records=commit.records, progress=progress))
+            super().commit(Commit(records=commit.records, progress=without_windows))
 
     return under_test(FakeLog(), engine=Weak)
 
@@ -243,24 +244,24 @@ def test_an_engine_that_is_killed_has_committed_all_or_nothing() -> None:
 def test_partitions_come_and_go_with_a_read() -> None:
     log = FakeLog(partitions=2)
     log.append("t", *(b"%d" % number for number in range(10)))
-    one, other = log.reader("t", "g"), log.reader("t", "g")
-    one.assign(0)
-    other.assign(1)
-    assert (one.generation, other.generation) == (0, 0)
-    assert {record.partition for record in one.read(3, 0.0)} == {0}
-    one.commit({0: 2, 1: 5})
+    first, second = log.reader("t", "g"), log.reader("t", "g")
+    first.assign(0)
+    second.assign(1)
+    assert (first.generation, second.generation) == (0, 0)
+    assert {record.partition for record in first.read(3, 0.0)} == {0}
+    first.commit({0: 2, 1: 5})
     assert log.committed("t", "g") == {0: 2}, "the other partition is somebody else's"
-    one.assign()
-    other.assign(0, 1)
-    one.commit({0: 3})
+    first.assign()
+    second.assign(0, 1)
+    first.commit({0: 3})
     assert log.committed("t", "g") == {0: 2}, "it has gone"
-    records = other.read(99, 0.0)
+    records = second.read(99, 0.0)
     assert [record.offset for record in records if record.partition == 0] == [2, 3, 4]
-    assert not one.read(9, 0.0)
-    assert (one.generation, other.generation) == (2, 1)
-    other.assign(0, 1)
-    other.read(9, 0.0)
-    assert other.generation == 1, "nothing has changed"
+    assert not first.read(9, 0.0)
+    assert (first.generation, second.generation) == (2, 1)
+    second.assign(0, 1)
+    second.read(9, 0.0)
+    assert second.generation == 1, "nothing has changed"
 
 
 def test_a_partition_that_went_and_came_back_is_begun_again() -> None:

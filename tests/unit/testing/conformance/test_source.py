@@ -1,4 +1,4 @@
-"""The promises of a server: the one in memory keeps them, and who breaks one is found out."""
+"""The conformance suite for servers: the fake passes it, broken adapters fail."""
 
 from collections.abc import Sequence
 
@@ -103,8 +103,8 @@ class ShowsAnythingForNothing(FakeServer):
 
 class LosesOneOfABatch(FakeServer):
     def statuses(self, ids: Sequence[str]) -> Sequence[bytes] | None:
-        found = super().statuses(ids)
-        return found and found[: max(1, len(ids) - 1)]
+        statuses = super().statuses(ids)
+        return statuses and statuses[: max(1, len(ids) - 1)]
 
 
 class RefusesWithoutLearning(FakeServer):

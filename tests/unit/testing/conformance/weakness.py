@@ -1,4 +1,4 @@
-"""Whether a suite finds out who breaks a promise."""
+"""Helpers that check that a conformance suite rejects an adapter that breaks a promise."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -9,11 +9,11 @@ __all__ = ["Weakness", "assert_all_are_tried", "assert_found_out", "name_of"]
 
 
 class Weakness(NamedTuple):
-    """A promise that is broken on purpose.
+    """An adapter that breaks one promise on purpose.
 
     Attributes:
-        test: the name of the suite's test that has to go red, without ``test_``.
-        make: makes what the suite's fixture gives.
+        test: the name of the suite's test that has to fail, without ``test_``.
+        make: returns the value of the suite's fixture, with the broken adapter.
     """
 
     test: str
@@ -30,6 +30,6 @@ def assert_found_out(suite: type, weakness: Weakness) -> None:
 
 
 def assert_all_are_tried(suite: type, weaknesses: Iterable[Weakness]) -> None:
-    """Each test of a suite has somebody whom it finds out: none is a test that cannot fail."""
+    """Every test of the suite fails for at least one broken adapter: none is unable to fail."""
     tests = {name for name in dir(suite) if name.startswith("test_")}
     assert {f"test_{weakness.test}" for weakness in weaknesses} == tests

@@ -69,7 +69,7 @@ def test_what_each_member_that_pages_means(servers: Servers, which: int, token: 
     assert page(limit=5, since_id=truth[53], max_id=truth[50]) == truth[51:53]
     assert page(limit=5, min_id=truth[53], max_id=truth[50]) == truth[51:53]
     assert page(limit=100) == truth[:40]
-    deleted = [post for post in server.world.posts if not post.is_there(NOW)]
+    deleted = [post for post in server.world.posts if not post.is_visible(NOW)]
     for post in deleted[:5]:
         later = [each for each in truth if each > post.id]
         assert page(limit=5, min_id=post.id) == later[-5:]
@@ -128,7 +128,7 @@ def test_the_public_timeline_holds_every_post(servers: Servers) -> None:
 def test_posts_are_read_again_by_their_ids(servers: Servers) -> None:
     one, _ = servers
     wanted = ids(get(one, TIMELINE, limit=18))
-    (gone, *_) = [post.id for post in one.world.posts if not post.is_there(NOW)]
+    (gone, *_) = [post.id for post in one.world.posts if not post.is_visible(NOW)]
     found = get(one, "/api/v1/statuses", **{"id[]": [*wanted, gone, "123"]})
     assert ids(found) == wanted
     assert ids(get(one, "/api/v1/statuses", id=wanted[0])) == wanted[:1]

@@ -375,6 +375,6 @@ def test_a_post_and_its_id_are_the_same_in_the_stream_and_in_the_timeline(
                 assert sent | counts == status | counts
 
 
-def test_settings_of_the_habits_are_checked() -> None:
+def test_settings_of_the_traffic_profile_are_checked() -> None:
     with pytest.raises(ValueError, match="late_share"):
         attrs.evolve(TrafficProfile(), late_share=2.0)

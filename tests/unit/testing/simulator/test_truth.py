@@ -100,7 +100,7 @@ class Follower:
         if self.faults.get("asks_any_server") or home not in self.worlds:
             home = next(host for host in self.worlds if (host, uri) in self.copies)
         post = self.copies[home, uri]
-        if not post.is_there(now_ms):
+        if not post.is_visible(now_ms):
             self.gone.add(key)
             if not self.faults.get("keeps_deleted"):
                 self.held.pop(key, None)
@@ -216,7 +216,7 @@ def test_the_truth_is_about_what_came_in_that_time(truth: GroundTruth) -> None:
         assert {"news", "python"} & set(copies[0].tags)
         own = [copy for copy in copies if copy.share == 1]
         believed = (own or copies)[0]
-        assert believed.is_there(EDGE_MS)
+        assert believed.is_visible(EDGE_MS)
         assert post.content == believed.text_at(EDGE_MS)
         assert post.counts == believed.counts_at(EDGE_MS)
     assert len(truth.deleted) > 5

@@ -1,4 +1,4 @@
-"""Whether saved objects would work, as far as can be told without Kibana."""
+"""A linter for saved objects: finds, without Kibana, what would not work there."""
 
 from mastostream.dashboards.kibana.lint.lint import lint
 from mastostream.dashboards.kibana.lint.problems import Problem, Rule

@@ -1,9 +1,9 @@
-"""Data views, and tables of documents."""
+"""Lint rules for data views, and for saved searches: the tables of documents."""
 
 from collections.abc import Iterator
 from typing import Any
 
-from mastostream.dashboards.kibana.lint.file import File, problem, references
+from mastostream.dashboards.kibana.lint.file import File, check_references, problem
 from mastostream.dashboards.kibana.lint.problems import Problem
 from mastostream.dashboards.kibana.lint.shapes import (
     DataView,
@@ -21,12 +21,12 @@ def check_data_view(envelope: Envelope, file: File) -> Iterator[Problem]:
     """Check one data view.
 
     Raises:
-        msgspec.MsgspecError: it has not the form of one.
+        msgspec.MsgspecError: its attributes are not those of a data view.
     """
     view = read(envelope.attributes, DataView)
     read_json(view.fields, list[Any])
     formats = read_json(view.formats, dict[str, Any])
-    yield from references(envelope, {})
+    yield from check_references(envelope, {})
     index = file.indices.get(view.title)
     if index is None:
         yield problem(envelope, "index", f"there is no index {view.title}")
@@ -38,15 +38,15 @@ def check_data_view(envelope: Envelope, file: File) -> Iterator[Problem]:
 
 
 def check_search(envelope: Envelope, file: File) -> Iterator[Problem]:
-    """Check one table of documents.
+    """Check one saved search.
 
     Raises:
-        msgspec.MsgspecError: it has not the form of one.
+        msgspec.MsgspecError: its attributes are not those of a saved search.
     """
     search = read(envelope.attributes, Search)
     source = read_json(search.meta.source, SearchSource)
     reference = source.reference or ""
-    yield from references(envelope, {reference: "index-pattern"})
+    yield from check_references(envelope, {reference: "index-pattern"})
     fields = file.fields(envelope, reference)
     for field in dict.fromkeys([*search.columns, *(field for field, _ in search.sort)]):
         if field not in fields:

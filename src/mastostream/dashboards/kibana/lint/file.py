@@ -1,4 +1,4 @@
-"""The file as a whole: ids, versions, and who refers to whom."""
+"""Lint rules for all objects of a file: ids, versions, and references between objects."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from mastostream.dashboards.kibana.lint.problems import Problem, Rule
 from mastostream.dashboards.kibana.lint.shapes import Envelope
 from mastostream.dashboards.kibana.saved_objects import CORE_VERSION, TYPE_VERSIONS
 
-__all__ = ["File", "envelopes_of", "problem", "references"]
+__all__ = ["File", "check_envelopes", "check_references", "problem"]
 
 
 @attrs.frozen
@@ -18,47 +18,52 @@ class File:
     """The saved objects of one file.
 
     Attributes:
-        objects: all of them.
-        indices: those of ours, by name.
+        objects: all saved objects.
+        indices: the indices of this package, by name.
     """
 
     objects: Sequence[Envelope]
     indices: Mapping[str, Index]
 
     def fields(self, envelope: Envelope, reference: str) -> Mapping[str, FieldType]:
-        """Return the fields of the index that one of an object's references leads to.
+        """Return the fields of the index to which a reference of an object leads.
 
-        None where it leads to no index of ours, which is a problem of its own.
+        The result is empty if the reference does not lead to an index of this package; other rules
+        report that.
         """
-        ids = [each.id for each in envelope.references if each.name == reference]
-        for each in self.objects:
-            if each.type == "index-pattern" and each.id in ids:
-                index = self.indices.get(str(each.attributes.get("title")))
+        ids = [target.id for target in envelope.references if target.name == reference]
+        for view in self.objects:
+            if view.type == "index-pattern" and view.id in ids:
+                index = self.indices.get(str(view.attributes.get("title")))
                 return {} if index is None else index.fields
         return {}
 
 
 def problem(envelope: Envelope, rule: Rule, detail: str) -> Problem:
-    """Say what is wrong with an object."""
+    """Return a problem of an object."""
     return Problem(object=f"{envelope.type} {envelope.id}", rule=rule, detail=detail)
 
 
-def references(envelope: Envelope, wanted: Mapping[str, str]) -> Iterator[Problem]:
-    """Compare an object's references with those that it uses, by name, with the type of each."""
-    named = Counter(each.name for each in envelope.references)
-    for name, type_ in wanted.items():
-        types = [each.type for each in envelope.references if each.name == name]
+def check_references(envelope: Envelope, used: Mapping[str, str]) -> Iterator[Problem]:
+    """Compare the references of an object with those that it uses: name to type of the target."""
+    names = Counter(reference.name for reference in envelope.references)
+    for name, type_ in used.items():
+        types = [reference.type for reference in envelope.references if reference.name == name]
         if types != [type_]:
-            found = f"found {', '.join(types)}" if types else "it is missing"
-            yield problem(envelope, "reference-missing", f"{name}: expected a {type_}, {found}")
-    for name in named.keys() - wanted.keys():
+            actual = f"found {', '.join(types)}" if types else "it is missing"
+            yield problem(envelope, "reference-missing", f"{name}: expected a {type_}, {actual}")
+    for name in names.keys() - used.keys():
         yield problem(envelope, "reference-unused", name)
 
 
-def envelopes_of(file: File) -> Iterator[Problem]:
-    """Check ids and versions, and that references lead somewhere and everything is used."""
-    known = Counter((each.type, each.id) for each in file.objects)
-    used = {(each.type, each.id) for envelope in file.objects for each in envelope.references}
+def check_envelopes(file: File) -> Iterator[Problem]:
+    """Check ids and versions, that targets of references exist, and that all objects are used."""
+    known = Counter((envelope.type, envelope.id) for envelope in file.objects)
+    used = {
+        (reference.type, reference.id)
+        for envelope in file.objects
+        for reference in envelope.references
+    }
     for envelope in file.objects:
         key = (envelope.type, envelope.id)
         if known[key] > 1:
@@ -66,9 +71,9 @@ def envelopes_of(file: File) -> Iterator[Problem]:
         if envelope.type != "dashboard" and key not in used:
             yield problem(envelope, "orphan", "nothing refers to it")
         yield from _versions(envelope)
-        for each in envelope.references:
-            if (each.type, each.id) not in known:
-                detail = f"{each.name}: there is no {each.type} {each.id}"
+        for reference in envelope.references:
+            if (reference.type, reference.id) not in known:
+                detail = f"{reference.name}: there is no {reference.type} {reference.id}"
                 yield problem(envelope, "reference-unresolved", detail)
 
 

@@ -1,11 +1,11 @@
-"""Dashboards: where panels lie, and what controls choose from."""
+"""Lint rules for dashboards: the places of panels, and the fields of controls."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Final
 
-from mastostream.dashboards.kibana.lint.file import File, problem, references
+from mastostream.dashboards.kibana.lint.file import File, check_references, problem
 from mastostream.dashboards.kibana.lint.problems import Problem
 from mastostream.dashboards.kibana.lint.shapes import (
     ControlPanel,
@@ -20,14 +20,14 @@ from mastostream.dashboards.kibana.lint.shapes import (
 __all__ = ["COLUMNS", "check_dashboard"]
 
 COLUMNS: Final = 48
-"""The width of Kibana's grid."""
+"""Width of Kibana's grid."""
 
 
 def check_dashboard(envelope: Envelope, file: File) -> Iterator[Problem]:
     """Check one dashboard.
 
     Raises:
-        msgspec.MsgspecError: it has not the form of one.
+        msgspec.MsgspecError: its attributes are not those of a dashboard.
     """
     attributes = read(envelope.attributes, DashboardAttributes)
     read_json(attributes.meta.source, SearchSource)
@@ -39,7 +39,7 @@ def check_dashboard(envelope: Envelope, file: File) -> Iterator[Problem]:
         read_json(attributes.controls.ignored, dict[str, bool])
     to_panels = {f"{panel.index}:{panel.reference}": panel.type for panel in panels}
     to_views = {_reference(name): "index-pattern" for name in controls}
-    yield from references(envelope, to_panels | to_views)
+    yield from check_references(envelope, to_panels | to_views)
     yield from _panels(envelope, panels)
     yield from _controls(envelope, controls, file)
 
@@ -59,11 +59,11 @@ def _panels(envelope: Envelope, panels: Sequence[GridPanel]) -> Iterator[Problem
         grid = panel.grid
         if min(grid.x, grid.y) < 0 or min(grid.w, grid.h) < 1 or grid.x + grid.w > COLUMNS:
             yield problem(envelope, "grid-outside", f"{panel.index}: {grid}")
-    for one, other in combinations(panels, 2):
-        a, b = one.grid, other.grid
+    for first, second in combinations(panels, 2):
+        a, b = first.grid, second.grid
         apart = a.x + a.w <= b.x or b.x + b.w <= a.x or a.y + a.h <= b.y or b.y + b.h <= a.y
         if not apart:
-            yield problem(envelope, "grid-overlap", f"{one.index} and {other.index}")
+            yield problem(envelope, "grid-overlap", f"{first.index} and {second.index}")
 
 
 def _controls(

@@ -1,4 +1,4 @@
-"""Lens panels: columns, the fields that they ask for, and the chart that draws them."""
+"""Lint rules for Lens panels: their columns, the fields of these, and the chart."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -7,7 +7,7 @@ import msgspec
 
 from mastostream.core.indices import FieldType
 from mastostream.dashboards.kibana.columns import RECORDS
-from mastostream.dashboards.kibana.lint.file import File, problem, references
+from mastostream.dashboards.kibana.lint.file import File, check_references, problem
 from mastostream.dashboards.kibana.lint.problems import Problem
 from mastostream.dashboards.kibana.lint.shapes import (
     VISUALIZATIONS,
@@ -33,8 +33,10 @@ _TAKES: Final[Mapping[str, frozenset[FieldType]]] = {
     "max": _NUMBER,
     "sum": _NUMBER,
 }
-"""Which fields each operation can work on. None takes text: it is not kept by value."""
+"""Types of fields that each operation accepts. None accepts ``text``: Elasticsearch keeps no values
+of such fields for aggregations."""
 
+# The operations that group documents, and the types of the values that operations return.
 _BUCKETS: Final = frozenset({"terms", "date_histogram", "range"})
 _TERMS_TYPES: Final[Mapping[FieldType, str]] = {
     "keyword": "string",
@@ -45,15 +47,15 @@ _TYPES: Final[Mapping[str, str]] = {"date_histogram": "date", "range": "string"}
 
 
 def check_lens(envelope: Envelope, file: File) -> Iterator[Problem]:
-    """Check one panel.
+    """Check one Lens panel.
 
     Raises:
-        msgspec.MsgspecError: it has not the form of one.
+        msgspec.MsgspecError: its attributes are not those of a Lens panel.
     """
     lens = read(envelope.attributes, Lens)
     layers = lens.state.datasources.form_based.layers
     names = {layer: f"indexpattern-datasource-layer-{layer}" for layer in layers}
-    yield from references(envelope, dict.fromkeys(names.values(), "index-pattern"))
+    yield from check_references(envelope, dict.fromkeys(names.values(), "index-pattern"))
     for name, layer in layers.items():
         fields = file.fields(envelope, names[name])
         yield from _order(envelope, layer)
@@ -94,8 +96,8 @@ def _column(
     else:
         expected = _TYPES.get(column.operation, "number")
     if column.data_type != expected or column.bucketed != (column.operation in _BUCKETS):
-        found = f"{column.data_type}, {'' if column.bucketed else 'not '}bucketed"
-        yield problem(envelope, "data-type", f"{where}: {found}, expected {expected}")
+        actual = f"{column.data_type}, {'' if column.bucketed else 'not '}bucketed"
+        yield problem(envelope, "data-type", f"{where}: {actual}, expected {expected}")
 
 
 def _order_by(envelope: Envelope, key: str, column: LensColumn, layer: Layer) -> Iterator[Problem]:
@@ -113,7 +115,7 @@ def _chart(envelope: Envelope, lens: Lens, layers: Mapping[str, Layer]) -> Itera
     if shape is None:
         raise msgspec.ValidationError(f"unknown visualizationType {lens.visualization_type}")
     chart = read(lens.state.visualization, shape)
-    drawn = {each.layer: each.uses() for each in getattr(chart, "layers", [chart])}
+    drawn = {layer.layer: layer.uses() for layer in getattr(chart, "layers", [chart])}
     if drawn.keys() != layers.keys():
         yield problem(envelope, "layer", f"draws {sorted(drawn)}, there are {sorted(layers)}")
     for name, uses in drawn.items():

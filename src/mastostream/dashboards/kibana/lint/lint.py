@@ -1,4 +1,4 @@
-"""All rules on all objects."""
+"""The linter: applies all rules to all saved objects of a file."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -7,7 +7,7 @@ import msgspec
 
 from mastostream.core.indices import INDICES, Index
 from mastostream.dashboards.kibana.lint.documents import check_data_view, check_search
-from mastostream.dashboards.kibana.lint.file import File, envelopes_of, problem
+from mastostream.dashboards.kibana.lint.file import File, check_envelopes, problem
 from mastostream.dashboards.kibana.lint.grid import check_dashboard
 from mastostream.dashboards.kibana.lint.lens import check_lens
 from mastostream.dashboards.kibana.lint.problems import Problem
@@ -26,24 +26,31 @@ _CHECKS: Final[Mapping[str, Callable[[Envelope, File], Iterator[Problem]]]] = {
 def lint(
     objects: Iterable[Mapping[str, Any]], indices: Iterable[Index] = INDICES
 ) -> tuple[Problem, ...]:
-    """Return what is wrong with the saved objects of one file; nothing if they are well.
+    """Return the problems of the saved objects of one file; ``()`` if there are none.
 
-    References are resolved inside the file and all of them are used; fields are in our indices and
-    of a type that the operation takes; charts draw columns that are there; panels lie on the grid,
-    side by side; versions are those that Kibana 8.17 and later import. That Kibana really draws
-    them, no linter can tell.
+    Never raises, whatever the objects are. These rules are checked:
 
-    Never raises, whatever the objects are.
+    - every reference is used, and its target is in the file;
+    - fields are in the indices, and of a type that the operation accepts;
+    - charts draw columns that exist;
+    - panels are on the grid, and do not overlap;
+    - versions are those that Kibana 8.17 and later import.
+
+    No linter can tell whether Kibana really draws the panels.
+
+    Args:
+        objects: the saved objects, in the order of the file.
+        indices: the indices to which data views may refer.
     """
     problems: list[Problem] = []
     envelopes: list[Envelope] = []
-    for number, each in enumerate(objects, start=1):
+    for number, item in enumerate(objects, start=1):
         try:
-            envelopes.append(read(each, Envelope))
+            envelopes.append(read(item, Envelope))
         except msgspec.MsgspecError as error:
             problems.append(Problem(object=f"line {number}", rule="form", detail=str(error)))
     file = File(envelopes, {index.name: index for index in indices})
-    problems += envelopes_of(file)
+    problems += check_envelopes(file)
     for envelope in envelopes:
         problems += _checked(envelope, file)
     return tuple(problems)

@@ -1,4 +1,4 @@
-"""What can be wrong with saved objects."""
+"""Problems that the linter reports, and the names of its rules."""
 
 from typing import Literal
 
@@ -27,18 +27,19 @@ Rule = Literal[
     "panel-index",
     "control",
 ]
-"""``form``: a member is missing, unknown or of another type. ``orphan``: nothing refers to it.
-``index``: a data view of no index of ours. The others are named after what they look at."""
+"""Name of a rule. ``form``: a member is missing, unknown or of a wrong type. ``orphan``: no object
+refers to this one. ``index``: a data view is for an index that this package does not have. Other
+rules are named after what they check."""
 
 
 @attrs.frozen(kw_only=True)
 class Problem:
-    """One thing that is wrong.
+    """One problem of a saved object.
 
     Attributes:
         object: type and id of the saved object.
-        rule: what it breaks.
-        detail: where, and what is there.
+        rule: the rule that it breaks.
+        detail: the place inside the object, and what is there.
     """
 
     object: str

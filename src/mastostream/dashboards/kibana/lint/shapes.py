@@ -1,7 +1,7 @@
-"""What the linter reads of each saved object, and its form.
+"""Models of the members of saved objects that the linter reads.
 
-Members that are not listed here are not looked at, but for those of a dashboard's attributes:
-Kibana refuses any that it does not know there.
+Other members are ignored. The exception is the attributes of a dashboard: there, other members are
+a problem, because Kibana refuses them.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 
 
 class Reference(msgspec.Struct):
-    """From one saved object to another."""
+    """A reference from one saved object to another."""
 
     type: str
     id: str
@@ -41,7 +41,7 @@ class Reference(msgspec.Struct):
 
 
 class Envelope(msgspec.Struct):
-    """What all saved objects have."""
+    """The members that all saved objects have."""
 
     type: str
     id: str
@@ -63,14 +63,14 @@ class DataView(msgspec.Struct):
 
 
 class OrderBy(msgspec.Struct):
-    """What the values of a terms column are sorted by."""
+    """The column, or other order, by which the values of a terms column are sorted."""
 
     type: str
     column: str = msgspec.field(name="columnId", default="")
 
 
 class TermsParams(msgspec.Struct):
-    """The parameters of a terms column that other columns depend on."""
+    """The parameters of a terms column; other columns of the layer have to fit them."""
 
     size: int
     order_by: OrderBy = msgspec.field(name="orderBy")
@@ -115,12 +115,12 @@ class Lens(msgspec.Struct):
 
 
 class Accessor(msgspec.Struct, frozen=True):
-    """Where a visualization uses a column.
+    """A use of a column in a visualization.
 
     Attributes:
-        member: for the message.
-        column: the column's name.
-        bucketed: what the column has to be; ``None`` for either.
+        member: name of the member that refers to the column, for the message.
+        column: name of the column.
+        bucketed: whether the column has to group documents; ``None`` if it need not, but may.
     """
 
     member: str
@@ -143,7 +143,7 @@ class _XYLayer(msgspec.Struct):
     def uses(self) -> list[Accessor]:
         split = [] if self.split is None else [Accessor("splitAccessor", self.split, True)]
         ys = [Accessor("accessors", name, False) for name in self.ys]
-        axes = [Accessor("yConfig", each.column, False) for each in self.axes]
+        axes = [Accessor("yConfig", axis.column, False) for axis in self.axes]
         return [Accessor("xAccessor", self.x, True), *split, *ys, *axes]
 
 
@@ -183,7 +183,7 @@ class _Table(msgspec.Struct):
     columns: list[_TableColumn]
 
     def uses(self) -> list[Accessor]:
-        return [Accessor("columns", each.column, None) for each in self.columns]
+        return [Accessor("columns", column.column, None) for column in self.columns]
 
 
 class _Cloud(msgspec.Struct):
@@ -214,7 +214,7 @@ class _SearchMeta(msgspec.Struct):
 
 
 class SearchSource(msgspec.Struct):
-    """What a saved search, or a dashboard, asks for."""
+    """The query of a saved search or of a dashboard."""
 
     query: dict[str, str]
     filter: list[Any]
@@ -239,7 +239,7 @@ class _Grid(msgspec.Struct):
 
 
 class GridPanel(msgspec.Struct):
-    """A panel's place in a dashboard."""
+    """A panel of a dashboard, and its place on the grid."""
 
     type: str
     index: str = msgspec.field(name="panelIndex")
@@ -253,7 +253,7 @@ class _ControlInput(msgspec.Struct):
 
 
 class ControlPanel(msgspec.Struct):
-    """A control."""
+    """A control of a dashboard."""
 
     type: str
     order: int
@@ -271,7 +271,7 @@ class _Refresh(msgspec.Struct):
 
 
 class DashboardAttributes(msgspec.Struct, forbid_unknown_fields=True):
-    """The attributes of a dashboard: these and no others."""
+    """The attributes of a dashboard; others are not allowed."""
 
     title: str
     panels: str = msgspec.field(name="panelsJSON")
@@ -288,18 +288,18 @@ class DashboardAttributes(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def read(value: object, shape: type[_T]) -> _T:
-    """Read a value that is JSON already.
+    """Convert a decoded JSON value to a model.
 
     Raises:
-        msgspec.ValidationError: it has another form; the message names the path.
+        msgspec.ValidationError: the value does not fit the model; the message names the path.
     """
     return msgspec.convert(value, shape, strict=True)
 
 
 def read_json(text: str, shape: type[_T]) -> _T:
-    """Read a string that holds JSON, as several members do.
+    """Convert a string that contains JSON, as several members do, to a model.
 
     Raises:
-        msgspec.DecodeError: it is no JSON, or has another form.
+        msgspec.DecodeError: the text is not JSON, or does not fit the model.
     """
     return msgspec.json.decode(text, type=shape)

@@ -1,14 +1,15 @@
--- A minute at a glance: mastodon-dashboard.
+-- Summarizes the posts of each minute, into mastodon-dashboard.
 --
--- Each post counts once, in the window of its creation, however often it is delivered, edited or
--- read again, as it was at first; a boost counts as the post that it passes on.
--- A post that comes after its window has closed goes to mastodon-late.
+-- Each post counts once, in the window of its creation, also if it is delivered, edited or read
+-- several times. Its first delivery counts. A boost counts as the post that it boosts.
+-- A post that arrives after its window has closed goes to mastodon-late.
 --
--- In Flink's own SQL client this file runs as it stands. mastostream puts the user's settings in
--- the place of the literals that have a name.
+-- This file also runs in Flink's own SQL client, unchanged. mastostream replaces the literals
+-- that have a name in a comment by the settings of the user.
 
 SET 'table.local-time-zone' = 'UTC';
--- No copies between steps, and no counting in parts first, which only costs time in one subtask.
+-- Objects are not copied between steps. Aggregates are not computed in two phases, as this only
+-- costs time in a single subtask.
 SET 'pipeline.object-reuse' = 'true';
 SET 'table.optimizer.agg-phase-strategy' = 'ONE_PHASE';
 
@@ -30,8 +31,9 @@ CREATE TABLE posts (
   mastostream ROW<`key` STRING, event STRING, instance STRING>,
   arrived_at TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
   written_at AS IF(reblog IS NULL, created_at, reblog.created_at),
-  -- A clock that is ahead moves no window. Windows end with whole seconds: a finer watermark only
-  -- costs time. In Flink, [start, end) is complete 1 ms before its end.
+  -- A post with a time in the future moves the watermark only to its arrival. Windows end with
+  -- whole seconds, and a finer watermark only costs time. Flink closes [start, end) when the
+  -- watermark is 1 ms before its end.
   WATERMARK FOR written_at AS FLOOR(
     IF(written_at > arrived_at, arrived_at, written_at)
     - INTERVAL /*delay*/ '0 00:00:30.000' DAY TO SECOND(3) TO SECOND
@@ -43,7 +45,7 @@ CREATE TABLE posts (
   'properties.group.id' = /*group*/ 'mastostream-flink-sql-dashboard',
   'properties.isolation.level' = 'read_committed',
   'scan.startup.mode' = 'earliest-offset',
-  'scan.parallelism' = '1',  -- one reader: what is late is late for all
+  'scan.parallelism' = '1',  -- one reader: its watermark alone decides which posts are late
   'scan.watermark.emit.strategy' = 'on-event',
   'scan.watermark.idle-timeout' = /*idle_timeout*/ '30000 ms',
   'value.format' = 'json',
@@ -94,12 +96,12 @@ CREATE TABLE late (
   'value.json.timestamp-format.standard' = 'ISO-8601'
 );
 
--- What has the members that a post needs, and is no deletion.
+-- Records that have the members of a post, and are no deletions.
 CREATE VIEW arrivals AS
 SELECT
   COALESCE(mastostream.`key`, reblog.id, id) AS `key`,
   COALESCE(mastostream.event, 'new') AS event,
-  -- `name@host`, the same on every server that shows the post.
+  -- `name@host`, which is the same on every server that shows the post.
   IF(
     IF(reblog IS NULL, account.acct, reblog.account.acct) LIKE '%@%'
       OR COALESCE(mastostream.instance, '') = '',
@@ -111,7 +113,7 @@ SELECT
     + COALESCE(IF(reblog IS NULL, replies_count, reblog.replies_count), 0) * /*replies*/ 3
     + COALESCE(IF(reblog IS NULL, quotes_count, reblog.quotes_count), 0) * /*quotes*/ 2
     AS engagement_score,
-  -- The primary subtag (RFC 5646, section 2.2.1), `und` where the server is silent.
+  -- The primary subtag (RFC 5646, section 2.2.1), or `und` for a post without a language.
   COALESCE(
     NULLIF(
       LOWER(TRIM(SPLIT_INDEX(
@@ -165,7 +167,7 @@ CREATE VIEW ranked_languages AS
 SELECT
   window_start,
   window_end,
-  ARRAY_AGG(`language`) AS languages,  -- they come in the order of their places
+  ARRAY_AGG(`language`) AS languages,  -- rows arrive in the order of `place`
   ARRAY_AGG(posts) AS language_counts
 FROM (
   SELECT
@@ -182,8 +184,9 @@ FROM (
 WHERE place <= 10000
 GROUP BY window_start, window_end;
 
--- Spelled as Mastodon's HashtagNormalizer does: lower case, Latin letters and full width ones to
--- ASCII, all but letters, digits and three signs removed. Of NFKC no more than that.
+-- Hashtags as Mastodon's HashtagNormalizer spells them: in lower case, with Latin letters and full
+-- width ones replaced by ASCII, and only with letters, digits and three signs. The rest of the
+-- NFKC normalization is left out.
 CREATE VIEW texts AS
 SELECT
   window_start,
@@ -219,7 +222,8 @@ SELECT
 FROM texts
 CROSS JOIN UNNEST(tags) AS tag (name);
 
--- How often each is used in a post's text, outside of HTML tags; one that is only listed, once.
+-- The number of uses of each hashtag in the text of a post, outside of HTML tags. A hashtag that is
+-- only in the list of the post counts once.
 CREATE VIEW used_hashtags AS
 SELECT
   window_start,
@@ -246,7 +250,7 @@ CREATE VIEW ranked_hashtags AS
 SELECT
   window_start,
   window_end,
-  ARRAY_AGG(hashtag) AS hashtags,  -- they come in the order of their places
+  ARRAY_AGG(hashtag) AS hashtags,  -- rows arrive in the order of `place`
   ARRAY_AGG(uses) AS hashtag_counts
 FROM (
   SELECT

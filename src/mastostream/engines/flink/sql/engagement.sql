@@ -1,14 +1,15 @@
--- Average and maximum engagement of each minute's posts; only shown.
+-- Shows the average and the maximum engagement of the posts of each minute. Nothing is written.
 --
--- Each post counts once, in the window of its creation, however often it is delivered, edited or
--- read again, as it was at first; a boost counts as the post that it passes on.
--- What is only shown leaves out, unwritten, a post that comes after its window has closed.
+-- Each post counts once, in the window of its creation, also if it is delivered, edited or read
+-- several times. Its first delivery counts. A boost counts as the post that it boosts.
+-- A post that arrives after its window has closed is left out.
 --
--- In Flink's own SQL client this file runs as it stands. mastostream puts the user's settings in
--- the place of the literals that have a name.
+-- This file also runs in Flink's own SQL client, unchanged. mastostream replaces the literals
+-- that have a name in a comment by the settings of the user.
 
 SET 'table.local-time-zone' = 'UTC';
--- No copies between steps, and no counting in parts first, which only costs time in one subtask.
+-- Objects are not copied between steps. Aggregates are not computed in two phases, as this only
+-- costs time in a single subtask.
 SET 'pipeline.object-reuse' = 'true';
 SET 'table.optimizer.agg-phase-strategy' = 'ONE_PHASE';
 
@@ -28,8 +29,9 @@ CREATE TABLE posts (
   mastostream ROW<`key` STRING, event STRING>,
   arrived_at TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
   written_at AS IF(reblog IS NULL, created_at, reblog.created_at),
-  -- A clock that is ahead moves no window. Windows end with whole seconds: a finer watermark only
-  -- costs time. In Flink, [start, end) is complete 1 ms before its end.
+  -- A post with a time in the future moves the watermark only to its arrival. Windows end with
+  -- whole seconds, and a finer watermark only costs time. Flink closes [start, end) when the
+  -- watermark is 1 ms before its end.
   WATERMARK FOR written_at AS FLOOR(
     IF(written_at > arrived_at, arrived_at, written_at)
     - INTERVAL /*delay*/ '0 00:00:30.000' DAY TO SECOND(3) TO SECOND
@@ -41,7 +43,7 @@ CREATE TABLE posts (
   'properties.group.id' = /*group*/ 'mastostream-flink-sql-engagement',
   'properties.isolation.level' = 'read_committed',
   'scan.startup.mode' = 'earliest-offset',
-  'scan.parallelism' = '1',  -- one reader: what is late is late for all
+  'scan.parallelism' = '1',  -- one reader: its watermark alone decides which posts are late
   'scan.watermark.emit.strategy' = 'on-event',
   'scan.watermark.idle-timeout' = /*idle_timeout*/ '30000 ms',
   'value.format' = 'json',
@@ -49,7 +51,7 @@ CREATE TABLE posts (
   'value.json.timestamp-format.standard' = 'ISO-8601'
 );
 
--- What has the members that a post needs, and is no deletion.
+-- Records that have the members of a post, and are no deletions.
 CREATE VIEW arrivals AS
 SELECT
   COALESCE(mastostream.`key`, reblog.id, id) AS `key`,

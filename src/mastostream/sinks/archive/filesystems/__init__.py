@@ -1,4 +1,4 @@
-"""Where an archive can be: a folder of this machine, or of HDFS."""
+"""The file systems that can hold an archive: that of this machine, and HDFS."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,24 +12,27 @@ __all__ = ["LocalFiles", "is_url", "open_place"]
 
 
 def is_url(place: str) -> bool:
-    """Whether a place has the address of a file system in front."""
+    """Whether a place begins with the address of a file system, such as ``hdfs://``."""
     return "://" in place
 
 
 def open_place(place: str, hdfs: HdfsSettings) -> tuple[FileSystem, str]:
-    """Return the file system of a place, and the absolute path there. Nothing is looked at yet.
+    """Return the file system of a place, and the absolute path in it. No file is looked at.
 
     Args:
         place: a path of this machine, ``file:///path``, or ``hdfs://host:port/path``.
-        hdfs: how HDFS is reached.
+        hdfs: the settings of the HDFS client.
 
     Raises:
-        ConfigurationError: no such kind of place, or a part of the address is missing.
-        MissingExtraError: the extra that this needs is not installed.
+        ConfigurationError: the place is of an unknown kind, its address is wrong or holds a user,
+            or the HDFS client cannot be used.
+        MissingExtraError: the extra that the file system needs is not installed.
     """
     if not is_url(place):
         return LocalFiles(), str(Path(place).absolute())
-    if "@" in place.partition("//")[2].partition("/")[0]:  # a password: it is not shown
+    if (
+        "@" in place.partition("//")[2].partition("/")[0]
+    ):  # perhaps with a password, which is not shown
         raise ConfigurationError(
             "an archive's address has no user: expected hdfs://host:port/path; whose files are "
             "written is the setting hdfs.user"
@@ -51,18 +54,18 @@ def open_place(place: str, hdfs: HdfsSettings) -> tuple[FileSystem, str]:
 
 def _hdfs(host: str, port: int | None, hdfs: HdfsSettings) -> FileSystem:
     if hdfs.backend == "pydoop":
-        from mastostream.sinks.archive.filesystems.pydoop import (  # noqa: PLC0415 - an extra
+        from mastostream.sinks.archive.filesystems.pydoop import (  # noqa: PLC0415 - pydoop is optional
             PydoopHdfs,
         )
 
         return PydoopHdfs(host, port, user=hdfs.user)
     if hdfs.backend == "webhdfs":
-        from mastostream.sinks.archive.filesystems.webhdfs import (  # noqa: PLC0415 - requests: 50 ms
+        from mastostream.sinks.archive.filesystems.webhdfs import (  # noqa: PLC0415 - requests takes 50 ms
             WebHdfs,
         )
 
         return WebHdfs(hdfs.webhdfs_url or f"http://{host}:9870", user=hdfs.user)
-    from mastostream.sinks.archive.filesystems.native import (  # noqa: PLC0415 - an extra
+    from mastostream.sinks.archive.filesystems.native import (  # noqa: PLC0415 - hdfs-native is an extra
         NativeHdfs,
     )
 

@@ -1,4 +1,4 @@
-"""What file systems raise, turned into what a caller can do about it."""
+"""Translates the errors of file systems into those of :mod:`mastostream.exceptions`."""
 
 import errno
 import re
@@ -44,34 +44,44 @@ _LONGEST: Final = 300
 
 @contextmanager
 def translated(path: str) -> Iterator[None]:
-    """Turn the errors of this machine's files into ours; a file that is there or gone stays so.
+    """Translate the errors of this machine's files that the block raises.
+
+    FileNotFoundError and FileExistsError pass unchanged.
+
+    Args:
+        path: the file or folder, for messages.
 
     Raises:
         RetriableError: the disk is full, or failed.
-        FatalError: the path cannot be used as it is.
+        FatalError: the path cannot be used.
     """
     try:
         yield
     except (FileNotFoundError, FileExistsError):
         raise
     except OSError as error:
-        told = error.strerror or str(error)
+        text = error.strerror or str(error)
         if error.errno in _FATAL_NUMBERS:
-            raise FatalError(f"cannot use {path}: {told}; check it and its permissions") from error
+            raise FatalError(f"cannot use {path}: {text}; check it and its permissions") from error
         raise RetriableError(
-            f"the archive cannot read or write now ({told}): check {path} and the space left there"
+            f"the archive cannot read or write now ({text}): check {path} and the space left there"
         ) from error
 
 
 @contextmanager
 def translated_hdfs(where: str) -> Iterator[None]:
-    """Turn the errors of any client of HDFS into ours; a file that is there or gone stays so.
+    """Translate the errors of any HDFS client that the block raises.
 
-    Clients tell little apart: what does not say that it will fail for ever is tried again.
+    FileNotFoundError and FileExistsError pass, with a shorter message. The clients hardly
+    distinguish errors by class. An error is fatal only if its class or text says that a retry will
+    fail too; every other error is retriable.
+
+    Args:
+        where: the address of the file or folder, for messages.
 
     Raises:
-        RetriableError: a node is away or starting (safe mode), or there is no space.
-        FatalError: HDFS refuses, and will go on refusing.
+        RetriableError: a node cannot be reached or is starting (safe mode), or the disks are full.
+        FatalError: HDFS refuses the operation, and will refuse it again.
     """
     try:
         yield
@@ -80,20 +90,20 @@ def translated_hdfs(where: str) -> Iterator[None]:
     except (OSError, RuntimeError, ValueError, NotImplementedError) as error:
         raise _explained(error, where) from error
     except BaseException as error:
-        if type(error).__name__ == "PanicException":  # Rust gave up on one call
+        if type(error).__name__ == "PanicException":  # a panic of the Rust code in one call
             raise _explained(error, where) from error
         raise
 
 
 def _brief(error: BaseException) -> str:
-    """What it says, without Java's stack."""
+    """Return the error's message without Java's stack trace, cut to 300 characters."""
     return _STACK.sub("", str(error))[:_LONGEST] or type(error).__name__
 
 
 def _explained(error: BaseException, where: str) -> RetriableError | FatalError:
     text = _brief(error)
     if isinstance(error, OSError) and error.errno == errno.EROFS:
-        text = "the NameNode is in safe mode"  # as Hadoop's own library in C names it
+        text = "the NameNode is in safe mode"  # Hadoop's C library reports it as EROFS
     fatal = (
         isinstance(error, _FATAL_KINDS)
         or type(error) is ValueError

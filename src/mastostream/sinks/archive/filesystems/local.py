@@ -1,4 +1,4 @@
-"""Folders of this machine."""
+"""The file system of this machine."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -20,17 +20,18 @@ __all__ = ["LocalFiles"]
 class LocalFiles:
     """A :class:`ports.filesystem.FileSystem` of this machine's folders, on fsspec.
 
-    ``seal`` writes through to the disk, and ``rename`` does the same for the names.
+    ``seal`` makes a file's bytes durable on the disk (``fsync``); ``rename`` does so for its name.
     """
 
     address = ""
     notices_damage = False
 
     def __init__(self, link: Callable[[str, str], None] = os.link) -> None:
-        """Touch nothing yet.
+        """Create the file system. No file or folder is touched.
 
         Args:
-            link: gives a file a second name, and never another file's.
+            link: gives a file a second name; it must fail if another file has this name. Tests
+                pass one that always fails.
         """
         self._link = link
         self._fs = LocalFileSystem(skip_instance_cache=True)
@@ -73,12 +74,12 @@ class LocalFiles:
     def rename(self, old: str, new: str) -> None:
         with translated(new):
             try:
-                # The only way that never takes a name from another file. A crash in between
-                # leaves both names, and the old one is that of a temporary file.
+                # A hard link is the only way that never replaces another file. A crash between the
+                # two steps leaves both names; the old one is a temporary name.
                 self._link(old, new)
             except (FileExistsError, FileNotFoundError):
                 raise
-            except OSError:  # a file system without hard links
+            except OSError:  # the file system has no hard links
                 if Path(new).exists():
                     raise FileExistsError(new) from None
                 Path(old).rename(new)
@@ -92,6 +93,8 @@ class LocalFiles:
 
 
 class _NewFile:
+    """A :class:`ports.filesystem.NewFile` of this machine."""
+
     def __init__(self, inner: BinaryIO, path: str) -> None:
         self._inner = inner
         self._path = path
@@ -116,7 +119,7 @@ class _NewFile:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, where the system lets one."""
+    """Make the names in a folder durable, if the operating system supports it."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

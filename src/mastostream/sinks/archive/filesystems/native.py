@@ -1,4 +1,4 @@
-"""HDFS without Java, through hdfs-native."""
+"""HDFS without Java, through the client hdfs-native."""
 
 import io
 import os
@@ -15,21 +15,22 @@ from mastostream.sinks.archive.filesystems.errors import translated_hdfs
 __all__ = ["NativeHdfs"]
 
 _DEFAULTS: Final = {
-    # Its own patience is minutes. Ours is longer, and keeps the reader's place meanwhile.
+    # By default, hdfs-native retries for minutes. With these values it gives up after seconds: the
+    # runner retries for longer, and keeps the reader's place in its group meanwhile.
     "dfs.client.failover.max.attempts": "4",
     "dfs.client.failover.sleep.base.millis": "200",
     "dfs.client.failover.sleep.max.millis": "1000",
 }
 
 _PATIENCE_S: Final = 90.0
-"""Longer than it waits itself for a DataNode that is silent: 60 s."""
+"""The time-out of ``seal``: longer than hdfs-native's own wait for a silent DataNode, 60 s."""
 
 
 class NativeHdfs:
     """A :class:`ports.filesystem.FileSystem` on hdfs-native's own class for fsspec.
 
-    ``seal`` asks the DataNodes to write through to their disks (``hsync``) and tells the NameNode
-    that the file is complete.
+    ``seal`` asks the DataNodes to write the bytes to their disks (``hsync``), and tells the
+    NameNode that the file is complete.
     """
 
     notices_damage = True
@@ -43,22 +44,23 @@ class NativeHdfs:
         settings: Mapping[str, str] | None = None,
         patience_s: float = _PATIENCE_S,
     ) -> None:
-        """Connect at the first call.
+        """Create the client, which connects at its first operation.
 
         Args:
-            host: of the NameNode, or a name service of the settings.
-            port: ``None`` for a name service.
-            user: whose files are written; empty for the user of this process. Hadoop's clients
-                take it from ``HADOOP_USER_NAME``, which is set for this process.
-            settings: of Hadoop's client, by its own names; those in ``HADOOP_CONF_DIR`` hold too.
-            patience_s: how long ``seal`` waits for a DataNode's confirmation.
+            host: the host of the NameNode, or a name service of the settings.
+            port: the port of the NameNode; ``None`` for a name service.
+            user: the owner of written files; empty for the user of this process. Hadoop's clients
+                take it from ``HADOOP_USER_NAME``, which is set for the whole process.
+            settings: settings of Hadoop's client, by Hadoop's names; they are added to those in
+                ``HADOOP_CONF_DIR``.
+            patience_s: how long ``seal`` waits for a DataNode's confirmation, in seconds.
 
         Raises:
             MissingExtraError: the extra ``hdfs`` is not installed.
-            FatalError: a setting that is wrong.
+            FatalError: a setting is wrong.
         """
         try:
-            from hdfs_native.fsspec import HdfsFileSystem  # noqa: PLC0415 - an extra
+            from hdfs_native.fsspec import HdfsFileSystem  # noqa: PLC0415 - it is an extra
         except ImportError as error:
             raise MissingExtraError("HDFS", "hdfs") from error
         self.address = f"hdfs://{host}:{port}" if port else f"hdfs://{host}"
@@ -95,7 +97,7 @@ class NativeHdfs:
     def open(self, path: str) -> BinaryIO:
         with translated_hdfs(self.address + path):
             inner = self._fs.open(path, "rb")
-        raw = _Reading(inner, self.address + path)
+        raw = _FileReader(inner, self.address + path)
         return cast("BinaryIO", io.BufferedReader(raw, 2**20))
 
     def rename(self, old: str, new: str) -> None:
@@ -108,6 +110,8 @@ class NativeHdfs:
 
 
 class _NewFile:
+    """A :class:`ports.filesystem.NewFile` in HDFS."""
+
     def __init__(self, inner: Any, where: str, patience_s: float) -> None:
         self._inner = inner
         self._where = where
@@ -118,11 +122,11 @@ class _NewFile:
             return cast("int", self._inner.write(data))
 
     def flush(self) -> None:
-        pass  # what is written is on its way already
+        pass  # hdfs-native sends written bytes without it
 
     def seal(self) -> None:
         with translated_hdfs(self._where):
-            _within(self._patience_s, self._sync)
+            _call_with_timeout(self._patience_s, self._sync)
 
     def _sync(self) -> None:
         self._inner.hsync()
@@ -133,34 +137,37 @@ class _NewFile:
             self._inner.close()
 
 
-def _within(limit_s: float, call: Callable[[], None]) -> None:
-    """Make a call that may never come back, and leave it to itself then.
+def _call_with_timeout(timeout_s: float, call: Callable[[], None]) -> None:
+    """Make a call that may never return, in a thread of its own; abandon the thread then.
 
-    hdfs-native 0.14.7 waits for ever in ``hsync`` if the last DataNode of a block goes away before
-    it has confirmed the sync: it waits for the end of a task that waits for its next packet.
+    hdfs-native 0.14.7 waits for ever in ``hsync`` if the last DataNode of a block ends before it
+    has confirmed the sync: it waits for the end of a task that itself waits for its next packet.
 
     Raises:
-        OSError: it has not come back.
+        OSError: the call has not returned in time.
     """
     done: Future[None] = Future()
 
     def run() -> None:
         try:
             call()
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+        except BaseException as error:  # noqa: BLE001 - raised by done.result()
             done.set_exception(error)
         else:
             done.set_result(None)
 
     threading.Thread(target=run, name="hdfs-native", daemon=True).start()
     try:
-        done.result(limit_s)
+        done.result(timeout_s)
     except TimeoutError:
-        raise OSError(f"no DataNode has confirmed what was written for {limit_s:.0f} s") from None
+        raise OSError(f"no DataNode has confirmed what was written for {timeout_s:.0f} s") from None
 
 
-class _Reading(io.RawIOBase):
-    """What hdfs-native gives to read has no ``readinto``, which a buffer needs."""
+class _FileReader(io.RawIOBase):
+    """A file in HDFS to read, with the ``readinto`` that ``io.BufferedReader`` needs.
+
+    hdfs-native's own file has none.
+    """
 
     def __init__(self, inner: Any, where: str) -> None:
         self._inner = inner

@@ -1,6 +1,6 @@
-"""HDFS through Hadoop's own client in Java, by way of pydoop.
+"""HDFS through Hadoop's own Java client, with pydoop.
 
-pydoop is built against a Hadoop and a JDK, and needs both when it runs: ``HADOOP_HOME`` (with
+pydoop is compiled against a Hadoop and a JDK, and needs both when it runs: ``HADOOP_HOME`` (with
 ``bin/hadoop`` and ``etc/hadoop``) and ``JAVA_HOME``.
 """
 
@@ -22,26 +22,27 @@ __all__ = ["PydoopHdfs"]
 
 _BUFFER_BYTES: Final = 2**20
 _NO_SIGNALS: Final = "-Xrs"
-"""Ctrl-C and SIGTERM stay with Python: a JVM would end the process at once."""
+"""Java's option to leave Ctrl-C and SIGTERM to Python. The JVM would end the process at once."""
 
 
 class PydoopHdfs:
-    """A :class:`ports.filesystem.FileSystem` on pydoop. Starts one Java machine in this process.
+    """A :class:`ports.filesystem.FileSystem` on pydoop. It starts one JVM in this process.
 
-    ``seal`` ends when the DataNodes have all bytes: pydoop has no way to make them write through to
-    their disks. ``create`` looks for the name first, since pydoop replaces what is there: two
-    processes must not choose the same one.
+    ``seal`` returns when the DataNodes have all bytes; pydoop cannot make them write the bytes to
+    their disks. ``create`` first checks that no file has the name, because pydoop would replace it.
+    The check and the creation are two steps, so two processes must not choose the same name.
     """
 
     notices_damage = True
 
     def __init__(self, host: str, port: int | None, *, user: str = "") -> None:
-        """Start Java; the NameNode is asked at the first call.
+        """Start Java. The client connects to the NameNode at its first operation.
 
         Args:
-            host: of the NameNode, or a name service of the configuration in ``HADOOP_CONF_DIR``.
-            port: ``None`` for a name service.
-            user: whose files are written; empty for the user of this process.
+            host: the host of the NameNode, or a name service of the configuration in
+                ``HADOOP_CONF_DIR``.
+            port: the port of the NameNode; ``None`` for a name service.
+            user: the owner of written files; empty for the user of this process.
 
         Raises:
             ConfigurationError: pydoop is not installed, or finds no Hadoop or no Java.
@@ -49,7 +50,7 @@ class PydoopHdfs:
         self.address = f"hdfs://{host}:{port}" if port else f"hdfs://{host}"
         _prepare()
         try:
-            import pydoop.hdfs  # type: ignore[import-not-found]  # noqa: PLC0415 - finds Hadoop
+            import pydoop.hdfs  # type: ignore[import-not-found]  # noqa: PLC0415 - looks for Hadoop
 
             self._fs: Any = pydoop.hdfs.hdfs(host, port or 0, user=user or None).fs
         except ModuleNotFoundError as error:
@@ -92,7 +93,7 @@ class PydoopHdfs:
     def open(self, path: str) -> BinaryIO:
         with _translated(self.address + path):
             size_bytes = self._fs.get_path_info(path)["size"]
-            raw = _Reading(self._fs.open_file(path, "r"), size_bytes, self.address + path)
+            raw = _FileReader(self._fs.open_file(path, "r"), size_bytes, self.address + path)
         return cast("BinaryIO", io.BufferedReader(raw, _BUFFER_BYTES))
 
     def rename(self, old: str, new: str) -> None:
@@ -100,7 +101,7 @@ class PydoopHdfs:
             try:
                 self._fs.rename(old, new)
             except OSError as error:
-                # All that HDFS says to this kind of rename is no.
+                # HDFS gives no reason why this kind of rename failed, so look for one.
                 if error.errno == errno.EIO and self._is_there(new):
                     raise FileExistsError(new) from None
                 if error.errno == errno.EIO and not self._is_there(old):
@@ -124,7 +125,7 @@ class PydoopHdfs:
 
 
 def _prepare() -> None:
-    """Say what Java and pydoop ask the environment for."""
+    """Set the environment variables that Java and pydoop read."""
     add_java_options("LIBHDFS_OPTS", _NO_SIGNALS, *WARNS_ON_STDERR)
     home = os.environ.get("HADOOP_HOME")
     if home and shutil.which("hadoop") is None:
@@ -133,19 +134,20 @@ def _prepare() -> None:
 
 @contextmanager
 def _translated(where: str) -> Iterator[None]:
+    """Translate errors as HDFS's; a lost lease becomes FileNotFoundError."""
     with translated_hdfs(where):
         try:
             yield
         except OSError as error:
-            if error.errno == errno.ESTALE:  # the lease, of a file that was removed
+            if error.errno == errno.ESTALE:  # no lease: the file was removed
                 raise FileNotFoundError(where) from error
             raise
 
 
-class _Once:
-    """A file of pydoop, closed once: a second time would end the process.
+class _CloseOnce:
+    """A file of pydoop that is closed at most once, since a second time would crash the process.
 
-    That is also why nothing of Python's may own it, which would close it in the end.
+    For this reason no Python object that closes its file by itself may hold the inner one.
     """
 
     def __init__(self, inner: Any) -> None:
@@ -159,8 +161,10 @@ class _Once:
 
 
 class _NewFile:
+    """A :class:`ports.filesystem.NewFile` in HDFS, which writes large pieces."""
+
     def __init__(self, inner: Any, where: str) -> None:
-        self._once = _Once(inner)
+        self._handle = _CloseOnce(inner)
         self._where = where
         self._waiting = bytearray()
 
@@ -171,30 +175,30 @@ class _NewFile:
         return len(data)
 
     def flush(self) -> None:
-        pass  # larger pieces are faster
+        pass  # it waits for a large piece, which is faster
 
     def seal(self) -> None:
         self._send()
         with _translated(self._where):
-            self._once.close()
+            self._handle.close()
 
     def close(self) -> None:
         self._waiting.clear()
         with suppress(OSError):
-            self._once.close()
+            self._handle.close()
 
     def _send(self) -> None:
         with _translated(self._where):
             if self._waiting:
-                self._once.inner.write(bytes(self._waiting))
+                self._handle.inner.write(bytes(self._waiting))
         self._waiting.clear()
 
 
-class _Reading(io.RawIOBase):
-    """A file of pydoop that is read."""
+class _FileReader(io.RawIOBase):
+    """A file of pydoop to read."""
 
     def __init__(self, inner: Any, size_bytes: int, where: str) -> None:
-        self._once = _Once(inner)
+        self._handle = _CloseOnce(inner)
         self._size_bytes = size_bytes
         self._where = where
 
@@ -211,18 +215,18 @@ class _Reading(io.RawIOBase):
             io.SEEK_END: self._size_bytes,
         }[whence]
         with _translated(self._where):
-            self._once.inner.seek(min(start + offset, self._size_bytes))
+            self._handle.inner.seek(min(start + offset, self._size_bytes))
         return self.tell()
 
     def tell(self) -> int:
-        return cast("int", self._once.inner.tell())
+        return cast("int", self._handle.inner.tell())
 
     def readinto(self, buffer: Any, /) -> int:
         with _translated(self._where):
-            return cast("int", self._once.inner.readinto(buffer))
+            return cast("int", self._handle.inner.readinto(buffer))
 
     def close(self) -> None:
         if not self.closed:
             with suppress(OSError):
-                self._once.close()
+                self._handle.close()
         super().close()

@@ -1,4 +1,4 @@
-"""HDFS through HTTP, on fsspec's class for WebHDFS."""
+"""HDFS through HTTP (WebHDFS), with fsspec's client."""
 
 import getpass
 import io
@@ -20,31 +20,32 @@ from mastostream.sinks.archive.filesystems.errors import translated_hdfs
 __all__ = ["WebHdfs"]
 
 CHUNK_BYTES: Final = 8 * 2**20
-"""Each request appends so much; HDFS opens the file anew for each."""
+"""Bytes that one request appends: many, because HDFS opens the file anew for each request."""
 
 _TIMEOUT_S: Final = (5.0, 60.0)
+"""Time-outs of a request: to connect, and to wait for the next bytes of a response."""
 
 
 class WebHdfs:
     """A :class:`ports.filesystem.FileSystem` on WebHDFS, without encryption or Kerberos.
 
-    The NameNode sends its clients to the DataNodes by the names that they have in the cluster, so
-    these have to be reachable from here. ``seal`` ends when the DataNodes have all bytes; HTTP has
-    no way to make them write through to their disks.
+    The NameNode redirects its clients to the DataNodes by the names that these have in the cluster,
+    so this machine must be able to reach them by these names. ``seal`` returns when the DataNodes
+    have all bytes; WebHDFS cannot make them write the bytes to their disks.
     """
 
     notices_damage = True
 
     def __init__(self, url: str, *, user: str = "") -> None:
-        """Connect at the first call.
+        """Create the client, which connects at its first operation.
 
         Args:
-            url: of the NameNode's web server: ``http://host:9870``.
-            user: whose files are written; empty for ``HADOOP_USER_NAME``, else the user of this
-                process.
+            url: the address of the NameNode's web server: ``http://host:9870``.
+            user: the owner of written files; empty for ``HADOOP_USER_NAME`` or, without it, the
+                user of this process.
 
         Raises:
-            ConfigurationError: the address is none.
+            ConfigurationError: the address is wrong, or holds a user.
         """
         if "@" in url:
             raise ConfigurationError(
@@ -87,7 +88,7 @@ class WebHdfs:
     def open(self, path: str) -> BinaryIO:
         with translated_hdfs(self.address + path):
             size_bytes = self._fs.info(path)["size"]
-        raw = _Reading(self._fs, path, size_bytes, self.address + path)
+        raw = _FileReader(self._fs, path, size_bytes, self.address + path)
         return cast("BinaryIO", io.BufferedReader(raw, 2**20))
 
     def rename(self, old: str, new: str) -> None:
@@ -100,26 +101,30 @@ class WebHdfs:
 
 
 class _Client(WebHDFS):  # type: ignore[misc]  # it has no types
-    """fsspec's client with what it lacks: time-outs, the names of errors, a rename that fails."""
+    """fsspec's client, plus time-outs, errors by class, and a rename that reports a failure."""
 
     def _connect(self) -> None:
         self.session = _WebHdfsSession()
 
     def send(self, operation: str, method: str, path: str, data: bytes, **options: Any) -> None:
         """Send bytes to the DataNode that the NameNode names."""
-        answer = self._call(operation, method, path, redirect=False, **options)
-        kind = {"content-type": "application/octet-stream"}
-        _check(self.session.request(method, _location(answer), data=data, headers=kind))
+        redirect = self._call(operation, method, path, redirect=False, **options)
+        headers = {"content-type": "application/octet-stream"}
+        _check(self.session.request(method, _location(redirect), data=data, headers=headers))
 
     def fetch(self, path: str, start: int, length: int) -> bytes:
-        """Return a part of a file."""
-        answer = self._call("OPEN", path=path, redirect=False, offset=start, length=length)
-        found = self.session.get(_location(answer))
-        _check(found)
-        return found.content
+        """Return ``length`` bytes of a file, from offset ``start``."""
+        redirect = self._call("OPEN", path=path, redirect=False, offset=start, length=length)
+        response = self.session.get(_location(redirect))
+        _check(response)
+        return response.content
 
     def mv(self, path1: str, path2: str, **_: Any) -> None:
-        """Rename; without the option HDFS says nothing where it did not, or moves into a folder."""
+        """Rename a file, or raise.
+
+        Without ``renameoptions``, HDFS reports no failure, and moves the file into a folder that
+        has the new name.
+        """
         self._call("RENAME", "PUT", path1, destination=path2, renameoptions="NONE")
 
     def _call(
@@ -133,15 +138,15 @@ class _Client(WebHDFS):  # type: ignore[misc]  # it has no types
     ) -> requests.Response:
         where = self.url + quote(self._strip_protocol(path) if path else "", safe="/=")
         query = options | self.pars | {"op": op.upper()}
-        answer = self.session.request(
+        response = self.session.request(
             method.upper(), where, params=query, data=data, allow_redirects=redirect
         )
-        _check(answer)
-        return answer
+        _check(response)
+        return response
 
 
 class _WebHdfsSession(requests.Session):
-    """Waits for no answer for ever, and goes through no proxy: HDFS is near."""
+    """A session in which every request has a time-out, and none uses a proxy: HDFS is near."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -152,23 +157,23 @@ class _WebHdfsSession(requests.Session):
         return super().request(*arguments, **options)
 
 
-def _location(answer: requests.Response) -> str:
-    """Which DataNode it is."""
-    where = answer.headers.get("Location")
+def _location(redirect: requests.Response) -> str:
+    """Return the URL of the DataNode that the NameNode names."""
+    where = redirect.headers.get("Location")
     if where is None:
         raise RuntimeError("UnsupportedOperationException: it names no DataNode: no NameNode?")
     return where
 
 
-def _check(answer: requests.Response) -> None:
-    """Raise what a DataNode says; it says it as the NameNode does."""
-    if answer.ok:
+def _check(response: requests.Response) -> None:
+    """Raise the error in a response of a NameNode or a DataNode; both use the same format."""
+    if response.ok:
         return
     try:
-        told = answer.json()["RemoteException"]
-        name, message = str(told["exception"]), str(told["message"])
+        remote = response.json()["RemoteException"]
+        name, message = str(remote["exception"]), str(remote["message"])
     except (ValueError, KeyError, TypeError):
-        answer.raise_for_status()
+        response.raise_for_status()
         return
     if name == "FileAlreadyExistsException":
         raise FileExistsError(message)
@@ -178,7 +183,7 @@ def _check(answer: requests.Response) -> None:
 
 
 class _NewFile:
-    """Appends a large piece at a time."""
+    """A :class:`ports.filesystem.NewFile` in HDFS, which appends large pieces."""
 
     def __init__(self, fs: _Client, path: str, where: str) -> None:
         self._fs = fs
@@ -193,7 +198,7 @@ class _NewFile:
         return len(data)
 
     def flush(self) -> None:
-        pass  # small pieces are what it cannot do
+        pass  # it waits for a large piece: each request is slow
 
     def seal(self) -> None:
         if self._waiting:
@@ -208,15 +213,15 @@ class _NewFile:
         self._waiting.clear()
 
 
-class _Reading(io.RawIOBase):
-    """A file in HDFS, a part of it at a time."""
+class _FileReader(io.RawIOBase):
+    """A file in HDFS to read; each read is one request."""
 
     def __init__(self, fs: _Client, path: str, size_bytes: int, where: str) -> None:
         self._fs = fs
         self._path = path
         self._where = where
         self._size_bytes = size_bytes
-        self._at = 0
+        self._position = 0
 
     def readable(self) -> bool:
         return True
@@ -225,19 +230,19 @@ class _Reading(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size_bytes}[whence]
-        self._at = max(0, start + offset)
-        return self._at
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size_bytes}[whence]
+        self._position = max(0, start + offset)
+        return self._position
 
     def tell(self) -> int:
-        return self._at
+        return self._position
 
     def readinto(self, buffer: Any, /) -> int:
-        length = min(len(buffer), self._size_bytes - self._at)
+        length = min(len(buffer), self._size_bytes - self._position)
         if length <= 0:
             return 0
         with translated_hdfs(self._where):
-            data = self._fs.fetch(self._path, self._at, length)
+            data = self._fs.fetch(self._path, self._position, length)
         buffer[: len(data)] = data
-        self._at += len(data)
+        self._position += len(data)
         return len(data)

@@ -1,4 +1,4 @@
-"""What Mastodon servers send by themselves: server-sent events, and WebSocket."""
+"""Mastodon's streaming API, by WebSocket or server-sent events."""
 
 from mastostream.sources.mastodon.streaming.stream import MastodonStreams
 

@@ -1,4 +1,4 @@
-"""One connection, as the rest of the program sees it."""
+"""One streaming connection: what it needs, and how it reports to the collector."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,20 +17,25 @@ from mastostream.sources.mastodon.streaming.pause_gate import PauseGate
 __all__ = ["StreamConnection"]
 
 _LONGEST_HANDSHAKE_S: Final = 20.0
+"""How long a connection may take to open, in seconds of the machine's clock."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class StreamConnection:
-    """What a connection needs, and what it says to the collector.
+    """A streaming connection to a server.
 
     Attributes:
-        feed: whose connection it is.
-        tags: the hashtags that come by it.
-        put: takes what comes.
-        handshakes: how many may connect to this server at the same time.
-        heartbeat_timeout_s: seconds of the machine's clock.
-        progress: whether the stream has been alive since it was last opened: an event or a
-            heartbeat came, beyond the greeting.
+        feed: the feed that it belongs to.
+        tags: the hashtags whose events it brings.
+        put: takes the items of the stream.
+        clock: tells the time of events, and how long to wait between retries.
+        pause_gate: closed while the collector wants no events.
+        session: the HTTP client.
+        handshakes: limits how many connections to this server are opened at the same time.
+        heartbeat_timeout_s: the longest silence before the connection counts as dead, in seconds
+            of the machine's clock.
+        progress: whether the stream has shown life since it was last opened: an event or a
+            heartbeat after the greeting.
     """
 
     feed: Feed
@@ -50,21 +55,21 @@ class StreamConnection:
 
     @asynccontextmanager
     async def handshake(self) -> AsyncIterator[None]:
-        """Wait for a turn to connect, and limit how long it may take.
+        """Wait until a connection may be opened, and limit how long that may take.
 
         Raises:
-            TimeoutError: it took too long.
+            TimeoutError: opening it took too long.
         """
         async with self.handshakes:
             async with asyncio.timeout(min(_LONGEST_HANDSHAKE_S, self.heartbeat_timeout_s)):
                 yield
 
     def opened(self) -> None:
-        """Tell that events come from now on."""
+        """Report that events arrive from now on."""
         self.put(Opened(self.feed.name, self.tags))
 
     def cut(self, error: MastostreamError) -> None:
-        """Tell that events come no more."""
-        # What led to the error holds the request's headers, with the token, and all that was read.
+        """Report that events do not arrive any more."""
+        # The error's causes hold the request's headers, with the token, and all data that was read.
         error.__cause__ = error.__context__ = None
         self.put(Cut(self.feed.name, self.tags, error.with_traceback(None)))

@@ -1,4 +1,4 @@
-"""All connections of the process, in the event loop that hosts them."""
+"""The connection pool: all streaming connections of the process, in one event loop."""
 
 import asyncio
 import logging
@@ -17,18 +17,26 @@ from mastostream.sources.mastodon.streaming.session import new_session
 __all__ = ["ConnectionPool"]
 
 HANDSHAKES: Final = 4
-"""Connections to one server that may be made at the same time: it may be asked for a hundred."""
+"""Connections to one server that are opened at the same time: there may be a hundred in all."""
 
 _logger = logging.getLogger(__name__)
 
 
 class ConnectionPool:
-    """Used in one event loop, but for ``pause_gate``."""
+    """Opens and closes connections. Used in one event loop; ``pause_gate`` serves any thread."""
 
     def __init__(
         self, put: Put, *, clock: Clock, heartbeat_timeout_s: float, jitter: Jitter, paused: bool
     ) -> None:
-        """Belong to the event loop that runs; connect to nothing yet."""
+        """Start without connections, in the event loop that is running.
+
+        Args:
+            put: takes the items of all streams.
+            clock: tells the time of events, and how long to wait between retries.
+            heartbeat_timeout_s: the longest silence before a connection counts as dead.
+            jitter: chooses how long to wait between retries.
+            paused: whether to start with reading paused.
+        """
         self.loop = asyncio.get_running_loop()
         self.pause_gate = PauseGate(paused=paused)
         self._put = put
@@ -43,7 +51,7 @@ class ConnectionPool:
         self._stopped = asyncio.Event()
 
     def follow(self, feed: Feed) -> None:
-        """Begin to listen, in place of the feed of this name if there is one."""
+        """Listen to a feed. It replaces the feed of the same name, if there is one."""
         self.unfollow(feed.name)
         if feed.transport == "websocket":
             self._tasks[feed.name] = [self._begin(feed, feed.tags)]
@@ -51,7 +59,7 @@ class ConnectionPool:
             self._tasks[feed.name] = [self._begin(feed, (tag,)) for tag in feed.tags]
 
     def unfollow(self, name: str) -> None:
-        """Stop listening to a feed, if there is one of this name."""
+        """Stop listening to the feed of this name, if there is one."""
         for task in self._tasks.pop(name, ()):
             task.cancel()
 
@@ -60,7 +68,7 @@ class ConnectionPool:
         self._stopped.set()
 
     async def run(self) -> None:
-        """Host the connections until :meth:`stop`, then close them."""
+        """Keep the connections open until :meth:`stop` is called, then close them."""
         await self._stopped.wait()
         tasks = [task for tasks in self._tasks.values() for task in tasks]
         for name in list(self._tasks):

@@ -1,4 +1,4 @@
-"""What it means when a stream is refused, or breaks."""
+"""Translates refusals of streams and the errors of aiohttp and the network into ours."""
 
 import ssl
 from collections.abc import Callable, Iterator
@@ -32,18 +32,21 @@ _REASONS: Final = (
 
 
 def ended(host: str) -> RetriableError:
-    """Say that a server has closed a stream in good order: Mastodon does so for one reason only."""
+    """Return the error for a stream that the server closed properly.
+
+    Mastodon does so only when the token is revoked.
+    """
     return RetriableError(f"{host} ended the stream (a revoked token looks like this)")
 
 
 def refusal(host: str, status: int, headers: Any, now_ms: int) -> MastostreamError:
-    """Say what an answer other than a stream means.
+    """Return the error for a response that is not a stream.
 
     Args:
         host: the server, for the message.
-        status: the answer's.
-        headers: the answer's.
-        now_ms: where the answer has no date of its own, milliseconds since the epoch.
+        status: the response's HTTP status.
+        headers: the response's headers.
+        now_ms: the time if the response has no date, milliseconds since the epoch.
     """
     if status in (401, 403):
         return FatalError(
@@ -62,9 +65,10 @@ def refusal(host: str, status: int, headers: Any, now_ms: int) -> MastostreamErr
 
 @contextmanager
 def translated(host: str, now_ms: Callable[[], int]) -> Iterator[None]:
-    """Turn what aiohttp and the network raise into ours.
+    """Translate errors of aiohttp and the network into ours.
 
-    The cause that it leaves behind holds the request's headers, with the token: see ``Line.cut``.
+    The cause of our error holds the request's headers, with the token: ``StreamConnection.cut``
+    removes it.
     """
     try:
         yield
@@ -73,7 +77,7 @@ def translated(host: str, now_ms: Callable[[], int]) -> Iterator[None]:
 
 
 def translate(error: Exception, host: str, now_ms: int) -> MastostreamError:
-    """Say what an error means: try again later, or give up on this stream."""
+    """Return our error for another one: try again later, or give up on this stream."""
     if isinstance(error, aiohttp.WSServerHandshakeError):
         return refusal(host, error.status, error.headers or {}, now_ms)
     if isinstance(error, _NO_ADDRESS):

@@ -1,4 +1,4 @@
-"""What holds all connections while the collector has enough."""
+"""The pause gate: stops all connections from reading while the collector is overloaded."""
 
 import asyncio
 
@@ -6,25 +6,25 @@ __all__ = ["PauseGate"]
 
 
 class PauseGate:
-    """Open or paused. ``paused`` may be read in the event loop at any time."""
+    """Is either open or paused. ``paused`` may be read in the event loop at any time."""
 
     def __init__(self, *, paused: bool) -> None:
-        """Belong to the event loop that runs."""
+        """Start open or paused, in the event loop that is running."""
         self.paused = paused
         self._loop = asyncio.get_running_loop()
         self._opened = asyncio.Event()
 
     def turn(self, *, paused: bool) -> None:
-        """Pause or open, from any thread: what is not yet handed over stays where it is."""
+        """Pause or open, from any thread. Events that were not put yet wait while paused."""
         self.paused = paused
-        self._loop.call_soon_threadsafe(self._tell)
+        self._loop.call_soon_threadsafe(self._wake)
 
     async def opened(self) -> None:
-        """Return once it is open."""
+        """Wait until the gate is open."""
         while self.paused:
             self._opened.clear()
             await self._opened.wait()
 
-    def _tell(self) -> None:
+    def _wake(self) -> None:
         if not self.paused:
             self._opened.set()

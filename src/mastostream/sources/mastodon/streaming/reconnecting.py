@@ -1,4 +1,4 @@
-"""A connection that comes back when it was cut."""
+"""Reconnects a streaming connection with backoff when it was cut."""
 
 import asyncio
 import logging
@@ -12,21 +12,22 @@ from mastostream.sources.mastodon.streaming.connection import StreamConnection
 __all__ = ["LONGEST_WAIT_S", "Jitter", "backoff_s", "keep_open"]
 
 LONGEST_WAIT_S: Final = 60.0
+"""The longest backoff."""
 
 _logger = logging.getLogger(__name__)
 
 
 Jitter = Callable[[float, float], float]
-"""Chooses a wait between two."""
+"""Chooses a wait between a shortest and a longest one, in seconds."""
 
 
 def backoff_s(failures: int, jitter: Jitter = random.uniform) -> float:
-    """Return how long to wait after that many tries in a row that failed: full jitter.
+    """Return the seconds to wait after so many failed attempts in a row, with full jitter.
 
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
     longest_s = min(LONGEST_WAIT_S, 2.0 ** min(failures, 10))
-    return jitter(0.0, longest_s)  # so that not all come back at once
+    return jitter(0.0, longest_s)  # so that clients do not all reconnect at once
 
 
 async def keep_open(
@@ -34,11 +35,11 @@ async def keep_open(
     listen: Callable[[StreamConnection], Awaitable[Never]],
     jitter: Jitter = random.uniform,
 ) -> None:
-    """Listen again and again, until the server refuses for good.
+    """Connect again and again, until the server refuses for good.
 
     Args:
-        connection: what is told of each opening and each cut.
-        listen: connects and reads; never returns.
+        connection: the connection, which reports whenever it is opened or cut.
+        listen: connects and reads; it ends only by an error.
         jitter: chooses how long to wait.
     """
     failures = 0

@@ -1,4 +1,4 @@
-"""The HTTP client that all streams share, and what each of them asks with."""
+"""The HTTP client that all streams share, and the URLs and headers of their requests."""
 
 import ssl
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _SCHEMES: Final = {"ws": "http", "wss": "https"}
 
 
 def new_session() -> aiohttp.ClientSession:
-    """Return a client for any number of connections, each of which may last for ever."""
+    """Return an HTTP client for any number of connections, which may stay open without limit."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=_trust()),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -28,13 +28,13 @@ def new_session() -> aiohttp.ClientSession:
 @cache
 def _trust() -> ssl.SSLContext:
     context = ssl.create_default_context()
-    # What the REST client trusts: else a server could be polled and not streamed.
+    # The REST client trusts these certificates; without them, such a server could only be polled.
     context.load_verify_locations(requests.utils.DEFAULT_CA_BUNDLE_PATH)
     return context
 
 
 def address(feed: Feed, *, websocket: bool, path: str) -> str:
-    """Return where a feed's streams are, whichever scheme the server announced."""
+    """Return the URL of a feed's stream, whichever scheme the server announced."""
     parts = urlsplit(feed.url)
     scheme = _SCHEMES.get(parts.scheme, parts.scheme)
     if websocket:
@@ -43,7 +43,7 @@ def address(feed: Feed, *, websocket: bool, path: str) -> str:
 
 
 def request_headers(feed: Feed) -> Mapping[str, str]:
-    """Return what is sent with each request of a feed. Holds the token: never show it."""
+    """Return the headers of a feed's requests. They hold the token and must never be shown."""
     headers = {"User-Agent": feed.user_agent, "Accept-Encoding": "identity"}
     if feed.token is not None:
         headers["Authorization"] = f"Bearer {feed.token}"
@@ -51,10 +51,10 @@ def request_headers(feed: Feed) -> Mapping[str, str]:
 
 
 def proxy_of(feed: Feed) -> str | None:
-    """Return the HTTP proxy that the environment names for this server, as for REST.
+    """Return the HTTP proxy that the environment names for this server, or ``None``.
 
-    aiohttp's own look at the environment would read ``~/.netrc`` too, and refuse a token where
-    that knows the host.
+    The REST client uses the same one. aiohttp could read the environment itself, but then it would
+    read ``~/.netrc`` too, and refuse a token if that file names the host.
     """
     url = address(feed, websocket=False, path="")
     proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))

@@ -1,4 +1,4 @@
-"""Server-sent events: one connection a hashtag."""
+"""Streaming by server-sent events: one connection for each hashtag."""
 
 import asyncio
 from contextlib import closing
@@ -17,11 +17,11 @@ __all__ = ["listen"]
 
 
 async def listen(connection: StreamConnection) -> Never:
-    """Read the stream of the line's one hashtag until it ends.
+    """Read the stream of the connection's only hashtag until it ends.
 
     Raises:
-        RetriableError: it ended, broke, fell silent, or the server has no time now.
-        FatalError: the server refuses.
+        RetriableError: the stream ended, broke or fell silent, or the server refuses it for now.
+        FatalError: the server refuses the stream.
     """
     with translated(connection.host, connection.clock.now_ms):
         response = await _open(connection)
@@ -62,7 +62,7 @@ async def _read(response: aiohttp.ClientResponse, connection: StreamConnection) 
 
 
 async def _next_chunk(content: aiohttp.StreamReader, connection: StreamConnection) -> bytes:
-    """Wait for any bytes; none at the stream's end."""
+    """Wait for the next bytes; none at the end of the stream."""
     timeout_s = connection.heartbeat_timeout_s
     try:
         async with asyncio.timeout(timeout_s):
@@ -72,9 +72,9 @@ async def _next_chunk(content: aiohttp.StreamReader, connection: StreamConnectio
 
 
 async def _hold(response: aiohttp.ClientResponse, connection: StreamConnection) -> None:
-    """Leave all else in the socket while the line is paused.
+    """Leave further data in the socket while the pause gate is closed.
 
-    aiohttp would read on into a buffer, and throw that away if the connection broke meanwhile.
+    Otherwise aiohttp would read on into a buffer, and lose it if the connection broke meanwhile.
     """
     transport = response.connection.transport if response.connection is not None else None
     if transport is not None:

@@ -1,7 +1,7 @@
-r"""Server-sent events, from bytes that come in pieces.
+r"""A parser of server-sent events, for bytes that arrive in pieces.
 
-The format is the HTML standard's (section 9.2.6), but for one thing: a line ends at ``\n`` alone.
-Mastodon sends U+2028 and U+0085 as they are, and a status is kept as it was sent, byte by byte.
+The format is the HTML standard's (section 9.2.6), with one exception: only ``\n`` ends a line.
+Mastodon sends U+2028 and U+0085 as they are, and every byte of a status has to be kept.
 """
 
 from typing import Final
@@ -11,34 +11,34 @@ from mastostream.exceptions import RetriableError
 __all__ = ["MAX_EVENT_BYTES", "SseParser"]
 
 MAX_EVENT_BYTES: Final = 32 * 2**20
-"""The longest event that is read. Mastodon has no limit of its own; 5 MB have been seen."""
+"""The longest event that is read. Mastodon has no limit of its own; one event took 5 MB."""
 
 
 class SseParser:
-    """Holds what has come of an event so far: never more than it may be long."""
+    """Parses one stream. It holds an unfinished event, but never more than ``max_event_bytes``."""
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
-        """Begin a stream.
+        """Start at the beginning of a stream.
 
         Args:
-            max_event_bytes: the longest event that is read.
+            max_event_bytes: the longest event that is read, in bytes.
         """
         self._max_event_bytes = max_event_bytes
-        self._pieces: list[bytes] = []  # of a line: it is put together once, at its end
+        self._pieces: list[bytes] = []  # pieces of a line, which are joined once, at its end
         self._pieces_bytes = 0
         self._event = ""
         self._data: list[bytes] = []
         self._data_bytes = 0
 
     def feed(self, chunk: bytes) -> list[tuple[str, bytes]]:
-        r"""Return the events that these bytes complete: each one's name and data.
+        r"""Return the name and the data of every event that these bytes complete.
 
-        The name is ``message`` where none was sent; several lines of data are joined by ``\n``. A
-        ``\r`` before the end of a line is dropped. Comments (heartbeats) and what is no field of
-        an event are passed over. Half an event stays, until the rest of it comes.
+        The name is ``message`` if none was sent. Several lines of data are joined by ``\n``. A
+        ``\r`` before the end of a line is dropped. Comments (heartbeats) and unknown fields are
+        ignored. An unfinished event is kept until the rest of it arrives.
 
         Raises:
-            RetriableError: one event is longer than it may be. Read no further.
+            RetriableError: an event is too long. The parser cannot be used any more.
         """
         end = chunk.rfind(b"\n")
         if end < 0:
@@ -54,18 +54,18 @@ class SseParser:
     def _events(self, lines: list[bytes]) -> list[tuple[str, bytes]]:
         events: list[tuple[str, bytes]] = []
         for raw in lines:
-            connection = raw[:-1] if raw.endswith(b"\r") else raw
-            if not connection:
+            line = raw[:-1] if raw.endswith(b"\r") else raw
+            if not line:
                 if self._data:
                     events.append((self._event or "message", b"\n".join(self._data)))
                     self._data = []
                     self._data_bytes = 0
                 self._event = ""
                 continue
-            field, _, value = connection.partition(b":")
+            field, _, value = line.partition(b":")
             if field == b"data":
                 self._data.append(value.removeprefix(b" "))
-                self._data_bytes += len(connection)
+                self._data_bytes += len(line)
                 self._check()
             elif field == b"event":
                 self._event = value.removeprefix(b" ").decode(errors="replace")

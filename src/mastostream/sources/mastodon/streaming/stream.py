@@ -1,4 +1,4 @@
-"""The stream client: any number of feeds, in one thread of its own."""
+"""The streaming client: listens to any number of feeds in a thread of its own."""
 
 import asyncio
 import random
@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 __all__ = ["MastodonStreams"]
 
 _CLOSE_S: Final = 2.0
+"""How long closing waits for the thread."""
 
 
 class MastodonStreams:
     """A :class:`ports.stream.Streams` of Mastodon's streaming API.
 
-    Whatever comes goes through ``put``, each connection's in order: :class:`Opened` when events
-    begin to come, :class:`Cut` when they come no more, and again for each try that fails. A cut by
-    a RetriableError is tried again by itself. What came of an event before a cut is never shown.
+    All items go to ``put``, in order for every connection: :class:`Opened` when events begin to
+    arrive, :class:`Cut` when they stop, and again for every failed attempt to reconnect. After a
+    cut by a RetriableError the client reconnects by itself. Parts of an event that arrived before a
+    cut are dropped.
 
-    While paused no event is put, and each connection holds no more than what it has read already:
-    some 256 KiB of server-sent events, 1 MiB of a WebSocket, or the one event that is longer.
+    While paused, no event is put. Every connection then holds only the data that it has read
+    already: some 256 KiB of server-sent events, 1 MiB of a WebSocket, or one longer event.
     """
 
     def __init__(
@@ -37,15 +39,14 @@ class MastodonStreams:
         heartbeat_timeout_s: float = 45.0,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        """Start nothing yet: the first :meth:`follow` does.
+        """Start no thread yet: the first call of :meth:`follow` does.
 
         Args:
-            put: called in the thread that hosts the connections; must not block.
-            clock: the time of events, and how fast the seconds between two tries go by.
-            heartbeat_timeout_s: a stream without a sign of life for so many seconds of the
-                machine's clock is dead. Mastodon's heartbeat is 15 s.
-            jitter: chooses how long to wait between two tries: anything from the first to the
-                second.
+            put: takes all items. It is called in the thread of the connections and must not block.
+            clock: tells the time of events, and how long to wait between two attempts.
+            heartbeat_timeout_s: the longest silence before a stream counts as dead, in seconds of
+                the machine's clock. Mastodon's heartbeat comes every 15 s.
+            jitter: chooses the wait between two attempts, from its first argument to its second.
         """
         self._jitter = jitter
         self._put = put
@@ -58,10 +59,10 @@ class MastodonStreams:
         self._thread: threading.Thread | None = None
 
     def follow(self, feed: Feed) -> None:
-        """Listen, in place of the feed of this name if there is one.
+        """Listen to a feed. It replaces the feed of the same name, if there is one.
 
         Raises:
-            RuntimeError: the streams are closed.
+            RuntimeError: the client is closed.
         """
         with self._lock:
             if self._closed:
@@ -92,8 +93,8 @@ class MastodonStreams:
             self._thread.join(_CLOSE_S)
 
     def _start(self) -> "ConnectionPool":
-        # It brings aiohttp, 200 ms: only who streams needs it.
-        from mastostream.sources.mastodon.streaming.connection_pool import (  # noqa: PLC0415 - as said
+        # It imports aiohttp, which takes 200 ms and is needed only for streams.
+        from mastostream.sources.mastodon.streaming.connection_pool import (  # noqa: PLC0415 - aiohttp
             ConnectionPool,
         )
 

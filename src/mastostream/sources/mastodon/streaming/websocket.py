@@ -1,4 +1,4 @@
-"""WebSocket: one connection for all hashtags of a feed."""
+"""Streaming by WebSocket: one connection for all hashtags of a feed."""
 
 import asyncio
 import logging
@@ -21,9 +21,11 @@ from mastostream.sources.mastodon.streaming.sse_parser import MAX_EVENT_BYTES
 __all__ = ["listen"]
 
 _PINGS: Final = 3
-"""Signs of life that are asked for in one heartbeat time-out."""
+"""Pings that are sent to a silent server within one heartbeat time-out."""
 
 _CLOSE_S: Final = 0.5
+"""How long closing waits for the server's part of it."""
+
 _Received = aiohttp.WSMessage | WSMessageTextBytes
 _Socket = aiohttp.ClientWebSocketResponse[Literal[False]]
 _ENDS: Final = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED)
@@ -31,7 +33,7 @@ _logger = logging.getLogger(__name__)
 
 
 class _Message(msgspec.Struct):
-    """What a server says: an event, or that it refuses."""
+    """A message from the server: an event, or a refusal."""
 
     event: str = ""
     payload: msgspec.Raw = msgspec.Raw()
@@ -41,7 +43,7 @@ class _Message(msgspec.Struct):
 
 
 class _Subscribe(msgspec.Struct, kw_only=True):
-    """Mastodon answers nothing to it."""
+    """A subscription to a hashtag. Mastodon does not confirm it."""
 
     type: str = "subscribe"
     stream: str = "hashtag"
@@ -53,13 +55,14 @@ _decode_text: Final = msgspec.json.Decoder(str).decode
 
 
 async def listen(connection: StreamConnection) -> Never:
-    """Subscribe to all hashtags of the line, and read until the connection ends.
+    """Subscribe to all hashtags of the connection, and read until it ends.
 
     Raises:
-        RetriableError: it ended, broke, fell silent, or the server has no time now.
+        RetriableError: the connection ended, broke or fell silent, or the server refuses it for
+            now.
         FatalError: the server refuses the connection or a subscription.
     """
-    # Of two spellings of one hashtag the server heeds the first.
+    # If a hashtag is subscribed to in two spellings, the server uses the first.
     spellings = {normalize_hashtag(tag): tag for tag in reversed(connection.tags)}
     with translated(connection.host, connection.clock.now_ms):
         socket = await _open(connection)
@@ -101,14 +104,14 @@ async def _open(connection: StreamConnection) -> _Socket:
 
 
 async def _close(socket: _Socket) -> None:
-    """Say goodbye. A server that goes on sending is not listened to for an answer for ever."""
+    """Close the connection, but do not wait long for a server that keeps sending."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(_CLOSE_S):  # aiohttp waits that long after each message anew
+        async with asyncio.timeout(_CLOSE_S):  # aiohttp's own time-out restarts with every message
             await socket.close()
 
 
 async def _next_message(socket: _Socket, connection: StreamConnection) -> _Received:
-    """Wait for any message; when none comes ask for a sign of life, and answer the same."""
+    """Wait for the next message. Send pings to a silent server, and answer the server's pings."""
     for _ in range(_PINGS):
         try:
             async with asyncio.timeout(connection.heartbeat_timeout_s / _PINGS):
@@ -125,10 +128,10 @@ async def _next_message(socket: _Socket, connection: StreamConnection) -> _Recei
 
 
 async def _hold(socket: _Socket, connection: StreamConnection) -> None:
-    """Read no further while the line is paused.
+    """Stop reading while the pause gate is closed.
 
-    The server's pings cannot be seen then. Mastodon cuts who has not answered for 30 s, but takes
-    a pong that it did not ask for (RFC 6455, section 5.5.3).
+    The server's pings are not read then, and Mastodon cuts connections that have not answered for
+    30 s. So pongs are sent unasked, which is allowed (RFC 6455, section 5.5.3).
     """
     while connection.pause_gate.paused:
         try:
@@ -139,7 +142,7 @@ async def _hold(socket: _Socket, connection: StreamConnection) -> None:
 
 
 async def _pong(socket: _Socket, data: bytes = b"") -> None:
-    """Give a sign of life. If the connection is broken, what had come before is still read."""
+    """Send a pong. Ignore a broken connection: data that arrived before is still to be read."""
     with suppress(aiohttp.ClientError):
         await socket.pong(data)
 
@@ -147,7 +150,7 @@ async def _pong(socket: _Socket, data: bytes = b"") -> None:
 def _event(
     text: bytes, connection: StreamConnection, spellings: Mapping[str, str], received_ms: int
 ) -> StreamEvent:
-    """Read a message. What cannot be read is handed on as it is: others decide about it."""
+    """Turn a message into an event. Unreadable data becomes an event ``message``, as it is."""
     name = connection.feed.name
     try:
         message = _decode(text)
@@ -160,8 +163,8 @@ def _event(
         raise refusal(connection.host, message.status, {}, received_ms)
     tag = None
     if len(message.stream) > 1:
-        said = message.stream[1]
-        tag = spellings.get(normalize_hashtag(said), said)
+        spelling = message.stream[1]
+        tag = spellings.get(normalize_hashtag(spelling), spelling)
     return StreamEvent(name, message.event or "message", data, tag, received_ms)
 
 

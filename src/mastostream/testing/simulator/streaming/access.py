@@ -1,4 +1,4 @@
-"""What both kinds of streams share: who may listen, to what, and what is wrong with a request."""
+"""Access to streams, for server-sent events and WebSockets: faults, tokens and stream names."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -6,26 +6,27 @@ from typing import NamedTuple
 
 import attrs
 
-from mastostream.testing.simulator.api_middleware import Time
+from mastostream.testing.simulator.api_middleware import ServerClock
 from mastostream.testing.simulator.families import Family
 from mastostream.testing.simulator.faults import Faults
 from mastostream.testing.simulator.limits import RateLimiter
 from mastostream.testing.simulator.open_connections import OpenConnections
-from mastostream.testing.simulator.streaming.channels import PATHS, channel, spelled
+from mastostream.testing.simulator.streaming.channels import PATHS, channel, stream_name
 from mastostream.testing.simulator.streaming.hub import Client, Hub
 from mastostream.testing.simulator.streaming.pusher import Pusher
 from mastostream.testing.simulator.tokens import Tokens
 
-__all__ = ["Refused", "StreamService"]
+__all__ = ["Refusal", "StreamService"]
 
 _SCOPES = ("read", "read:statuses")
 
 
-class Refused(NamedTuple):
-    """Why somebody may not listen.
+class Refusal(NamedTuple):
+    """The error response to a client that may not listen.
 
     Attributes:
-        status: the HTTP status.
+        status: HTTP status of the response.
+        error: error message of the response.
     """
 
     status: int
@@ -34,12 +35,12 @@ class Refused(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class StreamService:
-    """One server's. To be used in its thread.
+    """The streaming service of one server. Use it in the server's thread only.
 
     Attributes:
-        heartbeat_s: between two heartbeats of server-sent events, on the server's clock.
-        ping_s: between two pings of a WebSocket, on the server's clock.
-        pong_timeout_s: how long a client may take to answer one, at least, in real seconds.
+        heartbeat_s: seconds of the server's clock between two heartbeats of server-sent events.
+        ping_s: seconds of the server's clock between two pings of a WebSocket.
+        pong_timeout_s: real seconds that a client has at least to answer a ping.
     """
 
     family: Family
@@ -49,54 +50,54 @@ class StreamService:
     limits: RateLimiter
     faults: Faults
     connections: OpenConnections
-    clock: Time
+    clock: ServerClock
     heartbeat_s: float = 15.0
     ping_s: float = 30.0
     pong_timeout_s: float = 5.0
 
-    def out_of_order(self) -> Refused | None:
-        """Return what a fault answers instead of a stream."""
+    def refusal_by_fault(self) -> Refusal | None:
+        """Return the refusal by an active fault; ``None`` where there is none."""
         active = self.faults.active(self.clock.now_ms())
         if "no_streaming" in active:
-            return Refused(404, "Not Found")
+            return Refusal(404, "Not Found")
         if active & {"rate_limited", "rate_limited_bare"}:
-            return Refused(429, "Too many requests")
+            return Refusal(429, "Too many requests")
         if active & {"unavailable", "server_error"}:
-            return Refused(503, "simulated fault")
+            return Refusal(503, "simulated fault")
         return None
 
-    def unauthorized(self, token: str | None) -> Refused | None:
-        """Return why this token may not listen; ``None`` where it may."""
+    def refusal_by_token(self, token: str | None) -> Refusal | None:
+        """Return the refusal of a token that may not listen; ``None`` where it may."""
         gotosocial = self.family == "gotosocial"
         if not token:
             missing = "Unauthorized: token not supplied" if gotosocial else "Missing access token"
-            return Refused(401, missing)
+            return Refusal(401, missing)
         grant = self.tokens.find(token)
         if grant is None:
-            return Refused(401, "Unauthorized" if gotosocial else "Invalid access token")
+            return Refusal(401, "Unauthorized" if gotosocial else "Invalid access token")
         if not grant.allows(*_SCOPES):
-            return Refused(401, "Access token does not have the required scopes")
+            return Refusal(401, "Access token does not have the required scopes")
         return None
 
-    def misnamed(self, stream: str, members: Mapping[str, str]) -> Refused | None:
-        """Return what is wrong with the name of a stream; GoToSocial takes any."""
+    def refusal_by_name(self, stream: str, members: Mapping[str, str]) -> Refusal | None:
+        """Return the refusal of a stream name that is not valid; GoToSocial accepts any name."""
         if self.family == "gotosocial":
             return None
         if stream not in PATHS.values():
-            return Refused(400, "Unknown stream type")
+            return Refusal(400, "Unknown stream type")
         if stream.startswith("hashtag") and not members.get("tag"):
-            return Refused(400, "Missing tag name parameter")
+            return Refusal(400, "Missing tag name parameter")
         if stream == "list":
             if not members.get("list"):
-                return Refused(400, "Missing list name parameter")
-            return Refused(401, "Not authorized to stream this list")
+                return Refusal(400, "Missing list name parameter")
+            return Refusal(401, "Not authorized to stream this list")
         return None
 
     def subscribe(self, client: Client, stream: str, tag: str) -> None:
-        """Let a client listen to what happens from now on."""
+        """Subscribe a client to the events of a stream from now on."""
         self.pusher.push_due()
-        self.hub.subscribe(client, channel(stream, tag), spelled(stream, tag))
+        self.hub.subscribe(client, channel(stream, tag), stream_name(stream, tag))
 
-    def later(self, seconds: float, beat: Callable[[], None]) -> asyncio.TimerHandle:
-        """Have this called after some seconds of the server's clock."""
-        return asyncio.get_running_loop().call_later(self.clock.real_s(seconds), beat)
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """Call ``callback`` in this many seconds of the server's clock."""
+        return asyncio.get_running_loop().call_later(self.clock.real_s(seconds), callback)

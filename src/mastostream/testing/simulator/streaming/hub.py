@@ -1,4 +1,4 @@
-"""Who listens to what, and how an event gets to them."""
+"""The hub of a server's streams: clients, their subscriptions, and the messages to them."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -17,58 +17,62 @@ def chunk(data: bytes) -> bytes:
 
 
 class StreamMessage:
-    """An event. It is written once, however many listen.
+    """An event of a stream. It is encoded at most once for each protocol and stream name.
 
     Attributes:
-        event: ``update``, ``status.update``, ``delete`` ...
-        payload: a status as JSON, or a bare id.
+        event: name of the event, such as ``update``, ``status.update`` or ``delete``.
+        payload: a status as JSON, or the id of a deleted post.
     """
 
     def __init__(self, event: str, payload: bytes) -> None:
-        """Write nothing yet."""
+        """Keep the event; it is encoded when it is needed."""
         self.event = event
         self.payload = payload
         self._chunks: bytes | None = None
         self._frames: dict[tuple[str, ...], bytes] = {}
 
     def chunks(self) -> bytes:
-        """Return it as server-sent event: two chunks, as Mastodon's server writes it."""
+        """Return the server-sent event in two HTTP chunks, as Mastodon's server sends it."""
         if self._chunks is None:
             name = chunk(b"event: %b\n" % self.event.encode())
             self._chunks = name + chunk(b"data: %b\n\n" % self.payload)
         return self._chunks
 
     def frame(self, stream: tuple[str, ...]) -> bytes:
-        """Return it as a WebSocket's text frame for a stream of this name."""
-        found = self._frames.get(stream)
-        if found is None:
+        """Return the event as a WebSocket text frame that names this stream."""
+        encoded = self._frames.get(stream)
+        if encoded is None:
             text = self.payload.decode()
             envelope = {"stream": stream, "event": self.event, "payload": text}
             frame = Frame(Opcode.TEXT, msgspec.json.encode(envelope))
-            found = self._frames[stream] = frame.serialize(mask=False)
-        return found
+            encoded = self._frames[stream] = frame.serialize(mask=False)
+        return encoded
 
 
 class Client(Protocol):
-    """A connection that listens. Its methods are called in the server's thread."""
+    """A connection that listens to streams. Its methods are called in the server's thread.
+
+    Attributes:
+        token: the token that the client sent.
+    """
 
     token: str
 
     def send(self, message: StreamMessage, stream: tuple[str, ...]) -> None:
-        """Send an event of a stream. What is not read yet waits, without a limit."""
+        """Send an event of a stream. It is buffered without a limit until the client reads it."""
 
     def end(self) -> None:
-        """Say that it is over, and close."""
+        """End the stream cleanly, and close the connection."""
 
     def cut(self) -> None:
-        """Break the connection."""
+        """Break the connection at once."""
 
     def deaden(self) -> None:
-        """Send nothing any more, and stay open."""
+        """Stay open, but send nothing any more."""
 
 
 class Hub:
-    """The clients of one server. To be used in its thread, but for ``len``."""
+    """The clients of one server and their channels. Other threads may use ``len`` only."""
 
     def __init__(self) -> None:
         self._channels: dict[Channel, dict[Client, tuple[str, ...]]] = {}
@@ -78,38 +82,38 @@ class Hub:
         return len(self._clients)
 
     def enter(self, client: Client) -> None:
-        """Remember a client, which listens to nothing yet."""
+        """Add a client without subscriptions."""
         self._clients.setdefault(client, set())
 
     def leave(self, client: Client) -> None:
-        """Forget a client."""
+        """Remove a client and its subscriptions."""
         for channel in self._clients.pop(client, set()):
             del self._channels[channel][client]
 
     def subscribe(self, client: Client, channel: Channel, stream: tuple[str, ...]) -> None:
-        """Let a client listen; a second time, in whatever spelling, changes nothing."""
+        """Subscribe a client to a channel; a second time, in any spelling, changes nothing."""
         self._clients.setdefault(client, set()).add(channel)
         self._channels.setdefault(channel, {}).setdefault(client, stream)
 
     def unsubscribe(self, client: Client, channel: Channel) -> None:
-        """Let a client listen no more."""
+        """End a client's subscription to a channel."""
         self._clients[client].discard(channel)
         self._channels.get(channel, {}).pop(client, None)
 
-    def listened(self, channels: Iterable[Channel]) -> bool:
-        """Whether anybody listens to one of these."""
+    def has_listeners(self, channels: Iterable[Channel]) -> bool:
+        """Whether any client listens to one of these channels."""
         return any(self._channels.get(channel) for channel in channels)
 
     def send(self, channels: Iterable[Channel], message: StreamMessage) -> None:
-        """Send an event to those who listen to these."""
+        """Send an event to the clients of these channels."""
         for channel in channels:
             for client, stream in self._channels.get(channel, {}).items():
                 client.send(message, stream)
 
     def channels(self) -> list[Channel]:
-        """Return all that has ever been listened to."""
+        """Return all channels that ever had a client."""
         return [*self._channels]
 
     def clients(self, token: str | None = None) -> list[Client]:
-        """Return all clients, or those that came with a token."""
+        """Return all clients, or those with this token."""
         return [client for client in self._clients if token is None or client.token == token]

@@ -1,7 +1,7 @@
 """Server-sent events, as Mastodon's streaming server sends them.
 
-``:)`` at once, a heartbeat every 15 s, and for each event two lines and an empty one. No ids, no
-``retry:``, nothing is ever sent again.
+A stream begins with ``:)`` and has a heartbeat every 15 s. An event is two lines and an empty line.
+There are no ids and no ``retry:``, and no event is ever sent again.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from mastostream.testing.simulator.answers import Answer, http_date, to_response
-from mastostream.testing.simulator.api_middleware import bearer
-from mastostream.testing.simulator.streaming.access import Refused, StreamService
+from mastostream.testing.simulator.api_middleware import bearer_token
+from mastostream.testing.simulator.streaming.access import Refusal, StreamService
 from mastostream.testing.simulator.streaming.channels import PATHS
 from mastostream.testing.simulator.streaming.hub import StreamMessage, chunk
 
@@ -28,45 +28,45 @@ _NOT_FOUND: Final = Answer(
 
 
 def sse_routes(service: StreamService) -> list[Route]:
-    """Return the routes below ``/api/v1/streaming``."""
+    """Return the routes at and below ``/api/v1/streaming``."""
 
     async def respond(request: Request) -> Response:
         return _respond(service, request)
 
     methods = ["GET", "POST", "PUT", "DELETE"]
-    return [Route(_ROOT + rest, respond, methods=methods) for rest in ("", "/{name:path}")]
+    return [Route(_ROOT + path, respond, methods=methods) for path in ("", "/{name:path}")]
 
 
 def _respond(service: StreamService, request: Request) -> Response:
-    dated = {"Date": http_date(service.clock.now_ms())}
+    date_header = {"Date": http_date(service.clock.now_ms())}
     name = request.path_params.get("name")
     if service.family == "gotosocial":
         if name is None:
-            return to_response(Answer(400, "Bad Request"), dated)
-        return to_response(Answer(404, {"error": "Not Found"}), dated)
+            return to_response(Answer(400, "Bad Request"), date_header)
+        return to_response(Answer(404, {"error": "Not Found"}), date_header)
     if request.method != "GET":
-        return to_response(_NOT_FOUND, dated)
+        return to_response(_NOT_FOUND, date_header)
     if name == "health":
-        return to_response(Answer(200, "OK"), dated)
+        return to_response(Answer(200, "OK"), date_header)
     query = request.query_params
-    token = bearer(request)
+    token = bearer_token(request)
     stream = PATHS.get(name or "")
-    refused = service.out_of_order()
-    if refused is None and stream is None:
-        refused = Refused(400, "Unknown channel requested")
-    if refused is None:
-        refused = service.unauthorized(token)
-    if refused is None and len(query.getlist("tag")) > 1:
-        refused = Refused(500, "An unexpected error occurred")
-    if refused is None:
-        refused = service.misnamed(stream or "", query)
-    if refused is not None:
-        return to_response(Answer(refused.status, {"error": refused.error}), dated)
+    refusal = service.refusal_by_fault()
+    if refusal is None and stream is None:
+        refusal = Refusal(400, "Unknown channel requested")
+    if refusal is None:
+        refusal = service.refusal_by_token(token)
+    if refusal is None and len(query.getlist("tag")) > 1:
+        refusal = Refusal(500, "An unexpected error occurred")
+    if refusal is None:
+        refusal = service.refusal_by_name(stream or "", query)
+    if refusal is not None:
+        return to_response(Answer(refusal.status, {"error": refusal.error}), date_header)
     return _EventStream(service, token or "", stream or "", query.get("tag", ""))
 
 
 class _EventStream(Response):
-    """An answer that goes on until somebody ends it."""
+    """A response without an end: it lasts until the client or the server ends it."""
 
     def __init__(self, service: StreamService, token: str, stream: str, tag: str) -> None:
         super().__init__()
@@ -85,35 +85,35 @@ class _EventStream(Response):
         encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": encoded})
         await send({"type": "http.response.body", "body": b":)\n", "more_body": True})
-        transport = self._service.connections.of(scope["client"])
+        transport = self._service.connections.find(scope["client"])
         if transport is None:
             return
-        listener = _Listener(self._service, self._token, transport)
-        self._service.subscribe(listener, self._stream, self._tag)
+        client = _SseClient(self._service, self._token, transport)
+        self._service.subscribe(client, self._stream, self._tag)
         try:
             while (await receive())["type"] != "http.disconnect":
                 pass
         finally:
-            listener.stop()
-            self._service.hub.leave(listener)
+            client.stop()
+            self._service.hub.leave(client)
 
 
-class _Listener:
-    """A :class:`Client`. It writes to the connection itself: one event costs one call."""
+class _SseClient:
+    """A :class:`Client` that writes to the TCP connection itself: an event costs one call."""
 
     def __init__(self, service: StreamService, token: str, transport: asyncio.Transport) -> None:
         self.token = token
         self._service = service
         self._transport = transport
         self._dead = False
-        self._timer = service.later(service.heartbeat_s, self.beat)
+        self._timer = service.call_later(service.heartbeat_s, self.send_heartbeat)
 
     def send(self, message: StreamMessage, _: tuple[str, ...]) -> None:
         self._write(message.chunks())
 
-    def beat(self) -> None:
+    def send_heartbeat(self) -> None:
         self._write(chunk(b":thump\n"))
-        self._timer = self._service.later(self._service.heartbeat_s, self.beat)
+        self._timer = self._service.call_later(self._service.heartbeat_s, self.send_heartbeat)
 
     def end(self) -> None:
         self._write(b"0\r\n\r\n")

@@ -1,7 +1,7 @@
 """WebSockets, as Mastodon's streaming server speaks them.
 
-Any path upgrades; what is listened to is in the query, or comes in messages. Messages have the same
-envelope for all streams, with the payload as a string within the JSON.
+Any path can be upgraded. The client names streams in the query or subscribes to them by messages.
+Events of all streams have the same envelope, with the payload as a string within the JSON.
 """
 
 import asyncio
@@ -15,20 +15,21 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from mastostream.testing.simulator.answers import http_date
-from mastostream.testing.simulator.streaming.access import Refused, StreamService
+from mastostream.testing.simulator.streaming.access import Refusal, StreamService
 from mastostream.testing.simulator.streaming.channels import channel
 from mastostream.testing.simulator.streaming.hub import StreamMessage
 
 __all__ = ["StreamSocket"]
 
 _UNSUPPORTED_DATA: Final = 1003
+"""Close code of RFC 6455, section 7.4.1."""
 
 
 class StreamSocket(asyncio.Protocol):
-    """A connection, and a :class:`Client`. uvicorn hands connections over that want to upgrade."""
+    """A WebSocket connection and :class:`Client`; uvicorn makes one when a client upgrades."""
 
     def __init__(self, service: StreamService, **_: Any) -> None:
-        """Take what uvicorn gives, and need none of it."""
+        """Serve one connection; uvicorn's other arguments are ignored."""
         self.token = ""
         self._service = service
         self._dead = False
@@ -41,28 +42,28 @@ class StreamSocket(asyncio.Protocol):
         self._pinged_s: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember the connection."""
+        """Keep the TCP connection."""
         if not isinstance(transport, asyncio.Transport):
             raise TypeError("expected a stream")
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Read requests and messages."""
+        """Handle the upgrade request and the frames of the client."""
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Request):
-                self._open(event)
+                self._on_upgrade(event)
             elif isinstance(event, Frame):
-                self._hear(event)
+                self._on_frame(event)
         self._flush()
 
     def eof_received(self) -> None:
-        """Close."""
+        """Close the connection, as the client has done."""
         self._protocol.receive_eof()
         self._flush()
 
     def connection_lost(self, _: Exception | None) -> None:
-        """Forget the connection."""
+        """Remove the client and its subscriptions."""
         self._service.connections.remove(self._transport)
         self._service.hub.leave(self)
         if self._timer is not None:
@@ -72,13 +73,13 @@ class StreamSocket(asyncio.Protocol):
         """Do nothing: the server breaks all connections itself."""
 
     def send(self, message: StreamMessage, stream: tuple[str, ...]) -> None:
-        """Send an event."""
-        # The protocol has no part in it: a frame is written once for all connections.
+        """Send an event of a stream."""
+        # The frame bypasses the protocol object: it is encoded once for all connections.
         if not self._dead and not self._transport.is_closing() and self._is_open():
             self._transport.write(message.frame(stream))
 
     def end(self) -> None:
-        """Close without a code, as with a revoked token."""
+        """Close without a close code, as Mastodon does for a revoked token."""
         if self._is_open():
             self._protocol.send_close()
             self._flush()
@@ -88,15 +89,15 @@ class StreamSocket(asyncio.Protocol):
         self._transport.abort()
 
     def deaden(self) -> None:
-        """Send nothing any more."""
+        """Stay open, but send nothing any more."""
         self._dead = True
 
-    def beat(self) -> None:
-        """Ping; break the connection where the last ping has found no answer for too long."""
+    def send_ping(self) -> None:
+        """Send a ping; break the connection if the last ping was not answered in time."""
         now_s = asyncio.get_running_loop().time()
         if self._pinged_s is not None:
-            patience_s = self._service.clock.real_s(self._service.ping_s)
-            if now_s - self._pinged_s >= max(patience_s, self._service.pong_timeout_s) * 0.99:
+            timeout_s = self._service.clock.real_s(self._service.ping_s)
+            if now_s - self._pinged_s >= max(timeout_s, self._service.pong_timeout_s) * 0.99:
                 self.cut()
                 return
         elif self._is_open() and not self._dead:
@@ -104,7 +105,7 @@ class StreamSocket(asyncio.Protocol):
         if self._is_open() and not self._dead:
             self._protocol.send_ping(b"")
             self._flush()
-        self._timer = self._service.later(self._service.ping_s, self.beat)
+        self._timer = self._service.call_later(self._service.ping_s, self.send_ping)
 
     def _is_open(self) -> bool:
         return self._protocol.state is State.OPEN
@@ -116,20 +117,24 @@ class StreamSocket(asyncio.Protocol):
             elif not self._dead and not self._transport.is_closing():
                 self._transport.write(data)
 
-    def _open(self, request: Request) -> None:
+    def _on_upgrade(self, request: Request) -> None:
         query = dict(parse_qsl(urlsplit(request.path).query))
         self.token = _token(request, query)
-        refused = Refused(429, "rate limit reached") if self._over_limit() else None
-        refused = refused or self._service.out_of_order() or self._service.unauthorized(self.token)
-        if refused is not None:
-            self._reject(refused)
+        refusal = Refusal(429, "rate limit reached") if self._over_limit() else None
+        refusal = (
+            refusal
+            or self._service.refusal_by_fault()
+            or self._service.refusal_by_token(self.token)
+        )
+        if refusal is not None:
+            self._reject(refusal)
             return
         response = self._protocol.accept(request)
         self._respond(response)
         if response.status_code != 101:
             return
         self._service.hub.enter(self)
-        self._timer = self._service.later(self._service.ping_s, self.beat)
+        self._timer = self._service.call_later(self._service.ping_s, self.send_ping)
         if "stream" in query:
             self._subscribe(query)
 
@@ -139,25 +144,25 @@ class StreamSocket(asyncio.Protocol):
         self._protocol.send_response(response)
 
     def _over_limit(self) -> bool:
-        """GoToSocial counts the opening of a WebSocket, too."""
+        """Whether this upgrade exceeds the rate limit; only GoToSocial counts upgrades."""
         if self._service.family != "gotosocial":
             return False
         client = self._transport.get_extra_info("peername")[0]
         now_ms = self._service.clock.now_ms()
         return self._service.limits.count(client, now_ms, paging=False).over
 
-    def _reject(self, refused: Refused) -> None:
+    def _reject(self, refusal: Refusal) -> None:
         gotosocial = self._service.family == "gotosocial"
-        body = msgspec.json.encode({"error": refused.error}).decode() if gotosocial else ""
-        response = self._protocol.reject(refused.status, body)
+        body = msgspec.json.encode({"error": refusal.error}).decode() if gotosocial else ""
+        response = self._protocol.reject(refusal.status, body)
         if gotosocial:
             del response.headers["Content-Type"]
             response.headers["Content-Type"] = "application/json"
         else:
-            response.headers["X-Error-Message"] = refused.error
+            response.headers["X-Error-Message"] = refusal.error
         self._respond(response)
 
-    def _hear(self, frame: Frame) -> None:
+    def _on_frame(self, frame: Frame) -> None:
         if frame.opcode is Opcode.PONG:
             self._pinged_s = None
         elif frame.opcode is Opcode.BINARY:
@@ -166,14 +171,14 @@ class StreamSocket(asyncio.Protocol):
             self._text.append(bytes(frame.data))
             if frame.fin:
                 text, self._text = b"".join(self._text), []
-                self._obey(text)
+                self._on_message(text)
 
-    def _obey(self, text: bytes) -> None:
+    def _on_message(self, text: bytes) -> None:
         try:
-            said = msgspec.json.decode(text, type=dict[str, Any])
+            message = msgspec.json.decode(text, type=dict[str, Any])
         except msgspec.MsgspecError:
             return
-        members = {name: value for name, value in said.items() if isinstance(value, str)}
+        members = {name: value for name, value in message.items() if isinstance(value, str)}
         if members.get("type") == "subscribe":
             self._subscribe(members)
         elif members.get("type") == "unsubscribe":
@@ -181,20 +186,20 @@ class StreamSocket(asyncio.Protocol):
 
     def _subscribe(self, members: dict[str, str]) -> None:
         stream = members.get("stream", "")
-        refused = self._service.misnamed(stream, members)
-        if refused is None:
+        refusal = self._service.refusal_by_name(stream, members)
+        if refusal is None:
             self._service.subscribe(self, stream, members.get("tag", ""))
         else:
-            self._tell({"error": refused.error, "status": refused.status})
+            self._send_json({"error": refusal.error, "status": refusal.status})
 
     def _unsubscribe(self, members: dict[str, str]) -> None:
         stream = members.get("stream", "")
-        if self._service.misnamed(stream, members) is None:
+        if self._service.refusal_by_name(stream, members) is None:
             self._service.hub.unsubscribe(self, channel(stream, members.get("tag", "")))
         else:
-            self._tell({"error": "Error unsubscribing from channel"})
+            self._send_json({"error": "Error unsubscribing from channel"})
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _send_json(self, message: dict[str, Any]) -> None:
         self._protocol.send_text(msgspec.json.encode(message))
         self._flush()
 

@@ -1,4 +1,4 @@
-"""Memory stays flat while a million different posts go through every stage."""
+"""Memory use stays constant while a million different posts pass through every stage."""
 
 import gc
 import os
@@ -31,11 +31,13 @@ from mastostream.testing.simulator import generate_statuses
 POSTS = int(os.environ.get("MASTOSTREAM_BENCH_POSTS", "1000000"))
 ROUND = 2_000
 SETTLED = POSTS // 5
+"""Number of posts after which memory use is taken as the reference."""
+
 MOST_GROWTH = 1.1
 
 
-class Quiet:
-    """A server that shows nothing to those who ask: all comes by its stream."""
+class EmptySource:
+    """A server with empty timelines: all posts come by its stream."""
 
     host = "x.example"
     limits = None
@@ -54,8 +56,8 @@ class Quiet:
         pass
 
 
-class Generated:
-    """A stream that never ends, and is always new."""
+class GeneratedStream:
+    """A stream of generated statuses, each of which is new."""
 
     def __init__(self, put: Put) -> None:
         self._put = put
@@ -77,7 +79,7 @@ class Generated:
         now_ms = SystemClock().now_ms()
         statuses = list(islice(self._statuses, count))
         for raw in statuses:
-            self._put(StreamEvent(Quiet.host, "update", raw, "news", now_ms))
+            self._put(StreamEvent(EmptySource.host, "update", raw, "news", now_ms))
         return len(statuses)
 
 
@@ -90,17 +92,17 @@ def resident_bytes() -> int:
 def test_memory_is_flat(tmp_path: Path) -> None:
     path = tmp_path / "log.sqlite3"
     clock = SystemClock()
-    made: list[Generated] = []
+    streams: list[GeneratedStream] = []
 
-    def make_streams(put: Put) -> Generated:
-        made.append(Generated(put))
-        return made[0]
+    def make_streams(put: Put) -> GeneratedStream:
+        streams.append(GeneratedStream(put))
+        return streams[0]
 
     def make_feed(about: About, tags: tuple[str, ...], transport: Any) -> Feed:
         return Feed(name=about.domain, url="ws://x.example", tags=tags, transport=transport)
 
     collector = Collector(
-        [Target(server=Quiet(), tags=("news",), make_feed=make_feed)],
+        [Target(server=EmptySource(), tags=("news",), make_feed=make_feed)],
         SqliteLogWriter(path),
         SqliteLogReader(path, topic=STREAM, group="collect"),
         CollectorStateStore(tmp_path / "memory.sqlite3"),
@@ -117,7 +119,7 @@ def test_memory_is_flat(tmp_path: Path) -> None:
     archiver = Archiver(SqliteLogReader(path, topic=STREAM, group="archive"), archive)
     settled = done = 0
     while done < POSTS:
-        sent = made[0].send(ROUND)
+        sent = streams[0].send(ROUND)
         while sent > 0:
             sent -= collector.step(1.0)
         done += ROUND

@@ -1,4 +1,4 @@
-"""Indexing into Elasticsearch, against the loop that its own client offers."""
+"""Speed of indexing into Elasticsearch, against ``parallel_bulk`` of Elasticsearch's client."""
 
 import json
 import statistics
@@ -55,7 +55,7 @@ def empty(client: Elasticsearch, url: str) -> None:
 
 
 def ours_s(client: Elasticsearch, url: str, folder: Path, records: Sequence[NewRecord]) -> float:
-    """From the log, with everything on: versions, tombstones, commits."""
+    """Return the time to index from the log, with versions, tombstones and commits."""
     empty(client, url)
     settings = settings_of(url, folder)
     writer = SqliteLogWriter(places(settings).log)
@@ -73,7 +73,7 @@ def ours_s(client: Elasticsearch, url: str, folder: Path, records: Sequence[NewR
 
 
 def bare_s(client: Elasticsearch, url: str, actions: Sequence[dict[str, Any]]) -> float:
-    """From a list in memory, as many at once and as large requests as ours."""
+    """Return the time to index a list in memory, with as many connections and as large requests."""
     empty(client, url)
     size = ElasticsearchSettings().batch_documents
     began = time.perf_counter()
@@ -84,14 +84,14 @@ def bare_s(client: Elasticsearch, url: str, actions: Sequence[dict[str, Any]]) -
 
 def documents(client: Elasticsearch) -> dict[tuple[str, str], dict[str, Any]]:
     client.indices.refresh(index="mastodon-*")
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    sources: dict[tuple[str, str], dict[str, Any]] = {}
     for name in (ENGAGEMENT, HASHTAGS):
         hits = client.search(index=name, size=5_000, sort=[{"key": "asc"}])["hits"]["hits"]
         for hit in hits:
             hit["_source"].pop("indexed_at", None)
-            found[name, hit["_id"]] = hit["_source"]
+            sources[name, hit["_id"]] = hit["_source"]
         assert client.count(index=name)["count"] == POSTS
-    return found
+    return sources
 
 
 def test_indexing(elasticsearch_server: ElasticsearchServer, tmp_path: Path) -> None:
@@ -118,8 +118,8 @@ def test_indexing(elasticsearch_server: ElasticsearchServer, tmp_path: Path) -> 
                 written.append(documents(client))
     client.close()
     assert written[0] == written[1]
-    # Of neighbours, since the machine may be busier at one time than at another. The server is
-    # twice as fast once it has done this for a while: who goes first in a round takes turns.
+    # Ratios are taken within a round, since the load of the machine changes between rounds. The
+    # server gets faster with time, so both take turns in going first.
     ratio = statistics.median(theirs / own for theirs, own in zip(bound, ours, strict=True))
     print(
         f"\nindex: {len(records) / min(ours):.0f} documents/s against "
@@ -129,17 +129,17 @@ def test_indexing(elasticsearch_server: ElasticsearchServer, tmp_path: Path) -> 
 
 
 def test_delay_until_it_is_found(elasticsearch_server: ElasticsearchServer, tmp_path: Path) -> None:
-    """From the moment the log has it, with a refresh a second."""
+    """The delay from the append to the log until a search finds it, with one refresh a second."""
     url = elasticsearch_server.url
     client = Elasticsearch(url, request_timeout=60)
     empty(client, url)
     settings = settings_of(url, tmp_path)
     writer = SqliteLogWriter(places(settings).log)
     sent: dict[str, float] = {}
-    seen: dict[str, float] = {}
+    found_at: dict[str, float] = {}
     with Runner([indexer(settings, SystemClock())], clock=SystemClock()):
         began = time.perf_counter()
-        while len(seen) < RECORDS:
+        while len(found_at) < RECORDS:
             now = time.perf_counter()
             if len(sent) < RECORDS and now - began >= len(sent) / RATE_PER_S:
                 key = str(len(sent))
@@ -155,12 +155,12 @@ def test_delay_until_it_is_found(elasticsearch_server: ElasticsearchServer, tmp_
             hits = client.search(index=ENGAGEMENT, size=RECORDS, source=False)["hits"]["hits"]
             now = time.perf_counter()
             for hit in hits:
-                seen.setdefault(hit["_id"], now)
+                found_at.setdefault(hit["_id"], now)
             assert now - began < 3 * RECORDS / RATE_PER_S, "some were never found"
             time.sleep(0.01)
     writer.close()
     client.close()
-    delays = sorted(seen[key] - sent[key] for key in sent)
+    delays = sorted(found_at[key] - sent[key] for key in sent)
     p99_s = delays[len(delays) * 99 // 100]
     print(
         f"\nindex, log to search: median {delays[len(delays) // 2] * 1000:.0f} ms, "

@@ -1,6 +1,6 @@
-"""Engagement and hashtags from Kafka to Kafka by hand: the shortest loop that does it.
+"""The task by hand with confluent-kafka: the shortest loop from Kafka to Kafka that does it.
 
-python by_hand.py SERVERS INPUT GROUP ENGAGEMENT HASHTAGS
+python by_confluent_kafka.py SERVERS INPUT GROUP ENGAGEMENT HASHTAGS
 """
 
 import sys
@@ -11,7 +11,7 @@ from task import CONSUMER, PRODUCER, records
 
 
 def main(servers: str, source: str, group: str, engagement: str, hashtags: str) -> None:
-    """Run until it is ended."""
+    """Process records until the process is ended."""
     consumer = Consumer(
         {
             "bootstrap.servers": servers,
@@ -36,7 +36,7 @@ def main(servers: str, source: str, group: str, engagement: str, hashtags: str) 
             try:
                 consumer.commit(asynchronous=False)
             except KafkaException as error:
-                print(error, file=sys.stderr)  # nothing was read yet
+                print(error, file=sys.stderr)  # nothing to commit: no record was read yet
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The dashboard ``Mastodon live``: where its panels lie, and what it can be narrowed to."""
+"""Definition of the dashboard ``Mastodon live``: the places of its panels, and its controls."""
 
 from typing import Final
 
@@ -55,4 +55,5 @@ LIVE: Final = Dashboard(
     time_from="now-15m",
     refresh_s=10,
 )
-"""Needs both indices: ``mastostream run``, or ``analyze --analysis full`` and ``index``."""
+"""The dashboard. It needs both indices, which ``mastostream run`` writes, or ``analyze --analysis
+full`` together with ``index``."""

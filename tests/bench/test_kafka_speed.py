@@ -1,7 +1,7 @@
-"""The local engine from Kafka to Kafka: against a loop by hand, in two processes, beside others.
+"""Speed of the local engine from Kafka to Kafka: against a loop by hand and other frameworks.
 
-Broker, engine and clients share the machine: with every speed come the processor's microseconds a
-post, by what they were spent on. Two processes can only be faster where cores are left.
+Broker, engine and clients share the machine. So each speed is printed with the processor
+microseconds per post, by what used them. Two processes are faster only where cores are free.
 """
 
 import os
@@ -57,7 +57,7 @@ FLOW = f'by_bytewax:flow("{{servers}}", "{INPUT}", "{ENGAGEMENT}", "{HASHTAGS}")
 
 
 def ours(processes: int) -> Contender:
-    """The engine as users run it."""
+    """The local engine as users run it."""
     command = (BIN / "mastostream", "analyze", "--log", "kafka", "--analysis", "full", "--data")
     return Contender(
         name=f"mastostream x {processes}",
@@ -70,7 +70,7 @@ def ours(processes: int) -> Contender:
 
 
 def by_hand(processes: int) -> Contender:
-    command = (sys.executable, HERE / "by_hand.py", *ARGUMENTS)
+    command = (sys.executable, HERE / "by_confluent_kafka.py", *ARGUMENTS)
     return Contender(name=f"by hand x {processes}", commands=[command] * processes)
 
 
@@ -85,7 +85,7 @@ def by_bytewax(python: Path, processes: int) -> Contender:
     for _ in range(processes):
         ports.append(free_port(tuple(ports)))
     addresses = ";".join(f"127.0.0.1:{port}" for port in ports)
-    commands = [(*command, "-i", str(each), "-a", addresses) for each in range(processes)]
+    commands = [(*command, "-i", str(n), "-a", addresses) for n in range(processes)]
     return Contender(
         name=f"Bytewax x {processes}",
         commands=commands if processes > 1 else [command],
@@ -115,43 +115,48 @@ OTHERS: Mapping[str, tuple[str, Callable[[Path, int], Contender]]] = {
 
 @pytest.fixture(scope="module")
 def bench(kafka_server: KafkaServer, tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """A broker that has run for a while: its first posts cost it five times as much."""
+    """A broker that has run for a while, since its first posts cost five times as much."""
     pid = kafka_server.servers[0].pid
     assert pid is not None
     folder = tmp_path_factory.mktemp("kafka")
-    found = Bench(kafka_server.address, pid, Statuses(), folder)
+    bench = Bench(kafka_server.address, pid, Statuses(), folder)
     for _ in range(2):
-        run(found, by_hand(1), POSTS)
-    return found
+        run(bench, by_hand(1), POSTS)
+    return bench
 
 
 @pytest.fixture(scope="module")
 def speeds(bench: Bench) -> Mapping[str, Speed]:
-    """The best of several rounds each, one after another in turn."""
+    """The best speed of each contender in several rounds; contenders take turns."""
     contenders = (ours(1), by_hand(1), ours(2), by_hand(2))
     written: dict[str, Outputs] = {}
-    found = in_turn(bench, contenders, ROUNDS, written)
+    best = best_speeds(bench, contenders, ROUNDS, written)
     assert written[ours(1).name] == written[by_hand(1).name], "they do not do the same"
-    return found
+    return best
 
 
 Outputs = Mapping[str, Mapping[str, Any]]
 
 
-def in_turn(
+def best_speeds(
     bench: Bench,
     contenders: Sequence[Contender],
     rounds: int,
     written: dict[str, Outputs] | None = None,
 ) -> dict[str, Speed]:
-    """Run each so many times, print and return each one's best; keep what they wrote at first."""
-    found: dict[str, list[Speed]] = {each.name: [] for each in contenders}
+    """Run the contenders in turn, print and return their best speeds.
+
+    The records of their first runs are put into ``written``.
+    """
+    speeds_of: dict[str, list[Speed]] = {contender.name: [] for contender in contenders}
     for number in range(rounds):
-        for each in contenders:
-            found[each.name].append(run(bench, each, POSTS))
+        for contender in contenders:
+            speeds_of[contender.name].append(run(bench, contender, POSTS))
             if number == 0 and written is not None:
-                written[each.name] = outputs(bench.servers)
-    best = {name: max(each, key=lambda speed: speed.posts_per_s) for name, each in found.items()}
+                written[contender.name] = outputs(bench.servers)
+    best = {
+        name: max(speeds, key=lambda speed: speed.posts_per_s) for name, speeds in speeds_of.items()
+    }
     print(f"\nload {os.getloadavg()[0]:.1f}; {POSTS} posts, best of {rounds}:")
     for name, speed in best.items():
         print(f"kafka, {name}: {speed}")
@@ -159,9 +164,9 @@ def in_turn(
 
 
 def outputs(servers: str) -> Outputs:
-    """Some of the records, by topic and key, times as times; that all posts are there."""
+    """Return every ``EACH_NTH`` record by topic and key, with parsed times; check the count."""
     settings = {"bootstrap.servers": servers, "group.id": uuid4().hex, "enable.partition.eof": True}
-    found: dict[str, dict[str, Any]] = {}
+    samples: dict[str, dict[str, Any]] = {}
     for topic in (ENGAGEMENT, HASHTAGS):
         consumer = Consumer(settings | {"auto.offset.reset": "earliest"})
         consumer.subscribe([topic])
@@ -178,10 +183,10 @@ def outputs(servers: str) -> Outputs:
                 assert value is not None
                 keys.add(key)
                 if int(key) % EACH_NTH == 0:
-                    found.setdefault(topic, {})[key.decode()] = with_times(value)
+                    samples.setdefault(topic, {})[key.decode()] = with_times(value)
         consumer.close()
         assert len(keys) == WARM_UP + POSTS, "some posts are missing"
-    return found
+    return samples
 
 
 def with_times(value: bytes) -> dict[str, Any]:
@@ -199,10 +204,10 @@ def test_one_process_against_the_loop_by_hand(speeds: Mapping[str, Speed]) -> No
 
 
 def test_two_processes_against_one(speeds: Mapping[str, Speed]) -> None:
-    """Where one process and its broker leave fewer cores than that, nearly all have to be used."""
+    """Two processes are 1.6 times as fast, or use nearly all cores that one process leaves free."""
     ratio, other = (
-        speeds[each(2).name].posts_per_s / speeds[each(1).name].posts_per_s
-        for each in (ours, by_hand)
+        speeds[contender(2).name].posts_per_s / speeds[contender(1).name].posts_per_s
+        for contender in (ours, by_hand)
     )
     room = (os.cpu_count() or 1) / speeds[ours(1).name].busy
     print(
@@ -231,10 +236,10 @@ def other(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[int], Con
 
 def test_beside_another_framework(bench: Bench, other: Callable[[int], Contender]) -> None:
     contenders = (ours(1), other(1), ours(2), other(2))
-    found = in_turn(bench, contenders, ROUNDS_OF_OTHERS)
+    best = best_speeds(bench, contenders, ROUNDS_OF_OTHERS)
     ratios = []
     for processes in (1, 2):
-        us, them = (found[each(processes).name].posts_per_s for each in (ours, other))
+        us, them = (best[contender(processes).name].posts_per_s for contender in (ours, other))
         ratios.append(us / them)
         print(f"kafka, beside {other(processes).name}: ratio {us / them:.2f}")
     assert min(ratios) > 1

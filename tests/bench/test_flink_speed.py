@@ -1,7 +1,7 @@
-"""Flink from Kafka to Kafka: the built-in job against jobs by hand and against SQL without Python.
+"""Speed of Flink from Kafka to Kafka: the built-in job against a job by hand and against SQL alone.
 
-Each contender reads all of one topic and ends, at two sizes: the slope between the two is its
-steady state, so that the start of Java counts for nobody. All have the same parallelism.
+Each contender reads a whole topic and ends. It runs on two sizes of the topic, and the difference
+gives its steady speed without the start of Java. All contenders have the same parallelism.
 """
 
 import os
@@ -68,7 +68,13 @@ BIN = Path(sys.executable).parent
 
 @attrs.frozen
 class Choice:
-    """How posts cross to Python, and how many do so at once."""
+    """Settings of the built-in job.
+
+    Attributes:
+        bundle_records: largest number of records that Flink passes to Python at once.
+        bundle_ms: longest time that a record waits for its bundle, in milliseconds.
+        parallelism: parallelism of the job.
+    """
 
     bundle_records: int = 1_000
     bundle_ms: int = 10
@@ -84,7 +90,7 @@ CHOICES = (
 
 
 def ours(jar: Path, choice: Choice, *options: str) -> Contender:
-    """The job as users run it."""
+    """The built-in job as users run it."""
     command = (BIN / "mastostream", "analyze", "--log", "kafka", "--engine", "flink")
     return Contender(
         name="mastostream",
@@ -105,7 +111,7 @@ def script(name: str, file: str, jar: Path, outputs: Sequence[str], parallelism:
     return Contender(
         name=name,
         commands=[(sys.executable, HERE / file, *map(str, arguments))],
-        # As ours does, and a cluster; a mini cluster may choose threads of one process.
+        # As the built-in job and a cluster have it; a mini cluster may use threads instead.
         environment={"_python_worker_execution_mode": "process"},
     )
 
@@ -129,38 +135,37 @@ def slopes(
     check: Callable[[AdminClient, int], None],
     make: Callable[[Statuses, int, int], Iterator[tuple[str, bytes]]] = Statuses.take,
 ) -> Mapping[str, float]:
-    """Posts a second of each, once it has started: between two sizes, of the best of each.
+    """Return the steady posts per second of each contender, from the best times of two sizes.
 
     Args:
-        bench: where.
-        contenders: each reads the input and ends.
-        rounds: at each size.
-        check: that a contender has done its work, told how many posts there were.
-        make: the input, from one number on, so many.
+        bench: the broker and the statuses.
+        contenders: jobs that read the whole input and end.
+        rounds: number of runs at each size.
+        check: asserts that a job has done its work; gets the number of posts.
+        make: returns statuses for the input; gets all statuses, a first number and a count.
     """
     admin = AdminClient({"bootstrap.servers": bench.servers, "log_level": 2})
     make_topics(admin)
-    taken: dict[str, list[float]] = {each.name: [] for each in contenders}
-    there = 0
+    best_s: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    sent_posts = 0
     for size in SIZES:
-        sent = fill(bench, make(bench.statuses, there, size - there))
-        there = size
-        for each in contenders:
-            times = [seconds(bench, admin, each, size, check) for _ in range(rounds)]
-            taken[each.name].append(min(times))
-            print(
-                f"  {each.name}, {size} of {sent} bytes: {', '.join(f'{t:.1f} s' for t in times)}"
-            )
-    found = {}
-    for name, (less_s, more_s) in taken.items():
-        found[name] = (SIZES[1] - SIZES[0]) / max(more_s - less_s, 1e-3)
-        start_s = less_s - SIZES[0] / found[name]
-        print(f"flink, {name}: {found[name]:.0f} posts/s, and {start_s:.1f} s to start and end")
-    return found
+        size_bytes = fill(bench, make(bench.statuses, sent_posts, size - sent_posts))
+        sent_posts = size
+        for contender in contenders:
+            times = [seconds(bench, admin, contender, size, check) for _ in range(rounds)]
+            best_s[contender.name].append(min(times))
+            texts = ", ".join(f"{t:.1f} s" for t in times)
+            print(f"  {contender.name}, {size} of {size_bytes} bytes: {texts}")
+    speeds = {}
+    for name, (less_s, more_s) in best_s.items():
+        speeds[name] = (SIZES[1] - SIZES[0]) / max(more_s - less_s, 1e-3)
+        start_s = less_s - SIZES[0] / speeds[name]
+        print(f"flink, {name}: {speeds[name]:.0f} posts/s, and {start_s:.1f} s to start and end")
+    return speeds
 
 
 def fill(bench: Bench, statuses: Iterator[tuple[str, bytes]]) -> int:
-    """Add statuses to the input; return how large the first of them are on average."""
+    """Add statuses to the input; return the average size in bytes of the first ones."""
     settings = {"bootstrap.servers": bench.servers, "compression.type": "lz4", "linger.ms": 20}
     producer = Producer(settings)
     sample = list(islice(statuses, 1_000))
@@ -176,7 +181,7 @@ def seconds(
     posts: int,
     check: Callable[[AdminClient, int], None],
 ) -> float:
-    """From the start of its process until it has ended, with its work done."""
+    """Return the seconds from the start of a contender's process until its end."""
     make_topics(admin, OUTPUTS)
     began_s = time.monotonic()
     with processes_of(contender, bench, f"bench-{uuid4().hex[:12]}") as (process,):
@@ -192,13 +197,13 @@ def both_records_of_each(admin: AdminClient, posts: int) -> None:
 
 
 def all_windows(admin: AdminClient, posts: int) -> None:
-    """One record for each, and nothing was late."""
+    """Check that there is one record for each window, and no late record."""
     assert ends(admin, [COUNTS]) == posts // POSTS_A_WINDOW
     assert ends(admin, [LATE]) == 0
 
 
 def rising(statuses: Statuses, first: int, count: int) -> Iterator[tuple[str, bytes]]:
-    """Statuses written one after the other, so that windows close all the time."""
+    """Yield statuses with ascending creation times, so that windows close all the time."""
     for key, status in statuses.take(first, count):
         time_ms = START_MS + int(key) * 10_000 // POSTS_A_WINDOW
         written = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
@@ -207,7 +212,7 @@ def rising(statuses: Statuses, first: int, count: int) -> Iterator[tuple[str, by
 
 
 def delays(bench: Bench, contender: Contender) -> tuple[float, float]:
-    """Median and 99th percentile of a job that has run for a while."""
+    """Return the median and the 99th percentile of the delays of a warm job, in milliseconds."""
     admin = AdminClient({"bootstrap.servers": bench.servers, "log_level": 2})
     make_topics(admin)
     fill(bench, bench.statuses.take(0, FIRST))
@@ -224,18 +229,18 @@ def until_there(admin: AdminClient, processes: Sequence[subprocess.Popen[bytes]]
         time.sleep(LOOK_EVERY_S)
 
 
-def told(choice: Choice) -> str:
-    facts = ", ".join(f"{name} {value}" for name, value in attrs.asdict(choice).items())
-    return f"load {os.getloadavg()[0]:.1f}; {facts}"
+def describe(choice: Choice) -> str:
+    settings = ", ".join(f"{name} {value}" for name, value in attrs.asdict(choice).items())
+    return f"load {os.getloadavg()[0]:.1f}; {settings}"
 
 
 def test_the_built_in_job_against_others(bench: Bench, jar: Path) -> None:
     us = ours(jar, Choice(), *FULL, "--once")
     by_hand = script("by hand", "flink_by_hand.py", jar, (ENGAGEMENT, HASHTAGS), PARALLELISM)
     by_sql = script("SQL", "flink_sql.py", jar, (ENGAGEMENT, HASHTAGS), PARALLELISM)
-    print(f"\n{told(Choice())}, for all; best of {ROUNDS}:")
-    found = slopes(bench, (us, by_hand, by_sql), ROUNDS, both_records_of_each)
-    of_by_hand, of_sql = (found[us.name] / found[each.name] for each in (by_hand, by_sql))
+    print(f"\n{describe(Choice())}, for all; best of {ROUNDS}:")
+    speeds = slopes(bench, (us, by_hand, by_sql), ROUNDS, both_records_of_each)
+    of_by_hand, of_sql = (speeds[us.name] / speeds[job.name] for job in (by_hand, by_sql))
     print(f"flink, against by hand: ratio {of_by_hand:.2f}; against SQL: ratio {of_sql:.2f}")
     assert of_by_hand >= LEAST_OF_BY_HAND
     assert of_sql >= LEAST_OF_SQL
@@ -248,9 +253,9 @@ def test_counting_each_post_once_against_counting(
     choice = Choice(parallelism=parallelism)
     us = ours(jar, choice, *COUNT, "--once")
     plain = script("plain count", "flink_plain_count.py", jar, [COUNTS], parallelism)
-    print(f"\n{told(choice)}, for both; best of {ROUNDS}:")
-    found = slopes(bench, (us, plain), ROUNDS, all_windows, rising)
-    ratio = found[plain.name] / found[us.name]
+    print(f"\n{describe(choice)}, for both; best of {ROUNDS}:")
+    speeds = slopes(bench, (us, plain), ROUNDS, all_windows, rising)
+    ratio = speeds[plain.name] / speeds[us.name]
     print(f"flink, count against plain count: {ratio:.2f} of its time (bound {MOST_OF_PLAIN})")
     if parallelism == 1:  # the default
         assert ratio <= MOST_OF_PLAIN
@@ -259,8 +264,8 @@ def test_counting_each_post_once_against_counting(
 def test_the_delay_from_produce_to_the_output(bench: Bench, jar: Path) -> None:
     middle, p99 = delays(bench, ours(jar, Choice(), *FULL))
     print(
-        f"\n{told(Choice())}; flink, from produce to the output at {RATE_PER_S} posts/s: median "
-        f"{middle:.1f} ms (bound {BOUND_MEDIAN_MS}), p99 {p99:.1f} ms (bound {BOUND_P99_MS})"
+        f"\n{describe(Choice())}; flink, from produce to the output at {RATE_PER_S} posts/s: "
+        f"median {middle:.1f} ms (bound {BOUND_MEDIAN_MS}), p99 {p99:.1f} ms (bound {BOUND_P99_MS})"
     )
     assert middle < BOUND_MEDIAN_MS
     assert p99 < BOUND_P99_MS
@@ -268,11 +273,11 @@ def test_the_delay_from_produce_to_the_output(bench: Bench, jar: Path) -> None:
 
 @pytest.mark.skipif("MASTOSTREAM_BENCH_EXPLORE" not in os.environ, reason="to choose defaults by")
 @pytest.mark.parametrize(
-    "choice", CHOICES, ids=lambda each: "-".join(map(str, attrs.astuple(each)))
+    "choice", CHOICES, ids=lambda choice: "-".join(map(str, attrs.astuple(choice)))
 )
 def test_what_other_settings_give(bench: Bench, jar: Path, choice: Choice) -> None:
-    """Nothing is expected: the numbers are to look at."""
-    print(f"\n{told(choice)}:")
+    """Print the numbers, to choose the defaults by; nothing is asserted."""
+    print(f"\n{describe(choice)}:")
     slopes(bench, [ours(jar, choice, *FULL, "--once")], 1, both_records_of_each)
     middle, p99 = delays(bench, ours(jar, choice, *FULL))
     print(f"flink, delay at {RATE_PER_S} posts/s: median {middle:.1f} ms, p99 {p99:.1f} ms")
