@@ -22,7 +22,7 @@ from mastostream.services import ElasticsearchServer
 from mastostream.sinks.elasticsearch import CONNECTIONS, set_up
 from mastostream.sinks.elasticsearch.definitions import definitions, first_index
 from mastostream.testing.simulator import generate_statuses
-from mastostream.wiring import indexer, places
+from mastostream.wiring import indexer, data_paths
 
 POSTS = 15_000
 WARM_UP = 6
@@ -58,7 +58,7 @@ def ours_s(client: Elasticsearch, url: str, folder: Path, records: Sequence[NewR
     """Return the time to index from the log, with versions, tombstones and commits."""
     empty(client, url)
     settings = settings_of(url, folder)
-    writer = SqliteLogWriter(places(settings).log)
+    writer = SqliteLogWriter(data_paths(settings).log)
     for start in range(0, len(records), 1_000):
         writer.append(records[start : start + 1_000])
     writer.close()
@@ -134,7 +134,7 @@ def test_delay_until_it_is_found(elasticsearch_server: ElasticsearchServer, tmp_
     client = Elasticsearch(url, request_timeout=60)
     empty(client, url)
     settings = settings_of(url, tmp_path)
-    writer = SqliteLogWriter(places(settings).log)
+    writer = SqliteLogWriter(data_paths(settings).log)
     sent: dict[str, float] = {}
     found_at: dict[str, float] = {}
     with Runner([indexer(settings, SystemClock())], clock=SystemClock()):

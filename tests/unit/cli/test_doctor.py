@@ -17,7 +17,7 @@ from mastostream.cli.doctor_mastodon import mastodon_diagnostics
 from mastostream.cli.main import cli
 from mastostream.config import credential_name
 from mastostream.exceptions import FatalError
-from mastostream.ports.source import About, Limits
+from mastostream.ports.source import About, RateLimits
 from mastostream.services import free_port
 from mastostream.sources.mastodon.probe import ServerFacts, TokenFacts
 
@@ -41,7 +41,7 @@ GOOD = ServerFacts(
     websocket="open",
     sse="open",
     statuses_by_ids=True,
-    limits=Limits(300, 290, 100.0),
+    limits=RateLimits(300, 290, 100.0),
     clock_difference_s=0.4,
 )
 WITHOUT = attrs.evolve(GOOD, token=None, websocket=None, sse=None)
@@ -134,8 +134,8 @@ def test_where_all_is_well_all_is_ok() -> None:
         (GOOD, {"statuses_by_ids": False}, "counts", "ok", "one post at a time"),
         (GOOD, {"statuses_by_ids": None}, "counts", "warning", "unclear"),
         (GOOD, {"limits": None}, "limits", "ok", "it does not say"),
-        (GOOD, {"limits": Limits(300, 30, 60.0)}, "limits", "warning", "wait until then"),
-        (GOOD, {"limits": Limits(300, 31, 60.0)}, "limits", "ok", "31 of 300"),
+        (GOOD, {"limits": RateLimits(300, 30, 60.0)}, "limits", "warning", "wait until then"),
+        (GOOD, {"limits": RateLimits(300, 31, 60.0)}, "limits", "ok", "31 of 300"),
         (GOOD, {"clock_difference_s": -31.0}, "clock", "warning", "-31 s"),
         (GOOD, {"clock_difference_s": 31.0}, "clock", "warning", "(NTP)"),
     ],

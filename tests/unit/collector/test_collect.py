@@ -234,7 +234,7 @@ def test_a_post_that_one_server_never_edits_is_not_asked_for_for_ever(place: Pla
 
 
 def test_a_page_is_read_again_for_posts_that_come_late(place: Place) -> None:
-    server = FakeServer(fast_clock(2_000.0))
+    server = FakeServer(fast_clock())
     for number in range(100):
         server.write(str(number))
     schedule = PollSchedule(interval_s=3.0, overlap_s=60.0)
@@ -345,6 +345,10 @@ def test_a_stream_that_is_silent_for_longer_than_usual_is_checked(
         for number in range(3):
             setup.streams.send("update", setup.server.write(str(number)))
             setup.until(partial(_passed, setup, setup.clock.monotonic_s() + 5))
+        polls = -1
+        while polls != setup.server.count("timeline"):  # until the gap before the stream is filled
+            polls = setup.server.count("timeline")
+            setup.until(partial(_passed, setup, setup.clock.monotonic_s() + 100))
         setup.server.write("lost")
         setup.until(lambda: ("new", "lost") in events(place))
     assert "for longer than usual" in caplog.text

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from mastostream.exceptions import FatalError, RetriableError
-from mastostream.ports.source import About, Limits
+from mastostream.ports.source import About, RateLimits
 from mastostream.testing.conformance.source import ServerConformance, ServerUnderTest
 from mastostream.testing.fakes import FakeServer
 
@@ -119,11 +119,11 @@ class KeepsTheDeleted(FakeServer):
 
 class SaysTheImpossible(FakeServer):
     @property
-    def limits(self) -> Limits | None:
-        return Limits(300, 301, -1.0)
+    def limits(self) -> RateLimits | None:
+        return RateLimits(300, 301, -1.0)
 
     @limits.setter
-    def limits(self, _: Limits | None) -> None:
+    def limits(self, _: RateLimits | None) -> None:
         pass
 
 
