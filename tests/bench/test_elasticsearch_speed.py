@@ -22,7 +22,7 @@ from mastostream.services import ElasticsearchServer
 from mastostream.sinks.elasticsearch import CONNECTIONS, set_up
 from mastostream.sinks.elasticsearch.definitions import definitions, first_index
 from mastostream.testing.simulator import generate_statuses
-from mastostream.wiring import indexer, data_paths
+from mastostream.wiring import data_paths, indexer
 
 POSTS = 15_000
 WARM_UP = 6

@@ -270,10 +270,10 @@ def test_counts_are_read_again_and_what_is_missing_is_deleted(place: Place) -> N
 def test_reading_counts_again_does_not_use_up_the_limit_on_paging(place: Place) -> None:
     server = FakeServer(fast_clock(300.0))
     server.write("1")
-    rhythm = Rhythm(overlap_horizon_s=0.0, paging_requests_per_15_min=3)
-    collector = collect(place, server, rhythm=rhythm, refresh_after_s=range(60, 660, 60))
+    schedule = PollSchedule(overlap_horizon_s=0.0, paging_requests_per_15_min=3)
+    collector = collect(place, server, schedule=schedule, refresh_after_s=range(60, 660, 60))
     begin_s = server.clock.monotonic_s()
-    until(collector, lambda: collector.stats.intake.refreshes == 10)
+    until(collector, lambda: collector.stats.dedup.refreshes == 10)
     assert server.clock.monotonic_s() - begin_s < 3 * 900
     collector.close()
 
