@@ -18,7 +18,7 @@ pytest_plugins = ["mastostream.testing.servers"]
 _TURNS = "MASTOSTREAM_TEST_TURNS"
 """A folder that all worker processes of one run share."""
 
-_TRIALS = "/test_chaos_of_broken_collectors.py::"
+_EXPERIMENTS = "/test_chaos_of_broken_collectors.py::"
 """Of tests that wait more than they compute: each may run in a process of its own."""
 
 settings.register_profile(
@@ -63,10 +63,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class _ByFile(LoadFileScheduling):
-    """Gives the tests of one file to one process, but trials to any."""
+    """Gives the tests of one file to one process, but experiments to any."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid if _TRIALS in nodeid else str(super()._split_scope(nodeid))
+        return nodeid if _EXPERIMENTS in nodeid else str(super()._split_scope(nodeid))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:

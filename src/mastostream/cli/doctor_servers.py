@@ -63,7 +63,7 @@ def kafka_diagnostics(
 
 def _check_elasticsearch(settings: Settings) -> Iterator[Diagnostic]:
     from mastostream.sinks import elasticsearch as sink  # noqa: PLC0415 - needs an extra
-    from mastostream.sinks.elasticsearch.connection import (  # noqa: PLC0415 - needs an extra
+    from mastostream.sinks.elasticsearch.cluster_connection import (  # noqa: PLC0415 - needs an extra
         check_version,
         connect,
     )

@@ -21,7 +21,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("Elasticsearch", "elasticsearch") from error
 
-from mastostream.sinks.elasticsearch.connection import SECRETS, address
+from mastostream.sinks.elasticsearch.cluster_connection import SECRETS, address
 from mastostream.sinks.elasticsearch.index_reader import ElasticsearchIndexReader
 from mastostream.sinks.elasticsearch.index_setup import SetupStep, set_up
 from mastostream.sinks.elasticsearch.index_writer import CONNECTIONS, ElasticsearchIndex

@@ -12,7 +12,7 @@ from mastostream.core.languages import UNDETERMINED
 from mastostream.core.time import from_ms, to_ms
 from mastostream.core.topic_names import ENGAGEMENT, HASHTAGS
 from mastostream.ports.index import Summary, TopPost
-from mastostream.sinks.elasticsearch.connection import address, connect
+from mastostream.sinks.elasticsearch.cluster_connection import address, connect
 from mastostream.sinks.elasticsearch.errors import translated
 
 __all__ = ["ElasticsearchIndexReader"]

@@ -8,7 +8,7 @@ from elasticsearch import BadRequestError, Elasticsearch, NotFoundError
 
 from mastostream.config import ElasticsearchSettings
 from mastostream.exceptions import ConfigurationError
-from mastostream.sinks.elasticsearch.connection import address, check_version, connect
+from mastostream.sinks.elasticsearch.cluster_connection import address, check_version, connect
 from mastostream.sinks.elasticsearch.definitions import (
     Definition,
     definitions,

@@ -15,7 +15,7 @@ from mastostream.config import ElasticsearchSettings
 from mastostream.exceptions import RetriableError
 from mastostream.ports.clock import Clock
 from mastostream.ports.index import Document, Refusal
-from mastostream.sinks.elasticsearch.connection import address, check_version, connect
+from mastostream.sinks.elasticsearch.cluster_connection import address, check_version, connect
 from mastostream.sinks.elasticsearch.definitions import TOMBSTONES
 from mastostream.sinks.elasticsearch.errors import translated
 from mastostream.sinks.elasticsearch.index_setup import ensure

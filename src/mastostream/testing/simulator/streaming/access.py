@@ -16,12 +16,12 @@ from mastostream.testing.simulator.streaming.hub import Client, Hub
 from mastostream.testing.simulator.streaming.pusher import Pusher
 from mastostream.testing.simulator.tokens import Tokens
 
-__all__ = ["Refusal", "StreamService"]
+__all__ = ["StreamRefusal", "StreamService"]
 
 _SCOPES = ("read", "read:statuses")
 
 
-class Refusal(NamedTuple):
+class StreamRefusal(NamedTuple):
     """The error response to a client that may not listen.
 
     Attributes:
@@ -55,42 +55,42 @@ class StreamService:
     ping_s: float = 30.0
     pong_timeout_s: float = 5.0
 
-    def refusal_by_fault(self) -> Refusal | None:
+    def refusal_by_fault(self) -> StreamRefusal | None:
         """Return the refusal by an active fault; ``None`` where there is none."""
         active = self.faults.active(self.clock.now_ms())
         if "no_streaming" in active:
-            return Refusal(404, "Not Found")
+            return StreamRefusal(404, "Not Found")
         if active & {"rate_limited", "rate_limited_bare"}:
-            return Refusal(429, "Too many requests")
+            return StreamRefusal(429, "Too many requests")
         if active & {"unavailable", "server_error"}:
-            return Refusal(503, "simulated fault")
+            return StreamRefusal(503, "simulated fault")
         return None
 
-    def refusal_by_token(self, token: str | None) -> Refusal | None:
+    def refusal_by_token(self, token: str | None) -> StreamRefusal | None:
         """Return the refusal of a token that may not listen; ``None`` where it may."""
         gotosocial = self.family == "gotosocial"
         if not token:
             missing = "Unauthorized: token not supplied" if gotosocial else "Missing access token"
-            return Refusal(401, missing)
+            return StreamRefusal(401, missing)
         grant = self.tokens.find(token)
         if grant is None:
-            return Refusal(401, "Unauthorized" if gotosocial else "Invalid access token")
+            return StreamRefusal(401, "Unauthorized" if gotosocial else "Invalid access token")
         if not grant.allows(*_SCOPES):
-            return Refusal(401, "Access token does not have the required scopes")
+            return StreamRefusal(401, "Access token does not have the required scopes")
         return None
 
-    def refusal_by_name(self, stream: str, members: Mapping[str, str]) -> Refusal | None:
+    def refusal_by_name(self, stream: str, members: Mapping[str, str]) -> StreamRefusal | None:
         """Return the refusal of a stream name that is not valid; GoToSocial accepts any name."""
         if self.family == "gotosocial":
             return None
         if stream not in PATHS.values():
-            return Refusal(400, "Unknown stream type")
+            return StreamRefusal(400, "Unknown stream type")
         if stream.startswith("hashtag") and not members.get("tag"):
-            return Refusal(400, "Missing tag name parameter")
+            return StreamRefusal(400, "Missing tag name parameter")
         if stream == "list":
             if not members.get("list"):
-                return Refusal(400, "Missing list name parameter")
-            return Refusal(401, "Not authorized to stream this list")
+                return StreamRefusal(400, "Missing list name parameter")
+            return StreamRefusal(401, "Not authorized to stream this list")
         return None
 
     def subscribe(self, client: Client, stream: str, tag: str) -> None:

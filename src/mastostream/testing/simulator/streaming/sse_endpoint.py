@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from mastostream.testing.simulator.answers import Answer, http_date, to_response
 from mastostream.testing.simulator.api_middleware import bearer_token
-from mastostream.testing.simulator.streaming.access import Refusal, StreamService
+from mastostream.testing.simulator.streaming.access import StreamRefusal, StreamService
 from mastostream.testing.simulator.streaming.channels import PATHS
 from mastostream.testing.simulator.streaming.hub import StreamMessage, chunk
 
@@ -53,11 +53,11 @@ def _respond(service: StreamService, request: Request) -> Response:
     stream = PATHS.get(name or "")
     refusal = service.refusal_by_fault()
     if refusal is None and stream is None:
-        refusal = Refusal(400, "Unknown channel requested")
+        refusal = StreamRefusal(400, "Unknown channel requested")
     if refusal is None:
         refusal = service.refusal_by_token(token)
     if refusal is None and len(query.getlist("tag")) > 1:
-        refusal = Refusal(500, "An unexpected error occurred")
+        refusal = StreamRefusal(500, "An unexpected error occurred")
     if refusal is None:
         refusal = service.refusal_by_name(stream or "", query)
     if refusal is not None:

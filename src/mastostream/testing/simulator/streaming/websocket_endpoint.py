@@ -15,7 +15,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from mastostream.testing.simulator.answers import http_date
-from mastostream.testing.simulator.streaming.access import Refusal, StreamService
+from mastostream.testing.simulator.streaming.access import StreamRefusal, StreamService
 from mastostream.testing.simulator.streaming.channels import channel
 from mastostream.testing.simulator.streaming.hub import StreamMessage
 
@@ -120,7 +120,7 @@ class StreamSocket(asyncio.Protocol):
     def _on_upgrade(self, request: Request) -> None:
         query = dict(parse_qsl(urlsplit(request.path).query))
         self.token = _token(request, query)
-        refusal = Refusal(429, "rate limit reached") if self._over_limit() else None
+        refusal = StreamRefusal(429, "rate limit reached") if self._over_limit() else None
         refusal = (
             refusal
             or self._service.refusal_by_fault()
@@ -151,7 +151,7 @@ class StreamSocket(asyncio.Protocol):
         now_ms = self._service.clock.now_ms()
         return self._service.limits.count(client, now_ms, paging=False).over
 
-    def _reject(self, refusal: Refusal) -> None:
+    def _reject(self, refusal: StreamRefusal) -> None:
         gotosocial = self._service.family == "gotosocial"
         body = msgspec.json.encode({"error": refusal.error}).decode() if gotosocial else ""
         response = self._protocol.reject(refusal.status, body)

@@ -18,7 +18,7 @@ from mastostream.config import ElasticsearchSettings
 from mastostream.exceptions import ConfigurationError, MastostreamError, RetriableError
 from mastostream.ports.clock import SystemClock
 from mastostream.sinks.elasticsearch import ElasticsearchIndex, ElasticsearchIndexReader, set_up
-from mastostream.sinks.elasticsearch.connection import address, check_version, connect
+from mastostream.sinks.elasticsearch.cluster_connection import address, check_version, connect
 
 SECRET = "hunter2secret"
 PASSWORD = {"ELASTICSEARCH_USERNAME": "elastic", "ELASTICSEARCH_PASSWORD": SECRET}
