@@ -51,7 +51,7 @@ class _SlidingWindow:
         used = len(self.times)
         if used >= self.most:
             return self.times[used - self.most] + self.period_ms + 1
-        if used >= self.most // 2:
+        if used and used >= self.most // 2:
             return self.times[-1] + self.period_ms // self.most
         return now_ms
 

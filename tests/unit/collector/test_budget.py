@@ -46,6 +46,13 @@ def test_an_hour_of_asking_as_fast_as_allowed_stays_below_the_limits(
         assert len(times) >= 12 * 250, "the budget is used, not only kept"
 
 
+def test_a_limit_of_one_or_two_requests_is_kept() -> None:
+    for limit in (1, 2):
+        times = spend(Budget(paging_limit=limit), START, START + 3_600_000, paging=True)
+        assert most(times, 900_000) == 1
+        assert len(times) == 4
+
+
 def test_half_of_it_may_go_at_once_and_the_rest_evenly() -> None:
     times = spend(Budget(), START, START + 300_000, paging=False)
     assert times[130] - times[0] < 10_000
