@@ -57,7 +57,10 @@ class _SlidingWindow:
 
 
 class Budget:
-    """Says when the next request may go. All times are milliseconds since the epoch."""
+    """The rate limiter of one server: says when the next request may be sent.
+
+    Arguments that end in ``_ms`` are points in time, milliseconds since the epoch.
+    """
 
     def __init__(
         self,
@@ -82,7 +85,7 @@ class Budget:
         self._blocked_until_ms = 0
 
     def wait_ms(self, now_ms: int, *, paging: bool) -> int:
-        """Return how many milliseconds to wait before the next request may go."""
+        """Return how many milliseconds to wait before the next request may be sent."""
         # A clock that was set back does not make the wait longer.
         self._blocked_until_ms = min(self._blocked_until_ms, now_ms + PAGING_PERIOD_MS)
         free_ms = max(self._blocked_until_ms, self._plain.free_ms(now_ms))
@@ -91,7 +94,7 @@ class Budget:
         return max(0, free_ms - now_ms)
 
     def spend(self, now_ms: int, *, paging: bool) -> None:
-        """Count a request that goes now."""
+        """Count a request that is sent at ``now_ms``."""
         self._plain.times.append(now_ms)
         if paging:
             self._paging.times.append(now_ms)
@@ -105,10 +108,10 @@ class Budget:
             self.block(now_ms, limits.reset_s)
 
     def block(self, now_ms: int, seconds: float) -> None:
-        """Allow no request for so many seconds, because the server asked for it."""
+        """Allow no request for ``seconds`` from ``now_ms`` on; a longer block stays in force."""
         until_ms = now_ms + int(seconds * 1000)
         self._blocked_until_ms = max(self._blocked_until_ms, until_ms)
 
     def interval_s(self, timelines: int) -> float:
-        """Return the shortest interval at which so many timelines can be polled in the long run."""
+        """Return the shortest sustainable poll interval of so many timelines, in seconds."""
         return timelines * self._plain.period_ms / self._plain.most / 1000

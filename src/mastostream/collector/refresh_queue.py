@@ -126,7 +126,7 @@ class RefreshQueue:
             )
 
     def expedite(self, key: str, due_ms: int) -> None:
-        """Refresh a post at ``due_ms`` at the latest. Call it within a transaction."""
+        """Move a scheduled refresh to ``due_ms`` if it is later. Call it within a transaction."""
         self._connection.execute(
             "UPDATE refreshes SET due_ms = min(due_ms, ?) WHERE key = ?", (due_ms, key)
         )

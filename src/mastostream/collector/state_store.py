@@ -155,7 +155,10 @@ class CollectorStateStore:
         )
 
     def has_tombstone(self, server: str, post_id: str) -> bool:
-        """Whether this server has deleted the post before any server had shown it."""
+        """Whether this server has deleted the post before any server had shown it.
+
+        Always ``False`` if ids are the keys: then the post is stored as deleted.
+        """
         if not self._has_names:
             return False  # then the post is stored as deleted, see record_tombstone
         row = self._fetch_one("SELECT key FROM names WHERE server = ? AND id = ?", server, post_id)
@@ -246,7 +249,10 @@ class CollectorStateStore:
                 self._refreshes.advance(key, now_ms)
 
     def expedite(self, keys: Iterable[str], now_ms: int) -> None:
-        """Refresh the counts of these posts now."""
+        """Schedule a refresh of these posts' counts for ``now_ms`` at the latest.
+
+        It sends no request itself.
+        """
         with self._writing():
             for key in keys:
                 self._refreshes.expedite(key, now_ms)
@@ -257,19 +263,25 @@ class CollectorStateStore:
         return self._refreshes
 
     def lookback(self, timeline: str) -> tuple[int, int]:
-        """Return the number of a timeline's last lookback (0 for none), and when it ended."""
+        """Return the number of a timeline's last lookback, and when it ended.
+
+        The time is milliseconds since the epoch. Both are 0 if there was none.
+        """
         row = self._fetch_one("SELECT number, done_ms FROM overlaps WHERE timeline = ?", timeline)
         return (0, 0) if row is None else (row[0], row[1])
 
     def store_lookback(self, timeline: str, number: int, now_ms: int) -> None:
-        """Store that the lookback of this number has ended now."""
+        """Store that the lookback of this number has ended at ``now_ms``."""
         with self._writing():
             self._connection.execute(
                 "INSERT OR REPLACE INTO overlaps VALUES (?, ?, ?)", (timeline, number, now_ms)
             )
 
     def requests(self, server: str) -> list[tuple[int, bool]]:
-        """Return when recent requests to a server went, oldest first, and whether they paged."""
+        """Return the recent requests to a server, oldest first.
+
+        Each is the time at which it was sent, milliseconds since the epoch, and whether it paged.
+        """
         with translated(self._path):
             rows = self._connection.execute(
                 "SELECT at_ms, paging FROM requests WHERE server = ? ORDER BY at_ms", (server,)
@@ -277,7 +289,7 @@ class CollectorStateStore:
             return [(at_ms, bool(paging)) for at_ms, paging in rows]
 
     def requested(self, server: str, now_ms: int, *, paging: bool) -> None:
-        """Store that a request is about to go."""
+        """Store that a request is about to be sent, and forget the old ones of this server."""
         with translated(self._path), transaction(self._requests):
             self._requests.execute(
                 "INSERT INTO requests VALUES (?, ?, ?)", (server, now_ms, paging)

@@ -44,7 +44,7 @@ _logger = logging.getLogger(__name__)
 
 
 class StreamSupervisor:
-    """Uses one server's streams. Used only by the collector's thread.
+    """Supervises the streams of one server. Used only by the collector's thread.
 
     Attributes:
         way: how posts arrive now: ``polling``, ``websocket`` or ``sse``.

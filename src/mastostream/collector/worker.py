@@ -69,11 +69,14 @@ class Worker:
         self._thread.start()
 
     def send(self, request: Request) -> None:
-        """Send a request after those that were given before."""
+        """Queue a request. Requests are sent one by one, in the order of these calls."""
         self._requests.put(request)
 
     def close(self) -> None:
-        """Send no more after the requests given before; a second call does nothing."""
+        """Finish the queued requests, then close the server and stop. Does not wait for that.
+
+        A second call does nothing.
+        """
         self._requests.put(None)
 
     def _run(self) -> None:

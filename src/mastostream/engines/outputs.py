@@ -85,7 +85,7 @@ def dead_letter(record: Record, stage: str, reasons: Sequence[str], now_ms: int)
         record: the record.
         stage: the stage that rejected it, such as ``analyze:engagement``.
         reasons: why it was rejected.
-        now_ms: the time of the dead letter, in milliseconds since 1970.
+        now_ms: the time of the dead letter, in milliseconds since the epoch.
     """
     letter = DeadLetter(
         topic=record.topic,

@@ -54,7 +54,7 @@ class PerPost:
 
         Args:
             batch: records, each with what was decoded from it.
-            now_ms: the time of dead letters, in milliseconds since 1970.
+            now_ms: the time of dead letters, in milliseconds since the epoch.
 
         Raises:
             Exception: the function failed, and ``raises`` is set.

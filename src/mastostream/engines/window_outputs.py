@@ -103,7 +103,7 @@ def records_of(analysis: Analysis, events: Iterable[Closed | Late], now_ms: int)
     """Return the records of windows that have closed, and of late posts.
 
     Where the aggregate's ``result`` fails, its window becomes one dead letter, whose offset is the
-    start of the window in milliseconds since 1970.
+    start of the window in milliseconds since the epoch.
     """
     records: list[NewRecord] = []
     shown: list[object] = []

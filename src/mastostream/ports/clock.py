@@ -25,7 +25,7 @@ class Clock(Protocol):
         """
 
     def real_s(self, seconds: float) -> float:
-        """Return how many seconds of the machine's clock that is, for waits that others make.
+        """Convert seconds of this clock to seconds of the machine's, for waits that others make.
 
         Never less than 0, so that a time in the past means no wait.
         """

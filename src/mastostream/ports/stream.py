@@ -58,7 +58,7 @@ class Opened(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """The streams of these hashtags are cut: their events do not arrive any more.
+    """The streams of these hashtags are disconnected: their events do not arrive any more.
 
     It comes again after every failed attempt to reconnect.
 

@@ -53,7 +53,7 @@ class Batches:
         Args:
             analyses: each has a function and a topic.
             topic: the topic of the input, for dead letters.
-            now_ms: returns the time of dead letters, in milliseconds since 1970.
+            now_ms: returns the time of dead letters, in milliseconds since the epoch.
             raises: whether :meth:`columns` raises what a function raises, instead of writing a
                 dead letter.
         """

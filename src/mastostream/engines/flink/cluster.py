@@ -51,12 +51,12 @@ class ClusterJob:
         name: the name that it was started with; not unique. Characters that could control a
             terminal are replaced by ``?``.
         state: Flink's word for its state: ``RUNNING``, ``RESTARTING``, ``CANCELED`` ...
-        started_ms: when it was started, in milliseconds since 1970.
+        started_ms: when it was started, in milliseconds since the epoch.
         running_tasks: the number of tasks that run now.
         tasks: the number of all its tasks.
         restarts: the number of restarts since it was started; ``None`` where it is not known.
-        checkpoint_ms: when the last checkpoint was completed, in milliseconds since 1970; ``None``
-            where there is none.
+        checkpoint_ms: when the last checkpoint was completed, in milliseconds since the epoch;
+            ``None`` where there is none.
         dropped: the number of values that SQL left out because they are no JSON, since the last
             restart. It may count a value that is just being read. ``None`` where it is not known.
         failure: the reason of the last failure or restart; empty where there was none.

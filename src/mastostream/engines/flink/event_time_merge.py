@@ -3,7 +3,8 @@
 Flink reads partitions side by side: an hour of one may come before the first minute of another,
 whose posts would then all be late. So posts wait here until Flink's watermark says that no
 partition has an older one; the source makes the watermark from the log's timestamps. Posts of one
-time are ordered by partition, then by offset: the order that :mod:`log.kafka.merging` uses.
+time are ordered by partition, then by offset: the order that
+:mod:`log.kafka.partition_merge` uses.
 """
 
 import heapq

@@ -184,7 +184,7 @@ class RunWindows(KeyedProcessFunction):  # type: ignore[misc]  # PyFlink has no 
 
 
 def _next_tick() -> int:
-    """The next whole second, in milliseconds since 1970.
+    """The next whole second, in milliseconds since the epoch.
 
     Flink keeps timers of one time as one timer.
     """

@@ -37,7 +37,7 @@ class Tasks(msgspec.Struct, frozen=True):
 
 
 class JobOverview(msgspec.Struct, frozen=True, rename="kebab"):
-    """A job in the response of ``/jobs/overview``; its start is in milliseconds since 1970."""
+    """A job in the response of ``/jobs/overview``; its start is in milliseconds since the epoch."""
 
     jid: str
     name: str
@@ -53,7 +53,7 @@ class Jobs(msgspec.Struct, frozen=True):
 
 
 class Completed(msgspec.Struct, frozen=True):
-    """A completed checkpoint, with the time of its end in milliseconds since 1970."""
+    """A completed checkpoint, with the time of its end in milliseconds since the epoch."""
 
     latest_ack_timestamp: int
 

@@ -81,7 +81,7 @@ class WindowMessages:
         Args:
             analyses: each has an aggregate.
             topic: the topic of the input, for dead letters.
-            now_ms: returns the time of dead letters, in milliseconds since 1970.
+            now_ms: returns the time of dead letters, in milliseconds since the epoch.
             tells_rejected: whether a record that cannot be decoded becomes a dead letter here. It
                 does not where another function of the same job reads the same records.
         """

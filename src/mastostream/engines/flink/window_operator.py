@@ -41,7 +41,7 @@ class Stored:
     Attributes:
         clock: the state without posts; ``None`` for a job that has not stored anything yet.
         posts: the posts of open windows. Names are ``start|key``, with the start of the window in
-            milliseconds since 1970; the data has the order of arrival and the value that is kept.
+            milliseconds since the epoch; the data has the order of arrival and the kept value.
         batches: the batches of which some posts still wait, by their numbers.
     """
 
@@ -104,7 +104,7 @@ class WindowOperator:
             analysis: an analysis with an aggregate.
             spec: the rules of its windows.
             stored: the state that Flink has; empty for a new job.
-            now_ms: the wall clock, in milliseconds since 1970.
+            now_ms: the wall clock, in milliseconds since the epoch.
         """
         self._analysis = analysis
         self._spec = spec
@@ -122,7 +122,7 @@ class WindowOperator:
         Args:
             message: a message of :class:`window_messages.WindowMessages`.
             watermark_ms: Flink's watermark: no record with an older timestamp will come.
-            now_ms: the wall clock, in milliseconds since 1970.
+            now_ms: the wall clock, in milliseconds since the epoch.
         """
         decoded = decode_message(message)
         self._silent_since_ms = max(now_ms, self._silent_since_ms)
