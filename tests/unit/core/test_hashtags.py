@@ -1,6 +1,9 @@
 """Hashtags: spelling, counting, merging."""
 
+import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,6 +22,7 @@ from mastostream import (
 from mastostream.core.hashtags import _TAGS_OR_USES, _shown_hashtags
 from mastostream.testing.strategies import posts
 
+FOLDER = Path(__file__).parent
 COUNTS = st.lists(
     st.builds(HashtagCount, tag=st.sampled_from("abcd"), count=st.integers(1, 9)),
     unique_by=lambda count: count.tag,
@@ -58,6 +62,34 @@ def counted(content: str, *tags: str) -> dict[str, int]:
 )
 def test_names_are_spelled_as_mastodon_does(name: str, normalised: str) -> None:
     assert normalize_hashtag(name) == normalised
+
+
+def test_words_are_spelled_as_mastodon_s_own_rule_spells_them_in_ruby() -> None:
+    """The right spellings were computed with Ruby, by the code of Mastodon 4.5."""
+    words = json.loads((FOLDER / "hashtag_words.json").read_bytes())
+    assert len(words) > 90
+    assert [normalize_hashtag(word) for word, _ in words] == [spelling for _, spelling in words]
+
+
+def test_every_code_point_becomes_what_mastodon_s_own_rule_makes_of_it_in_ruby() -> None:
+    """The file says what becomes of each character between ``a`` and ``b``."""
+    spellings = json.loads((FOLDER / "hashtag_codepoints.json").read_bytes())
+    right = dict.fromkeys(code_points(spellings["removed"]), "")
+    right |= {code: chr(code) for code in code_points(spellings["kept"])}
+    right |= {int(code, 16): becomes for code, becomes in spellings["becomes"].items()}
+    assert len(right) == 144_762
+    different = {
+        hex(code): spelling
+        for code, becomes in right.items()
+        if (spelling := normalize_hashtag(f"a{chr(code)}b")[1:-1]) != becomes
+    }
+    assert not different
+
+
+def code_points(ranges: list[str]) -> Iterator[int]:
+    for entry in ranges:
+        first, _, last = entry.partition("-")
+        yield from range(int(first, 16), int(last or first, 16) + 1)
 
 
 @given(st.text())

@@ -195,11 +195,11 @@ SELECT
   tags,
   REGEXP_REPLACE(
     TRANSLATE(
-      LOWER(content),
+      LOWER(REPLACE(content, 'Σ', 'σ')),
       'àáâãäåçèéêëìíîïðñòóôõöøùúûüýÿāăąćĉċčďđēĕėęěĝğġģĥħĩīĭįıĵķĸĺļľłńņňŋōŏőŕŗřśŝşšţťŧũūŭůűųŵŷźżžſ＃０１２３４５６７８９＿ａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ',
       'aaaaaaceeeeiiiidnoooooouuuuyyaaaccccddeeeeegggghhiiiiijkkllllnnnnooorrrsssstttuuuuuuwyzzzs#0123456789_abcdefghijklmnopqrstuvwxyz'
     ),
-    '[^\p{IsAlphabetic}\p{Nd}_·\u200c\s<>#&/]',
+    '[^\p{IsAlphabetic}\p{Nd}\u0e47-\u0e4e_·・\u200c\s<>#&/]',
     ''
   ) AS text
 FROM first_sights;
@@ -212,11 +212,11 @@ SELECT
   text,
   REGEXP_REPLACE(
     TRANSLATE(
-      LOWER(tag.name),
+      LOWER(REPLACE(tag.name, 'Σ', 'σ')),
       'àáâãäåçèéêëìíîïðñòóôõöøùúûüýÿāăąćĉċčďđēĕėęěĝğġģĥħĩīĭįıĵķĸĺļľłńņňŋōŏőŕŗřśŝşšţťŧũūŭůűųŵŷźżžſ＃０１２３４５６７８９＿ａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ',
       'aaaaaaceeeeiiiidnoooooouuuuyyaaaccccddeeeeegggghhiiiiijkkllllnnnnooorrrsssstttuuuuuuwyzzzs#0123456789_abcdefghijklmnopqrstuvwxyz'
     ),
-    '[^\p{IsAlphabetic}\p{Nd}_·\u200c]',
+    '[^\p{IsAlphabetic}\p{Nd}\u0e47-\u0e4e_·・\u200c]',
     ''
   ) AS hashtag
 FROM texts
