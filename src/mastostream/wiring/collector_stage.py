@@ -1,5 +1,6 @@
 """Builds the collector: which servers and hashtags it follows, and with which clients."""
 
+import logging
 import re
 from collections.abc import Callable
 from functools import partial
@@ -31,6 +32,8 @@ _NEVER_IN_TAGS: Final = re.compile(r"[\s\x00-/:-@\[-^`{-\x7f]")
 
 _CHECK_S: Final = 300.0
 """Seconds between two polls that check whether a stream delivers all posts of its hashtag."""
+
+_logger = logging.getLogger(__name__)
 
 CredentialsFor = Callable[[str, bool], Credentials]
 """Returns the credentials for a host; the second argument says whether it is the only server."""
@@ -97,6 +100,7 @@ def collector(settings: Settings, credentials_for: CredentialsFor, clock: Clock)
     """
     paths = data_paths(settings)
     servers = followed_servers(settings)
+    _warn_of_merged_spellings(settings)
     state_store = CollectorStateStore(
         paths.collector_state,
         key_by=key_by(settings),
@@ -203,6 +207,22 @@ def _pseudonym_key(settings: Settings) -> bytes | None:
             f"{longest}"
         )
     return key
+
+
+def _warn_of_merged_spellings(settings: Settings) -> None:
+    """Log which hashtags are one for a server, so that one of their spellings is enough."""
+    for server in settings.servers or (ServerSettings(server=settings.server),):
+        spellings: dict[str, list[str]] = {}
+        for tag in dict.fromkeys(map(_hashtag, server.tags or settings.tags)):
+            spellings.setdefault(normalize_hashtag(tag), []).append(tag)
+        for tags in spellings.values():
+            if len(tags) > 1:
+                _logger.warning(
+                    "%s: #%s are spellings of one hashtag; #%s is collected",
+                    server.server,
+                    ", #".join(tags),
+                    tags[-1],
+                )
 
 
 def _hashtag(text: str) -> str:

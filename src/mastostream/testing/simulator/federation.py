@@ -35,7 +35,7 @@ def deliver(
     if deleted_ms is not None and not at_home:
         if deleted_ms <= arrived_ms:
             return None
-        deleted_ms = max(arrived_ms + 1, deleted_ms + _usual_delay_ms(traffic_profile, rng))
+        deleted_ms += _usual_delay_ms(traffic_profile, rng)
     edits: list[int] = []
     received_ms = arrived_ms
     for edited_ms in post.edits:
