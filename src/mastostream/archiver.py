@@ -86,7 +86,12 @@ class Archiver:
         return len(records)
 
     def finish(self) -> None:
-        """Finish the open files, so that every record that was read is durable."""
+        """Finish the open files, so that every record that was read is durable.
+
+        Raises:
+            RetriableError, FatalError: a file or the commit could not be finished. After a restart
+                the archiver continues where the archive's files end; nothing was lost.
+        """
         self._commit(self._sink.flush(force=True))
 
     def close(self) -> None:

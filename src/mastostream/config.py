@@ -72,12 +72,13 @@ class WeightSettings:
 
 @attrs.frozen(kw_only=True)
 class WindowSettings:
-    """How long windows wait for posts.
+    """How the watermark moves. A window closes when the watermark reaches its end.
 
     Attributes:
-        delay_s: seconds that a window waits for posts out of order, at least 0.
-        idle_timeout_s: seconds, above 0, after which a partition without posts no longer holds
-            windows open.
+        delay_s: how far the watermark stays behind the highest event time of a partition, in
+            seconds, at least 0, so that posts may arrive out of order.
+        idle_timeout_s: seconds without posts, above 0, after which a partition is idle. An idle
+            partition does not hold back the watermark.
     """
 
     delay_s: float = attrs.field(default=30.0, validator=attrs.validators.ge(0))
@@ -99,7 +100,10 @@ class RetentionSettings:
 
 @attrs.frozen(kw_only=True)
 class ArchiveSettings:
-    """How the archive writes its files. A file is finished when it reaches any of three bounds.
+    """How the archive writes its files.
+
+    A file is finished when it reaches any of the three bounds ``rotate_...``, when ``by_date`` is
+    set and the day changes, and when the archiver stops.
 
     Attributes:
         folder: a folder, or ``hdfs://host:port/path``; empty for ``archive`` in the data folder.
@@ -138,7 +142,9 @@ class KafkaSettings:
         topic_prefix: what the names of topics, consumer groups, transactions and Flink jobs begin
             with, and also folders of the archive and files in the data folder: pipelines with
             different prefixes share nothing.
-        settings: any settings of librdkafka, by its own names; they win over all others.
+        settings: settings of librdkafka, by its own names; they win over this package's own. Those
+            on which the delivery guarantees depend, callbacks, and the names of the servers are
+            refused with a ConfigurationError.
     """
 
     servers: str = "localhost:9092"

@@ -36,13 +36,14 @@ _logger = logging.getLogger(__name__)
 
 @attrs.frozen(kw_only=True)
 class Batching:
-    """How many records one write to the index holds.
+    """How many records one write to the index holds. Each topic has an equal share of a batch.
 
     Attributes:
-        records: the most records of a batch.
-        size_bytes: no more records are read into a batch that holds at least this many bytes.
+        records: the largest number of records in a batch.
+        size_bytes: no more records of a topic are read once those in the batch fill the topic's
+            share of this many bytes. The last read may go beyond the share.
         enough: a batch with at least this many records is written without waiting for more.
-        wait_s: how long a smaller batch waits for more records, in seconds.
+        wait_s: how long a smaller batch waits for more records, in seconds of the clock.
     """
 
     records: int = 2_000
@@ -179,6 +180,7 @@ class Indexer:
 
         Raises:
             RetriableError: not now; the next call retries the same batch.
+            ConfigurationError, FatalError: the index or the log cannot be used.
         """
         if self._is_retry:
             self._poll_readers()

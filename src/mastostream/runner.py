@@ -72,6 +72,9 @@ class Runner:
     other error ends only its own stage: the others go on, and :meth:`failure` returns the error.
     The first stage feeds the others, so the pipeline has no more input once it has ended.
 
+    Leaving the ``with`` block stops the stages one after another, from the first on. Each stage may
+    process the records that are left for up to 3 s; then it is finished and closed.
+
     Attributes:
         stop: set it to end :meth:`wait`; leaving the ``with`` block sets it and ends all stages.
     """
@@ -112,7 +115,10 @@ class Runner:
         return self._workers[0].state not in ("failed", "stopped")
 
     def wait(self, seconds: float) -> bool:
-        """Wait; return ``False`` if the runner has to stop or the first stage has ended."""
+        """Wait this many real seconds, less if ``stop`` is set; return whether to go on.
+
+        ``False`` means that ``stop`` is set or that the first stage has ended.
+        """
         return not self.stop.wait(seconds) and self.alive()
 
     def failure(self) -> BaseException | None:
@@ -185,14 +191,15 @@ def run(
 
     Args:
         stages: the stages, in the order in which records pass through them; the source is first.
-        clock: the clock for rates and waits.
-        seconds: how long to run; ``None`` sets no limit.
-        every_s: seconds between two status lines.
+        clock: measures the rates, and how long a stage may process its last records.
+        seconds: how long to run, in real seconds; ``None`` sets no limit.
+        every_s: real seconds between two status lines.
         tell: called with each status line: for every stage its state, how many records it has
             processed, and its last error.
 
     Raises:
-        MastostreamError: the error that ended a stage. An error of another kind is raised as it is.
+        MastostreamError: the error of the first stage that failed, in the order of the stages. An
+            error of another kind is raised as it is.
     """
     now_s = time.monotonic()
     ends_s, reported_s = now_s + (math.inf if seconds is None else seconds), now_s

@@ -18,7 +18,8 @@ def check_collector(experiment: ChaosExperiment, data: str | None, output: Outpu
 
     Raises:
         ConfigurationError: the folder is not empty.
-        FatalError: posts were lost, repeated or wrong, or a rate limit was exceeded.
+        FatalError: the stored posts are not as they should be, a rate limit was exceeded, or the
+            collector ended by itself.
     """
     folder = Path(data or tempfile.mkdtemp(prefix="mastostream-check-")).absolute()
     if folder.is_dir() and any(folder.iterdir()):

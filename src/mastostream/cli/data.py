@@ -104,15 +104,18 @@ def replay_letters(settings: MakeSettings, output: Output) -> None:
 
 
 def send_again(reader: LogReader, writer: LogWriter, ends: Positions) -> tuple[int, int]:
-    """Send the records of dead letters to their topics again, each record once.
+    """Send the records of dead letters to their topics again.
+
+    A record with several dead letters is sent once. After a crash, some may be sent twice.
 
     Args:
-        reader: of the dead letters; the positions of letters that were read are committed.
-        writer: to the same log.
-        ends: of the dead letters' partitions: later letters are not sent.
+        reader: reads the dead letters. Their offsets are committed after their records were sent.
+        writer: appends to the same log.
+        ends: partition of the dead letters to the offset at which to stop.
 
     Returns:
-        The number of records sent, and of letters left out because they belong to no record.
+        The number of records that were sent, and the number of dead letters that were left out
+        because they name no record.
     """
     sent: set[str] = set()
     skipped = 0

@@ -15,9 +15,9 @@ class Diagnostic:
     """The result of checking one thing.
 
     Attributes:
-        what: was checked, such as ``disk``.
+        what: the name of the thing that was checked, such as ``disk``.
         state: ``wrong`` makes the command fail, ``warning`` does not.
-        detail: for a person; says what to do where something is wrong.
+        detail: a text for a person; it says what to do if something is wrong.
         server: the Mastodon server that was checked; empty for anything else.
     """
 

@@ -20,13 +20,13 @@ class FlinkRun:
     """The analyses that a job runs, and for how long.
 
     Attributes:
-        mode: of the analyses.
-        names: of the analyses, built in or ``module:NAME``.
+        mode: the mode in which the names of the analyses are looked up.
+        names: the names of the analyses: built-in ones, or ``module:NAME``.
         shows: whether results are shown instead of written.
         savepoint: path of the savepoint whose state the job begins with; empty for none.
         once: whether the job ends after the records that exist when it begins.
-        seconds: after which the job is stopped; ``None`` for never.
-        metrics_port: where this process serves metrics; ``None`` for nowhere.
+        seconds: how long the job runs, in seconds; ``None`` sets no limit.
+        metrics_port: the TCP port on which this process serves metrics; ``None`` for no metrics.
     """
 
     mode: Mode

@@ -71,7 +71,7 @@ class Watch:
 
     Attributes:
         title: says what runs, such as the servers and hashtags.
-        seconds: after which the stages are stopped; ``None`` for never.
+        seconds: how long the stages run, in real seconds; ``None`` sets no limit.
         metrics_port: the port that serves metrics; ``None`` for none.
         index: whether the live view shows a summary of the index.
         results: window results to show in place of the live view; ``None`` for none.

@@ -144,7 +144,7 @@ class Process:
             patience_s: how long to wait after SIGTERM, seconds.
 
         Returns:
-            Whether it ran.
+            Whether it ran, or had left other processes of its group behind.
 
         Raises:
             ConfigurationError: the process belongs to another user.

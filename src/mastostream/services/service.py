@@ -74,7 +74,13 @@ class Ports:
         return (self._defaults | self.kept() | self._chosen)[name]
 
     def internal(self, name: str) -> int:
-        """Return a port that only the servers use. If the kept one is taken, choose a free one."""
+        """Return a port that only the servers use.
+
+        If none is kept, or another process listens on it, choose a free one and keep that.
+
+        Raises:
+            BusyError: no free port was found.
+        """
         kept = self.kept()
         if name not in kept or not is_free(kept[name]):
             self._keep(kept | {name: free_port(tuple(kept.values()))})
@@ -170,6 +176,9 @@ class ServerProcess:
         """Start the server unless it runs; return whether it was started.
 
         This does not wait until the server is ready: :meth:`wait` has to follow.
+
+        Raises:
+            ConfigurationError, RetriableError, FatalError: see :meth:`start`.
         """
         if self.pid is not None:
             return False
@@ -308,6 +317,11 @@ class Service:
         """Start each server that does not run; return whether any was started.
 
         This does not wait until they are ready: :meth:`wait` has to follow.
+
+        Raises:
+            BusyError: a server runs on other ports than those that were chosen now, or another
+                command has been starting or ending the service for too long.
+            ConfigurationError, RetriableError, FatalError: see :meth:`start`.
         """
         with self._locked():
             if any(server.pid for server in self.servers):

@@ -120,7 +120,8 @@ _decode_hashtags: Final = msgspec.json.Decoder(_Hashtags).decode
 class SqliteIndex:
     """A :class:`ports.index.IndexWriter` on a file. Each ``write`` is one transaction.
 
-    A document may be written twice: an upsert keeps the highest version.
+    A document may be written twice: an upsert keeps the highest version. Of two writes with the
+    same version the later one stays, but a document never replaces a deletion of its own version.
     """
 
     def __init__(self, path: Path) -> None:

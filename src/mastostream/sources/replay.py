@@ -88,7 +88,8 @@ class ReplayResult:
 
     Attributes:
         records: all records.
-        undecodable: those of them that are no post; the engine turns them into dead letters.
+        undecodable: those of them that are neither a post nor a deletion; the engine turns them
+            into dead letters.
     """
 
     records: int
@@ -96,7 +97,14 @@ class ReplayResult:
 
 
 def replay_files(path: Path, unwrap: Unwrap = bytes) -> tuple[TextFile, ...]:
-    """Return the file at a path of this machine, or the files of the folder there, by name.
+    """Return the file at a path of this machine, or all files in the folder there, by path.
+
+    Subfolders are searched too. Only files with one of :data:`TEXT_SUFFIXES` count, and none whose
+    name begins with ``_``. A file that the path itself names is taken whatever its name is.
+
+    Args:
+        path: a file or a folder.
+        unwrap: turns a line of a file into the record's value.
 
     Raises:
         ConfigurationError: there is no file to read.
@@ -146,20 +154,23 @@ def replay(  # noqa: PLR0913 - each is a choice of the user's, by name
     speed: float | None = None,
     on_progress: OnProgress | None = None,
 ) -> ReplayResult:
-    """Send every value unchanged, and return once the log has confirmed all of them.
+    """Append every value unchanged to a topic; return once the log has confirmed all of them.
+
+    The values that were already read are also sent if ``stop`` is set or a file raises an error.
 
     Args:
         files: the files to send, in this order.
         writer: appends to the log; not closed here.
         topic: the topic to append to.
         clock: waits between posts.
-        stop: ends the replay after the current batch.
-        speed: a multiple of real time, by ``created_at``; ``None`` for as fast as possible.
+        stop: set it to end the replay early.
+        speed: a multiple of real time, by ``created_at``; ``None`` for as fast as possible. A pause
+            of more than one hour between two posts is cut to one hour, before it is divided.
         on_progress: called after each batch with the records sent and the bytes read so far.
 
     Raises:
-        DamagedError: a compressed file is cut short; all lines before that were sent.
-        RetriableError: the log cannot be written now.
+        DamagedError: a file is cut short or damaged; all values that were read from it were sent.
+        RetriableError: a file cannot be read, or the log cannot be written, now.
     """
     pace = _Pace(clock, stop, speed)
     records = undecodable = 0

@@ -113,7 +113,11 @@ class ExperimentResult:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was lost or repeated, and no limit was exceeded."""
+        """Whether the stored posts are as they should be, and no failure of another kind happened.
+
+        No server may have refused a request because of a rate limit, and the collector may not have
+        ended by itself. The kills of the experiment do not count.
+        """
         over = any(usage.over_limit for usage in self.usage.values())
         return self.check.ok and not over and not self.ended
 

@@ -49,20 +49,22 @@ def flink_engine(  # noqa: PLR0913 - every argument is a choice of the user, by 
     savepoint: str = "",
     on_results: OnResults | None = None,
 ) -> FlinkEngine:
-    """Return the engine that runs these analyses as one Flink job; nothing is started yet.
+    """Return the engine that runs these analyses as one Flink job; the job is not started yet.
 
-    An analysis of mode ``sql`` that has an SQL file runs as SQL, all others as Python functions.
+    Missing topics are created in Kafka, and Flink's connector for Kafka is downloaded unless the
+    settings name one. An analysis of mode ``sql`` that has an SQL file runs as SQL, all others as
+    Python functions.
 
     Args:
-        settings: of the pipeline.
-        mode: of the analyses.
-        names: of the analyses, built in or ``module:NAME``.
-        on_progress: is called during the download of Flink's connector for Kafka.
+        settings: the settings of the pipeline.
+        mode: the mode in which the names of the analyses are looked up.
+        names: the names of the analyses: built-in ones, or ``module:NAME``.
+        on_progress: called during the download of Flink's connector for Kafka.
         once: whether the job ends after the records that exist when it begins; it then closes all
             windows.
         savepoint: path of the savepoint whose state the job begins with; empty for none.
-        on_results: is called with each result, which is then not written; only for a single
-            built-in analysis of mode ``sql``. ``None``: all results are written.
+        on_results: called with each result, which is then not written; only for a single built-in
+            analysis of mode ``sql``. ``None``: all results are written.
 
     Raises:
         ConfigurationError: something that Flink needs is missing, or cannot run there.
@@ -99,16 +101,16 @@ def flink_job(
     """Return a job's definition, with its name; sends no request to Flink or Kafka.
 
     Args:
-        settings: of the pipeline.
+        settings: the settings of the pipeline.
         in_sql: names of the analyses that run as SQL.
         chosen: the analyses that run as Python functions.
         once: whether the job ends after the records that exist when it begins.
-        on_results: is called with each result of the single analysis ``in_sql``, which is then not
+        on_results: called with each result of the single analysis ``in_sql``, which is then not
             written. ``None``: all results are written.
 
     Raises:
         MissingExtraError: the extra ``kafka`` is not installed.
-        ConfigurationError: the settings change what users cannot choose.
+        ConfigurationError: the settings of Kafka contain one that users may not set.
     """
     parts = "+".join([*(f"sql-{name}" for name in in_sql), *(analysis.name for analysis in chosen)])
     shown = "" if on_results is None else "-shown"
@@ -134,9 +136,9 @@ def chosen_analyses(
     """Return the names of the analyses that run as SQL, and the other analyses.
 
     Args:
-        settings: hold the weights and languages of the analyses.
-        mode: of the analyses.
-        names: of the analyses, built in or ``module:NAME``.
+        settings: the settings of the pipeline, with the weights and languages of the analyses.
+        mode: the mode in which the names of the analyses are looked up.
+        names: the names of the analyses: built-in ones, or ``module:NAME``.
         shown: whether the results are shown instead of written.
 
     Raises:

@@ -59,7 +59,7 @@ def kafka_client_config(settings: Settings) -> "KafkaClientConfig":
 
     Raises:
         MissingExtraError: the extra ``kafka`` is not installed.
-        ConfigurationError: the settings change what users cannot choose.
+        ConfigurationError: the settings of Kafka contain one that users may not set.
     """
     try:
         import confluent_kafka  # noqa: F401, PLC0415 - needs an extra; 50 ms to import
@@ -119,9 +119,9 @@ def log_reader(
     """Return a reader of the log.
 
     Args:
-        settings: say where the log is.
-        topic: to read.
-        group: of readers; each group has its own commits.
+        settings: the settings of the pipeline, which say where the log is.
+        topic: the topic to read.
+        group: the consumer group; each group has its own committed offsets.
         shared: whether the readers of the group share the partitions, which only Kafka can do.
         resume: whether to begin at the group's commits, or else at the oldest record. A reader on
             Kafka that is not shared always begins at the commits.
@@ -146,7 +146,9 @@ def dead_letter_reader(settings: Settings, group: str) -> LogReader:
 
 
 def topics(settings: Settings, names: Sequence[str] = TOPICS) -> tuple[TopicFacts, ...]:
-    """Return the partitions of those of these topics that exist; in SQLite, of all topics.
+    """Return the partitions of the named topics, with their offsets; missing topics are left out.
+
+    With the log in SQLite, ``names`` is ignored: the partitions of all topics are returned.
 
     Raises:
         RetriableError: the log cannot be read now.

@@ -14,7 +14,10 @@ __all__ = ["counters", "details"]
 
 
 def counters(stages: Sequence[Stage]) -> dict[str, int]:
-    """Return all counters of these stages besides the records: collected, rejected, late, lost."""
+    """Return the counters of these stages by name, summed over stages of the same kind.
+
+    The number of records that a stage has processed is not among them: its health has that number.
+    """
     totals: Counter[str] = Counter()
     for stage in stages:
         if isinstance(stage, Collector):

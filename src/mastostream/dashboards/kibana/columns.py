@@ -94,12 +94,12 @@ def maximum(field: str, label: str) -> Column:
 
 
 def top_values(field: str, label: str, *, by: str, size: int, with_others: bool = False) -> Column:
-    """Return a column that groups documents by the values of a field with the highest numbers.
+    """Return a column with one group for each of a field's top values, ranked by another column.
 
     Args:
         field: a field of type ``keyword``.
         label: text that a reader sees.
-        by: name of the column with the number.
+        by: name of the column whose number ranks the values, highest first.
         size: number of values that have a group.
         with_others: whether all other values are one more group, and documents without the field
             another one, so that the groups have all documents.

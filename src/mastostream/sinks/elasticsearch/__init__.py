@@ -2,16 +2,16 @@
 
 The modules:
 
-==================  ============================================================================
-``connection``      connects to a server and checks its version
-``errors``          translates the client's errors
-``definitions``     templates, mappings and settings of the indices
-``index_setup``     creates and updates templates, indices and aliases
-``operations``      the bytes of one document in a bulk request, and the meaning of the response
-``tombstones``      remembers deleted documents for good
-``index_writer``    :class:`ElasticsearchIndex`
-``index_reader``    :class:`ElasticsearchIndexReader`
-==================  ============================================================================
+======================  ========================================================================
+``cluster_connection``  connects to a server and checks its version
+``errors``              translates the client's errors
+``definitions``         templates, mappings and settings of the indices
+``index_setup``         creates and updates templates, indices and aliases
+``operations``          the bytes of one document in a bulk request, and what the response means
+``tombstones``          remembers deleted documents for good
+``index_writer``        :class:`ElasticsearchIndex`
+``index_reader``        :class:`ElasticsearchIndexReader`
+======================  ========================================================================
 """
 
 from mastostream.exceptions import MissingExtraError

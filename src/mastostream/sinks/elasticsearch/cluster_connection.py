@@ -65,16 +65,15 @@ def address(settings: ElasticsearchSettings) -> str:
 
 
 def check_version(client: Elasticsearch, where: str) -> str:
-    """Return the server's version.
-
-    Where nodes differ, it is a version that this client does not support.
+    """Check that this client supports the version of every node; return the first node's version.
 
     Args:
-        client: of the server.
+        client: a client that is connected to the server.
         where: the server's address for messages, without secrets.
 
     Raises:
-        ConfigurationError: this client does not support the version, or the credentials are wrong.
+        ConfigurationError: this client does not support the version of a node, or the credentials
+            are wrong.
         RetriableError: the server cannot be reached now, or has no node yet.
     """
     with translated(where):

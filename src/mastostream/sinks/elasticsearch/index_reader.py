@@ -61,7 +61,7 @@ class ElasticsearchIndexReader:
 
         Args:
             settings: the server and the prefix of its indices.
-            secrets: the values of :data:`connection.SECRETS` that are set.
+            secrets: the values of :data:`cluster_connection.SECRETS` that are set.
 
         Raises:
             ConfigurationError: the settings cannot be used.

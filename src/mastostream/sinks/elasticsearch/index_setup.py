@@ -35,9 +35,10 @@ class SetupStep:
 
     Attributes:
         what: its name for a person, such as ``index mastodon-engagement-000001``.
-        state: ``differs`` if it works, but is not as the settings say and cannot be changed in
-            place; ``wrong`` if documents cannot be written.
-        advice: what to do if it differs or is wrong, else empty.
+        state: ``created``, ``updated`` or ``unchanged`` if it is as the settings say.
+            ``differs``: documents can be written, but it is not as the settings say and cannot be
+            changed in place. ``wrong``: documents cannot be written.
+        advice: what to do, for ``differs`` and ``wrong``; else empty.
     """
 
     what: str
@@ -50,7 +51,7 @@ def set_up(settings: ElasticsearchSettings, secrets: Mapping[str, str]) -> tuple
 
     Args:
         settings: the server, and the wanted settings of the indices.
-        secrets: the values of :data:`connection.SECRETS` that are set.
+        secrets: the values of :data:`cluster_connection.SECRETS` that are set.
 
     Raises:
         RetriableError: not now; a part of the setup may have been done.
@@ -69,10 +70,12 @@ def set_up(settings: ElasticsearchSettings, secrets: Mapping[str, str]) -> tuple
 def ensure(
     client: Elasticsearch, settings: ElasticsearchSettings, where: str
 ) -> tuple[SetupStep, ...]:
-    """Create what is missing; return the steps except those that found nothing to do.
+    """Create missing templates, indices, aliases and fields; change nothing else.
+
+    Returns the steps whose state is not ``unchanged``.
 
     Args:
-        client: of the server.
+        client: a client that is connected to the server.
         settings: the wanted settings of the indices.
         where: the server's address for messages, without secrets.
 

@@ -85,7 +85,7 @@ class ElasticsearchIndex:
 
         Args:
             settings: the server, and the size of a bulk request.
-            secrets: the values of :data:`connection.SECRETS` that are set.
+            secrets: the values of :data:`cluster_connection.SECRETS` that are set.
             clock: gives the time of ``indexed_at``.
 
         Raises:

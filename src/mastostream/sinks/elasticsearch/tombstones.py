@@ -65,7 +65,7 @@ def record_tombstones(
 def read_tombstones(
     client: Elasticsearch, index: str, ids: Sequence[str], where: str
 ) -> dict[str, int]:
-    """Return the versions of the deletions of those ids that were deleted, by id.
+    """Look up tombstones: return id to the version of its deletion, only for deleted ids.
 
     Args:
         client: of the server.

@@ -114,13 +114,14 @@ class Registration:
         self._key, self._secret = self._checked(key), self._checked(secret)
 
     def address(self, state: str) -> str:
-        """Return the URL at which the user allows the login.
+        """Return the authorization URL, at which the user allows the login in a browser.
 
         Args:
             state: a random text that comes back with the code (RFC 6749, section 10.12).
 
         Raises:
-            RetriableError, FatalError: see :class:`Registration`.
+            RetriableError: the server cannot be reached, or has an error of its own.
+            FatalError: the server refuses.
         """
         with self._translated_errors("to log in"):
             return self._api(self._key, self._secret).auth_request_url(
@@ -131,10 +132,15 @@ class Registration:
             )
 
     def finish(self, code: str) -> Login:
-        """Exchange the code for a token, and try the token.
+        """Exchange the authorization code for an access token, and check the token with a request.
+
+        Args:
+            code: the code that the server gave to the user or to the redirect URI.
 
         Raises:
-            RetriableError, FatalError: see :class:`Registration`.
+            RetriableError: the server cannot be reached, or has an error of its own.
+            FatalError: the server refuses the code or the token, or the user has allowed fewer
+                scopes than were requested.
         """
         api = self._api(self._key, self._secret)
         with self._translated_errors(

@@ -63,11 +63,15 @@ def _time(text: str) -> datetime | None:
 
 @contextmanager
 def translated(host: str, last: Any) -> Iterator[None]:
-    """Translate errors of Mastodon.py and requests into ours.
+    """Translate errors of Mastodon.py, requests and msgspec that the block raises.
 
     Args:
         host: the server, for the message.
         last: returns the last response, or ``None``.
+
+    Raises:
+        RetriableError, FatalError: as :func:`translate` decides. This package's own errors pass
+            unchanged.
     """
     try:
         yield
@@ -78,7 +82,16 @@ def translated(host: str, last: Any) -> Iterator[None]:
 
 
 def translate(error: Exception, host: str, response: Any) -> MastostreamError:
-    """Return our error for another one: try again later, or give up on this source."""
+    """Return the error of this package that stands for a library's error.
+
+    It is a RetriableError if there is no connection, the rate limit is exceeded, the server has an
+    error of its own or the response cannot be decoded. It is a FatalError if the server refuses.
+
+    Args:
+        error: the error of Mastodon.py, requests or msgspec.
+        host: the server, for the message.
+        response: the last response, or ``None``. Its status decides if it is 300 or more.
+    """
     status = getattr(response, "status_code", None)
     if status is not None and status >= 300:
         return refusal(host, response)
@@ -95,7 +108,10 @@ def translate(error: Exception, host: str, response: Any) -> MastostreamError:
 
 
 def refusal(host: str, response: requests.Response) -> MastostreamError:
-    """Return the error for a response that is not a success."""
+    """Return the error for a response that is not a success.
+
+    It is a RetriableError for 408, 421, 423, 425, 429 and from 500 on, else a FatalError.
+    """
     if response.status_code == 429:
         return _too_many(host, reset_after_s(response.headers, datetime.now(UTC)))
     if response.status_code >= 500 or response.status_code in _PASSING:

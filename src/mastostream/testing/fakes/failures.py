@@ -28,7 +28,10 @@ class _Failure(NamedTuple):
 
 
 class Failures:
-    """The failures of a fake's calls. Each is raised once, in the order in which they were added.
+    """The failures that a test adds to a fake's calls. Each is raised once.
+
+    The failures of one method are raised in the order in which they were added. Those for any
+    method are raised by methods that have none of their own left.
 
     Attributes:
         share: the share of calls that fail at random, 0 to 1. Such a call raises a RetriableError

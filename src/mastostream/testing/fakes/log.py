@@ -93,7 +93,10 @@ class FakeLog:
             partition.records = partition.since(offset)
 
     def take(self, records: Sequence[NewRecord]) -> None:
-        """Append records, each to the partition of its key; without a key, to the shortest one."""
+        """Append records, each to the partition of its key.
+
+        A record without a key goes to the partition with the lowest end offset.
+        """
         timestamp_ms = self.clock.now_ms()
         for topic, key, value, headers in records:
             partitions = self._topics.setdefault(topic, [_Partition() for _ in range(self._count)])

@@ -75,7 +75,7 @@ class Fediverse:
         key_by: KeyBy = "auto",
         reading: RefreshSchedule | None = None,
     ) -> GroundTruth:
-        """Return the posts that a tool holds which followed these hashtags and made no error.
+        """Return the ground truth: what a tool without errors holds if it follows these hashtags.
 
         Times are milliseconds since the epoch.
 
@@ -87,8 +87,8 @@ class Fediverse:
             hosts: host names of the servers that were followed; default all.
             key_by: the key of a post, ``id`` or ``uri``; ``auto`` is ``id`` where one server is
                 followed, else ``uri``.
-            reading: ages at which the tool reads posts again; ``None`` expects the last version
-                and the last counts, as of ``until_ms``.
+            reading: when the tool reads posts again; ``None`` expects the last version and the last
+                counts, as of ``until_ms``.
 
         Raises:
             ValueError: posts of this time were forgotten, or a host is not one of these servers.

@@ -1,4 +1,4 @@
-"""The ground truth: the posts that a tool should hold at the end which followed some hashtags."""
+"""The ground truth: the posts that a tool should hold at the end if it followed some hashtags."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, NamedTuple

@@ -45,7 +45,12 @@ def problem(envelope: Envelope, rule: Rule, detail: str) -> Problem:
 
 
 def check_references(envelope: Envelope, used: Mapping[str, str]) -> Iterator[Problem]:
-    """Compare the references of an object with those that it uses: name to type of the target."""
+    """Check that an object has exactly the references that it uses.
+
+    Args:
+        envelope: the object, with the references that it has.
+        used: the references that it uses: name to the type of the target.
+    """
     names = Counter(reference.name for reference in envelope.references)
     for name, type_ in used.items():
         types = [reference.type for reference in envelope.references if reference.name == name]

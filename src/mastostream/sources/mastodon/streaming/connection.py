@@ -29,7 +29,7 @@ class StreamConnection:
         tags: the hashtags whose events it brings.
         put: takes the items of the stream.
         clock: tells the time of events, and how long to wait between retries.
-        pause_gate: closed while the collector wants no events.
+        pause_gate: paused while the collector wants no events.
         session: the HTTP client.
         handshakes: limits how many connections to this server are opened at the same time.
         heartbeat_timeout_s: the longest silence before the connection counts as dead, in seconds
@@ -55,10 +55,13 @@ class StreamConnection:
 
     @asynccontextmanager
     async def handshake(self) -> AsyncIterator[None]:
-        """Wait until a connection may be opened, and limit how long that may take.
+        """Wait for one of the server's handshake slots, then limit the time of the block.
+
+        The block opens the connection. It may take 20 s of the machine's clock, or
+        ``heartbeat_timeout_s`` if that is shorter. The wait for the slot has no limit.
 
         Raises:
-            TimeoutError: opening it took too long.
+            TimeoutError: the block took too long.
         """
         async with self.handshakes:
             async with asyncio.timeout(min(_LONGEST_HANDSHAKE_S, self.heartbeat_timeout_s)):

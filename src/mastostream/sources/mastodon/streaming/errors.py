@@ -77,7 +77,16 @@ def translated(host: str, now_ms: Callable[[], int]) -> Iterator[None]:
 
 
 def translate(error: Exception, host: str, now_ms: int) -> MastostreamError:
-    """Return our error for another one: try again later, or give up on this stream."""
+    """Return the error of this package that stands for an error of aiohttp or the network.
+
+    A failed WebSocket handshake gives the error of :func:`refusal`. An address that is not one of
+    a stream gives a FatalError. All others give a RetriableError.
+
+    Args:
+        error: the error of aiohttp or the network.
+        host: the server, for the message.
+        now_ms: the time if the response has no date, milliseconds since the epoch.
+    """
     if isinstance(error, aiohttp.WSServerHandshakeError):
         return refusal(host, error.status, error.headers or {}, now_ms)
     if isinstance(error, _NO_ADDRESS):

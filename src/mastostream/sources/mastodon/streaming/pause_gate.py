@@ -6,7 +6,11 @@ __all__ = ["PauseGate"]
 
 
 class PauseGate:
-    """Is either open or paused. ``paused`` may be read in the event loop at any time."""
+    """A switch for backpressure: while it is paused, connections read no further events.
+
+    Attributes:
+        paused: whether it is paused now; read it in the event loop.
+    """
 
     def __init__(self, *, paused: bool) -> None:
         """Start open or paused, in the event loop that is running."""
@@ -15,7 +19,10 @@ class PauseGate:
         self._opened = asyncio.Event()
 
     def turn(self, *, paused: bool) -> None:
-        """Pause or open, from any thread. Events that were not put yet wait while paused."""
+        """Pause the gate, or open it again. May be called from any thread.
+
+        While the gate is paused, events that were not passed to ``put`` yet have to wait.
+        """
         self.paused = paused
         self._loop.call_soon_threadsafe(self._wake)
 
