@@ -203,6 +203,7 @@ def test_what_fails_is_waited_out_and_no_record_is_lost_or_kept_twice(
 
 
 @pytest.mark.campaign
+@pytest.mark.alone  # it ends a server that other tests use
 def test_a_datanode_that_dies_before_it_confirms_is_noticed(hdfs_server: HdfsServer) -> None:
     """hdfs-native itself would wait for ever."""
     url = urlsplit(new_folder(hdfs_server))
@@ -245,6 +246,7 @@ def test_an_archiver_that_starts_before_its_hdfs_waits(
 
 
 @pytest.mark.campaign
+@pytest.mark.alone  # it ends a server that other tests use
 def test_a_file_that_was_kept_is_there_after_everything_was_killed(hdfs_server: HdfsServer) -> None:
     """``seal`` has written through, and the rename is in the NameNode's journal."""
     filesystem, folder = open_place(new_folder(hdfs_server), settings_of(hdfs_server, "native"))

@@ -269,6 +269,7 @@ def test_elasticsearch_takes_settings_and_a_password() -> None:
         assert requests.get(url, auth=known, timeout=30).ok
 
 
+@pytest.mark.alone  # it ends a server that other tests use
 def test_each_part_of_hdfs_can_be_ended_and_started(hdfs_server: HdfsServer) -> None:
     file = f"{hdfs_server.webhdfs_url}/webhdfs/v1/parts"
     put = requests.put(file, params={"op": "CREATE"}, data=b"a file", timeout=60)
@@ -287,6 +288,7 @@ def test_each_part_of_hdfs_can_be_ended_and_started(hdfs_server: HdfsServer) -> 
             wait_until(readable)
 
 
+@pytest.mark.alone  # it ends a server that other tests use
 def test_each_part_of_flink_can_be_ended_and_started(flink_cluster: FlinkCluster) -> None:
     for server in flink_cluster.servers:
         for end in (server.stop, server.kill):
