@@ -13,12 +13,13 @@ Credentials are not settings. They are read from the environment or from ``.env`
   ``ELASTICSEARCH_PASSWORD``.
 """
 
+import math
 import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import attrs
 
@@ -52,6 +53,9 @@ __all__ = [
 CONFIG_FILE: Final = "mastostream.toml"
 CREDENTIAL_NAMES: Final = ("CLIENT_KEY", "CLIENT_SECRET", "ACCESS_TOKEN")
 
+OrNever = Annotated[float, "or never"]
+"""A number of seconds that may also be written as ``never``: then it is infinite."""
+
 
 @attrs.frozen(kw_only=True)
 class WeightSettings:
@@ -72,17 +76,21 @@ class WeightSettings:
 
 @attrs.frozen(kw_only=True)
 class WindowSettings:
-    """How the watermark moves. A window closes when the watermark reaches its end.
+    """When the records of windows are written, and which posts count.
 
     Attributes:
-        delay_s: how far the watermark stays behind the highest event time of a partition, in
-            seconds, at least 0, so that posts may arrive out of order.
-        idle_timeout_s: seconds without posts, above 0, after which a partition is idle. An idle
-            partition does not hold back the watermark.
+        delay_s: seconds, at least 0, that the local engine waits after the end of a window before
+            it writes the window's record, for posts that come a little later.
+        correct_every_s: seconds, at least 0, between two records of a window whose posts go on
+            changing: a post that comes later, an edit, new counts, a deletion. ``never`` writes the
+            first record only, which is then not corrected.
+        horizon_s: seconds after its creation, at least 0, in which a post may be observed and still
+            count. What is known of a post is kept for so long.
     """
 
     delay_s: float = attrs.field(default=30.0, validator=attrs.validators.ge(0))
-    idle_timeout_s: float = attrs.field(default=30.0, validator=attrs.validators.gt(0))
+    correct_every_s: OrNever = attrs.field(default=10.0, validator=attrs.validators.ge(0))
+    horizon_s: float = attrs.field(default=604_800.0, validator=attrs.validators.ge(0))
 
 
 @attrs.frozen(kw_only=True)
@@ -575,6 +583,7 @@ def _structure(values: Mapping[str, Any], where: str) -> Settings:
     converter.register_structure_hook(str, _text)
     converter.register_structure_hook(bool, _boolean)
     converter.register_structure_hook_func(lambda annotation: annotation == tuple[str, ...], _texts)
+    converter.register_structure_hook_func(lambda annotation: annotation == OrNever, _or_never)
     converter.register_structure_hook_func(
         lambda annotation: annotation == Mapping[str, str], _table
     )
@@ -612,6 +621,10 @@ def _number(kind: type[int] | type[float]) -> Any:
         return number
 
     return structure
+
+
+def _or_never(value: object, _: Any) -> float:
+    return math.inf if value == "never" else float(_number(float)(value, None))
 
 
 def _boolean(value: object, _: Any) -> bool:

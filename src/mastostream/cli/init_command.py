@@ -52,8 +52,9 @@ replies = 3
 quotes = 2
 
 [windows]
-delay_s = 30.0                 # how long a window waits for posts out of order
-idle_timeout_s = 30.0          # after so much silence the wall clock closes windows
+delay_s = 30.0                 # after its end a window waits so long for posts, then it is written
+correct_every_s = 10.0         # a window that has changed is written anew, so often at most; "never"
+horizon_s = 604800.0           # a post that is observed longer after its creation does not count
 
 [archive]
 folder = ""                    # empty: archive in the data folder; or hdfs://host:9000/path

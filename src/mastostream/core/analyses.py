@@ -29,6 +29,7 @@ from mastostream.core.engagement import (
 from mastostream.core.hashtags import hashtag_record
 from mastostream.core.languages import in_languages, primary_language
 from mastostream.core.models import Post
+from mastostream.core.trends import SIZE_S, SLIDE_S, hashtag_uses_at, trending_hashtags
 from mastostream.core.window_records import (
     Window,
     account_name,
@@ -45,6 +46,7 @@ __all__ = [
     "HASHTAGS",
     "SQL_ANALYSES",
     "STREAM_ANALYSES",
+    "TRENDS",
     "Aggregate",
     "Analysis",
     "built_in",
@@ -66,16 +68,35 @@ class Aggregate:
 
     Attributes:
         result: ``(window, values) -> record``; it may also return an iterable of records, or
-            ``None``. It is called once, when the window closes, with the values of the window's
-            posts in the order in which the posts arrived.
-        value: ``Post -> value``: what the window keeps of a post. The value must have a JSON form;
-            a tuple becomes a list after a restart.
+            ``None``. ``values`` are those of the window's posts, in the order of the posts' keys:
+            each post once, with its newest version; deleted ones are gone, so that there may be
+            none. It is called again when posts of the window have changed, and what it returns
+            replaces what it returned before, if that had the same key. It has to depend on its
+            arguments alone, and its records should have ``window.observed_at`` as ``observed_at``.
+        value: ``Post -> value``: what the window keeps of a post. The value must have a JSON form,
+            in which ``result`` gets it: a tuple is a list then.
         size_s: length of a window in seconds, at least 1.
+        slide_s: seconds between the starts of two windows, a whole part of ``size_s``. Windows
+            overlap if it is smaller than ``size_s``, which is the default.
+
+    Raises:
+        ValueError: ``size_s`` or ``slide_s`` is out of these bounds.
     """
 
     result: Callable[[Window, Sequence[Any]], object]
     value: Callable[[Post], Any] = keep_nothing
     size_s: int = attrs.field(default=60, validator=attrs.validators.ge(1))
+    slide_s: int = attrs.field(
+        default=attrs.Factory(lambda self: self.size_s, takes_self=True),
+        validator=attrs.validators.ge(1),
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.size_s % self.slide_s:
+            raise ValueError(
+                f"slide_s: expected a whole part of the {self.size_s} s of a window, "
+                f"got {self.slide_s}"
+            )
 
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -165,11 +186,18 @@ WINDOW_LANGUAGES: Final = Analysis(
 WINDOW_USERS: Final = Analysis(
     name="window-users", aggregate=Aggregate(value=account_name, result=users_of_window)
 )
+TRENDS: Final = Analysis(
+    name="trends",
+    topic="mastodon-trends",
+    aggregate=Aggregate(
+        value=hashtag_uses_at, result=trending_hashtags, size_s=SIZE_S, slide_s=SLIDE_S
+    ),
+)
 
 STREAM_ANALYSES: Final = ("engagement", "hashtags", "language", "full")
 """Names of analyses for ``--mode stream``; ``full`` is engagement and hashtags."""
 
-SQL_ANALYSES: Final = ("engagement", "language", "users", "count", "dashboard")
+SQL_ANALYSES: Final = ("engagement", "language", "users", "count", "dashboard", "trends")
 """Names of analyses for ``--mode sql``."""
 
 
@@ -203,5 +231,6 @@ def built_in(
         "users": (WINDOW_USERS,),
         "count": (COUNT,),
         "dashboard": (dashboard_analysis(weights),),
+        "trends": (TRENDS,),
     }
     return {"stream": stream, "sql": sql}[mode][name]

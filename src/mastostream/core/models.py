@@ -199,8 +199,13 @@ class Post:
 
     @property
     def observed_at(self) -> datetime:
-        """Time at which the post was read: the stamp's, or ``created_at`` without a stamp."""
-        return self.created_at if self.mastostream is None else self.mastostream.observed_at
+        """Time at which the post was read: the stamp's.
+
+        Without a stamp it is the later of ``created_at`` and ``edited_at``.
+        """
+        if self.mastostream is not None:
+            return self.mastostream.observed_at
+        return self.created_at if self.edited_at is None else max(self.created_at, self.edited_at)
 
 
 @attrs.frozen(kw_only=True)

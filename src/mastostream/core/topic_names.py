@@ -14,6 +14,7 @@ __all__ = [
     "HASHTAGS",
     "LATE",
     "STREAM",
+    "TRENDS",
 ]
 
 STREAM: Final = "Mastodon_stream"
@@ -22,5 +23,6 @@ HASHTAGS: Final = "mastodon-hashtags"
 FILTERED: Final = "mastodon-filtered"
 COUNTS: Final = "mastodon-counts"
 DASHBOARD: Final = "mastodon-dashboard"
+TRENDS: Final = "mastodon-trends"
 DEAD_LETTERS: Final = "mastodon-dead-letters"
 LATE: Final = "mastodon-late"

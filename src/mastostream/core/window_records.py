@@ -1,4 +1,7 @@
-"""Records of windowed analyses, one for each closed window, and the functions that make them."""
+"""Records of windowed analyses, one for each window, and the functions that make them.
+
+A window in which all posts were deleted has a record with 0 posts.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,6 +17,7 @@ from mastostream.core.models import Post
 from mastostream.core.time import from_ms
 
 __all__ = [
+    "TOP",
     "DashboardMetrics",
     "LateRecord",
     "Window",
@@ -27,6 +31,7 @@ __all__ = [
     "dashboard_metrics",
     "engagement_of_window",
     "languages_of_window",
+    "sum_of_uses",
     "users_of_window",
     "window_of",
 ]
@@ -42,10 +47,13 @@ class Window:
     Attributes:
         start: first moment of the window, UTC.
         end: first moment after the window, UTC.
+        observed_at: when the newest of what is known of its posts was observed, UTC: the version of
+            the window's record.
     """
 
     start: datetime
     end: datetime
+    observed_at: datetime
 
     @property
     def key(self) -> str:
@@ -53,9 +61,9 @@ class Window:
         return self.start.isoformat().replace("+00:00", "Z")
 
 
-def window_of(start_ms: int, end_ms: int) -> Window:
-    """Return the window between two times in milliseconds since the epoch."""
-    return Window(start=from_ms(start_ms), end=from_ms(end_ms))
+def window_of(start_ms: int, end_ms: int, observed_ms: int) -> Window:
+    """Return the window of these times, which are milliseconds since the epoch."""
+    return Window(start=from_ms(start_ms), end=from_ms(end_ms), observed_at=from_ms(observed_ms))
 
 
 @attrs.frozen(kw_only=True)
@@ -64,7 +72,7 @@ class WindowCount:
 
     Attributes:
         key: key of the record: the window's start in ISO 8601.
-        observed_at: end of the window, UTC; the version of the record.
+        observed_at: newest observation of the window's posts, UTC; the version of the record.
         window_start: first moment of the window, UTC.
         window_end: first moment after the window, UTC.
         posts: number of posts.
@@ -81,16 +89,16 @@ class WindowCount:
 class WindowEngagement:
     """Average and maximum engagement of a window's posts.
 
-    A post counts with the score that it had when it was first observed.
+    A post counts with the score of its newest version.
 
     Attributes:
         key: key of the record: the window's start in ISO 8601.
-        observed_at: end of the window, UTC; the version of the record.
+        observed_at: newest observation of the window's posts, UTC; the version of the record.
         window_start: first moment of the window, UTC.
         window_end: first moment after the window, UTC.
-        posts: number of posts, at least 1.
-        average_engagement: mean of the scores.
-        max_engagement: highest score.
+        posts: number of posts.
+        average_engagement: mean of the scores; 0 without posts.
+        max_engagement: highest score; 0 without posts.
     """
 
     key: str
@@ -108,7 +116,7 @@ class WindowLanguages:
 
     Attributes:
         key: key of the record: the window's start in ISO 8601.
-        observed_at: end of the window, UTC; the version of the record.
+        observed_at: newest observation of the window's posts, UTC; the version of the record.
         window_start: first moment of the window, UTC.
         window_end: first moment after the window, UTC.
         posts: number of posts.
@@ -131,7 +139,7 @@ class WindowUsers:
 
     Attributes:
         key: key of the record: the window's start in ISO 8601.
-        observed_at: end of the window, UTC; the version of the record.
+        observed_at: newest observation of the window's posts, UTC; the version of the record.
         window_start: first moment of the window, UTC.
         window_end: first moment after the window, UTC.
         posts: number of posts.
@@ -157,13 +165,13 @@ class DashboardMetrics:
 
     Attributes:
         key: key of the record: the window's start in ISO 8601.
-        observed_at: end of the window, UTC; the version of the record.
+        observed_at: newest observation of the window's posts, UTC; the version of the record.
         window_start: first moment of the window, UTC.
         window_end: first moment after the window, UTC.
-        posts: number of posts, at least 1.
+        posts: number of posts.
         accounts: number of accounts that wrote them.
-        average_engagement: mean of the scores that the posts had when they were first observed.
-        max_engagement: highest of these scores.
+        average_engagement: mean of the scores of the posts' newest versions; 0 without posts.
+        max_engagement: highest of these scores; 0 without posts.
         languages: all languages, most posts first, then by name.
         language_counts: number of posts in each language, in the order of ``languages``.
         hashtags: the ten most used hashtags at most, most uses first, then by name.
@@ -197,7 +205,7 @@ def count_posts(window: Window, values: Sequence[object]) -> WindowCount:
     """Return the number of a window's posts, which is the number of values."""
     return WindowCount(
         key=window.key,
-        observed_at=window.end,
+        observed_at=window.observed_at,
         window_start=window.start,
         window_end=window.end,
         posts=len(values),
@@ -205,15 +213,15 @@ def count_posts(window: Window, values: Sequence[object]) -> WindowCount:
 
 
 def engagement_of_window(window: Window, scores: Sequence[int]) -> WindowEngagement:
-    """Return average and maximum of the posts' scores, of which there must be at least one."""
+    """Return average and maximum of the posts' scores."""
     return WindowEngagement(
         key=window.key,
-        observed_at=window.end,
+        observed_at=window.observed_at,
         window_start=window.start,
         window_end=window.end,
         posts=len(scores),
-        average_engagement=sum(scores) / len(scores),
-        max_engagement=max(scores),
+        average_engagement=_mean(scores),
+        max_engagement=max(scores, default=0),
     )
 
 
@@ -222,7 +230,7 @@ def languages_of_window(window: Window, languages: Sequence[str]) -> WindowLangu
     names, counts = _ranked(Counter(languages))
     return WindowLanguages(
         key=window.key,
-        observed_at=window.end,
+        observed_at=window.observed_at,
         window_start=window.start,
         window_end=window.end,
         posts=len(languages),
@@ -237,7 +245,7 @@ def users_of_window(window: Window, accounts: Sequence[str]) -> WindowUsers:
     names, counts = _ranked(ranked, TOP)
     return WindowUsers(
         key=window.key,
-        observed_at=window.end,
+        observed_at=window.observed_at,
         window_start=window.start,
         window_end=window.end,
         posts=len(accounts),
@@ -263,19 +271,19 @@ def dashboard_facts(post: Post, weights: EngagementWeights = DEFAULT_WEIGHTS) ->
 def dashboard_metrics(
     window: Window, facts: Sequence[tuple[str, int, str, dict[str, int]]]
 ) -> DashboardMetrics:
-    """Return the summary of a window from the facts of its posts, at least one post."""
-    accounts, scores, languages, hashtags = zip(*facts, strict=True)
+    """Return the summary of a window from the facts of its posts."""
+    accounts, scores, languages, hashtags = zip(*facts, strict=True) if facts else ((),) * 4
     names, counts = _ranked(Counter(languages))
-    tags, uses = _ranked(_sum(hashtags), TOP)
+    tags, uses = _ranked(sum_of_uses(hashtags), TOP)
     return DashboardMetrics(
         key=window.key,
-        observed_at=window.end,
+        observed_at=window.observed_at,
         window_start=window.start,
         window_end=window.end,
         posts=len(facts),
         accounts=len(set(accounts)),
-        average_engagement=sum(scores) / len(scores),
-        max_engagement=max(scores),
+        average_engagement=_mean(scores),
+        max_engagement=max(scores, default=0),
         languages=names,
         language_counts=counts,
         hashtags=tags,
@@ -283,7 +291,12 @@ def dashboard_metrics(
     )
 
 
-def _sum(hashtags: Iterable[dict[str, int]]) -> Counter[str]:
+def _mean(scores: Sequence[int]) -> float:
+    return sum(scores) / len(scores) if scores else 0.0
+
+
+def sum_of_uses(hashtags: Iterable[dict[str, int]]) -> Counter[str]:
+    """Return the uses of each hashtag in all posts, from those in each post."""
     sums: Counter[str] = Counter()
     for counts in hashtags:
         sums.update(counts)
@@ -300,18 +313,16 @@ def _ranked(
 
 @attrs.frozen(kw_only=True)
 class LateRecord:
-    """A post that is in no window: a record of the topic ``mastodon-late``.
+    """A new post that is in no window: a record of the topic ``mastodon-late``.
 
     Attributes:
         key: key of the post.
-        observed_at: time at which the analysis left the post out, UTC.
+        observed_at: when the post was observed, UTC; the version of the record.
         analysis: name of the windowed analysis.
-        reason: ``late`` if its window had closed, ``ahead`` if its event time is too far in the
-            future.
-        created_at: event time of the post, UTC.
-        window_start: start of the window that it belongs to, UTC.
-        watermark: the analysis's watermark then, in whole seconds, because windows begin and end at
-            whole seconds; ``None`` before the first post.
+        reason: ``late`` if the post was observed too long after its creation, ``ahead`` if it was
+            written too far in the future.
+        created_at: when the post was written, UTC.
+        window_start: start of the window that it belongs to, of the last one if there are several.
     """
 
     key: str
@@ -320,4 +331,3 @@ class LateRecord:
     reason: str
     created_at: datetime
     window_start: datetime
-    watermark: datetime | None

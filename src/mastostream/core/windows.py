@@ -1,296 +1,218 @@
-"""Tumbling windows in event time, as a pure state machine.
+"""Windows in event time, as views: their records depend on the posts, not on the order of arrival.
 
-A window is ``[start, end)`` and is aligned to the epoch. Each partition has its highest event time.
-The watermark is the lowest of these over all partitions that are not idle, minus the allowed delay;
-it never goes back. A window closes when the watermark reaches its end. A post is counted once, in
-the window of its event time: only the first record of a key counts.
+A window is ``[start, end)``, aligned to the epoch; windows follow each other (tumbling) or overlap
+(hopping). A post is in the windows of its ``created_at``, once, with its newest version that can be
+counted; a deleted post stays there and counts nothing. The Dataflow model calls this accumulating
+results: each result replaces the one before it (Akidau and others, 2015, section 2.3).
 
-If all partitions have been idle for longer than the idle timeout, their event times are taken to
-move on with the wall clock since their last post. So a live stream closes its windows soon after it
-falls silent, and the watermark of a replay of old posts does not jump to the present.
+What cannot be counted is told by a version alone, so that live runs, replays and restarts agree:
+see :func:`not_countable`. All that is known of a post is its :class:`PostState`. Engines keep the
+states, apply versions and deletions to them, and put the entries of :func:`entries` into windows.
 
-All times are milliseconds since the epoch. The functions read no clock: time comes in with
-:class:`Arrival` and :class:`Tick`.
+All times are milliseconds since the epoch. The functions read no clock.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal, NamedTuple
 
 import attrs
+import msgspec
 
 __all__ = [
     "AHEAD_MS",
-    "Arrival",
-    "Closed",
-    "Late",
-    "PartitionClock",
-    "Tick",
+    "HORIZON_MS",
+    "Entry",
+    "PostState",
     "WindowSpec",
-    "WindowState",
-    "advance",
-    "close_all",
+    "add_deletion",
+    "add_version",
+    "counted_values",
+    "decode_state",
+    "encode_state",
+    "entries",
+    "newest_observation_ms",
+    "not_countable",
 ]
 
 AHEAD_MS: Final = 3_600_000
-"""Default of ``WindowSpec.ahead_ms``: one hour. The clocks of servers differ by minutes; without a
-bound, one post with an event time in the year 9999 would close every window."""
+"""How far a post may be written after it was observed: one hour. The clocks of servers differ by
+minutes."""
+
+HORIZON_MS: Final = 7 * 24 * 3_600_000
+"""Default of ``WindowSpec.horizon_ms``: 7 days. The collector reads posts again for one day."""
+
+_MOST_DELETIONS: Final = 8
+"""How many deletions are kept of a post. One server announces one; only a broken one announces
+thousands, of which the newest are kept."""
+
+_MOST_MOVES: Final = 8
+"""How many other times of creation are kept of a post. Some servers round them to seconds, so that
+a post that several servers show may have two."""
 
 
 @attrs.frozen(kw_only=True)
 class WindowSpec:
-    """How posts are assigned to windows. All are milliseconds.
+    """Which windows there are, and what counts in them. All are milliseconds.
 
     Attributes:
         size_ms: length of a window, above 0.
-        delay_ms: how long the watermark waits for posts out of order, at least 0.
-        idle_timeout_ms: how long a partition may bring no post before it is idle, above 0.
-        ahead_ms: how far the event time of a post may be after its arrival, at least 0.
+        slide_ms: distance between the starts of two windows: ``size_ms``, or a whole part of it.
+        horizon_ms: how long after its creation a post may be observed and still count, at least 0.
     """
 
     size_ms: int = attrs.field(validator=attrs.validators.gt(0))
-    delay_ms: int = attrs.field(default=30_000, validator=attrs.validators.ge(0))
-    idle_timeout_ms: int = attrs.field(default=30_000, validator=attrs.validators.gt(0))
-    ahead_ms: int = attrs.field(default=AHEAD_MS, validator=attrs.validators.ge(0))
+    slide_ms: int = attrs.field(
+        default=attrs.Factory(lambda self: self.size_ms, takes_self=True),
+        validator=attrs.validators.gt(0),
+    )
+    horizon_ms: int = attrs.field(default=HORIZON_MS, validator=attrs.validators.ge(0))
 
-    def start_of(self, event_ms: int) -> int:
-        """Return the start of the window that contains an event time."""
-        return event_ms - event_ms % self.size_ms
+    def __attrs_post_init__(self) -> None:
+        if self.size_ms % self.slide_ms:
+            raise ValueError(f"{self.slide_ms} ms is not a whole part of {self.size_ms} ms")
 
-
-@attrs.frozen(kw_only=True)
-class Arrival:
-    """The event that a post has arrived.
-
-    Attributes:
-        partition: partition from which the post was read.
-        key: key of the post; a window counts each key once.
-        event_ms: event time: when the post was written.
-        arrived_ms: when the log took the post. A later event time than this is treated as this time
-            when the watermark is computed.
-        first: whether the post was observed for the first time (``new``). Other events of a post
-            are never reported as late.
-        value: what the window keeps of the post.
-    """
-
-    partition: int
-    key: str
-    event_ms: int
-    arrived_ms: int
-    first: bool = True
-    value: Any = None
+    def starts_of(self, event_ms: int) -> range:
+        """Return the starts of the windows that contain an event time, oldest first."""
+        last = event_ms - event_ms % self.slide_ms
+        return range(last - self.size_ms + self.slide_ms, last + 1, self.slide_ms)
 
 
-@attrs.frozen(kw_only=True)
-class Tick:
-    """The event that the wall clock has moved on.
+class Entry(NamedTuple):
+    """A post in a window.
 
     Attributes:
-        now_ms: time of the wall clock.
+        observed_ms: when the newest of what is known of the post was observed.
+        counts: ``False`` for a post that is deleted, or that another window has now.
+        value: what the analysis keeps of the post, as JSON; ``b""`` where it does not count.
     """
 
-    now_ms: int
+    observed_ms: int
+    counts: bool
+    value: bytes
 
 
-@attrs.frozen(kw_only=True)
-class Closed:
-    """The output for a window that has closed.
+class PostState(msgspec.Struct, array_like=True, frozen=True):
+    """What is known of a post: its newest version that can be counted, and its deletions.
 
     Attributes:
-        start_ms: first moment of the window.
-        end_ms: first moment after the window.
-        values: values of the window's posts, in the order of arrival; one for each key.
+        created_ms: when the post was written; ``None`` while only deletions are known.
+        observed_ms: when the newest version was observed.
+        value: what the analysis keeps of the newest version.
+        deleted_ms: when deletions were observed, oldest first; none is older than the version.
+        moved_ms: other times of creation that versions of the post had.
     """
 
-    start_ms: int
-    end_ms: int
-    values: tuple[Any, ...]
+    created_ms: int | None = None
+    observed_ms: int = 0
+    value: msgspec.Raw = msgspec.Raw(b"null")
+    deleted_ms: tuple[int, ...] = ()
+    moved_ms: tuple[int, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
-class Late:
-    """The output for a post that is in no window.
+_UNKNOWN: Final = PostState()
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(PostState).decode
 
-    Attributes:
-        key: key of the post.
-        reason: ``late`` if its window had closed, ``ahead`` if its event time is more than
-            ``WindowSpec.ahead_ms`` after its arrival.
-        event_ms: event time of the post.
-        start_ms: start of the window that it belongs to.
-        watermark_ms: the watermark when it arrived, ``None`` before the first post.
+
+def encode_state(state: PostState) -> bytes:
+    """Return the state as JSON. All engines store it in this form."""
+    return _encode(state)
+
+
+def decode_state(data: bytes) -> PostState:
+    """Return the state that :func:`encode_state` has encoded."""
+    return _decode(data)
+
+
+def not_countable(
+    spec: WindowSpec, created_ms: int, observed_ms: int, bound_ms: int
+) -> Literal["late", "ahead"] | None:
+    """Return why a version of a post cannot be counted, ``None`` if it can.
+
+    Args:
+        spec: the rules of the windows.
+        created_ms: when the post was written.
+        observed_ms: when the version was observed.
+        bound_ms: the same for a version with a stamp. Without one nobody says when it was observed,
+            and it is the log's timestamp.
+
+    Returns:
+        ``late`` if it was observed more than ``horizon_ms`` after its creation, ``ahead`` if it was
+        written more than :data:`AHEAD_MS` after ``bound_ms``.
     """
-
-    key: str
-    reason: Literal["late", "ahead"]
-    event_ms: int
-    start_ms: int
-    watermark_ms: int | None
+    if observed_ms - created_ms > spec.horizon_ms:
+        return "late"
+    return "ahead" if created_ms - bound_ms > AHEAD_MS else None
 
 
-@attrs.frozen(kw_only=True)
-class PartitionClock:
-    """The progress of one partition.
+def add_version(
+    state: PostState | None, created_ms: int, observed_ms: int, value: bytes
+) -> PostState:
+    """Return the state of a post of which one more version is known, which can be counted.
 
-    Attributes:
-        max_event_ms: highest event time of its posts, ``None`` before its first post.
-        active_ms: time of the wall clock at which its last post arrived.
+    The newest version counts. Of equal ones the later call counts, of a version and a deletion too.
     """
-
-    max_event_ms: int | None
-    active_ms: int
-
-
-@attrs.frozen(kw_only=True)
-class WindowState:
-    """The whole state of a windowed analysis. Treat the mappings as immutable.
-
-    Attributes:
-        windows: start of each open window, to the keys of its posts, each with the post's value.
-        partitions: number of each partition, to its progress.
-        watermark_ms: windows that end at this time or before are closed; ``None`` before the first
-            post.
-    """
-
-    windows: Mapping[int, Mapping[str, Any]] = attrs.field(factory=dict)
-    partitions: Mapping[int, PartitionClock] = attrs.field(factory=dict)
-    watermark_ms: int | None = None
-
-
-def advance(
-    spec: WindowSpec, state: WindowState, events: Iterable[Arrival | Tick]
-) -> tuple[WindowState, tuple[Closed | Late, ...]]:
-    """Apply events in their order, and return the new state and the outputs.
-
-    ``state`` is not changed. It makes no difference to the outputs how the events are divided into
-    calls. Each call copies each window that it changes once, so that large batches are faster.
-    """
-    windows = dict(state.windows)
-    partitions = dict(state.partitions)
-    watermark = state.watermark_ms
-    copied: dict[int, dict[str, Any]] = {}
-    outputs: list[Closed | Late] = []
-    for event in events:
-        if isinstance(event, Tick):
-            candidate = _idle_watermark(spec, partitions.values(), event.now_ms)
-        else:
-            late = _place(spec, event, watermark, windows, copied)
-            if late is not None:
-                outputs.append(late)
-            candidate = _arrival_watermark(spec, partitions, event, watermark)
-        if candidate is not None and (watermark is None or candidate > watermark):
-            watermark = candidate
-            outputs.extend(_close(spec, windows, copied, watermark))
-    return WindowState(windows=windows, partitions=partitions, watermark_ms=watermark), tuple(
-        outputs
+    if state is None or state.created_ms is None:
+        deletions = () if state is None else state.deleted_ms
+        return PostState(
+            created_ms, observed_ms, msgspec.Raw(value), _after(deletions, observed_ms)
+        )
+    if observed_ms < state.observed_ms:
+        if created_ms == state.created_ms or created_ms in state.moved_ms:
+            return state
+        moved = _moved(state.moved_ms, created_ms)
+        return msgspec.structs.replace(state, moved_ms=moved)
+    moved = state.moved_ms
+    if created_ms != state.created_ms:
+        moved = _moved((each for each in moved if each != created_ms), state.created_ms)
+    return PostState(
+        created_ms, observed_ms, msgspec.Raw(value), _after(state.deleted_ms, observed_ms), moved
     )
 
 
-def close_all(spec: WindowSpec, state: WindowState) -> tuple[WindowState, tuple[Closed, ...]]:
-    """Close every open window, because the input has ended.
+def add_deletion(state: PostState | None, observed_ms: int) -> PostState:
+    """Return the state of a post of which one more deletion is known."""
+    state = state or _UNKNOWN
+    if observed_ms in state.deleted_ms or (
+        state.created_ms is not None and observed_ms < state.observed_ms
+    ):
+        return state
+    deletions = tuple(sorted((*state.deleted_ms, observed_ms)))[-_MOST_DELETIONS:]
+    return msgspec.structs.replace(state, deleted_ms=deletions)
 
-    The watermark moves to the end of the last window.
+
+def entries(spec: WindowSpec, state: PostState | None) -> dict[int, Entry]:
+    """Return the entries of a post, by the starts of the windows that have it.
+
+    A deletion that was observed more than ``horizon_ms`` after the post was written does not count.
     """
-    windows = dict(state.windows)
-    if not windows:
-        return state, ()
-    watermark = max(windows) + spec.size_ms
-    outputs = tuple(_close(spec, windows, {}, watermark))
-    watermark = max(watermark, state.watermark_ms or watermark)
-    return attrs.evolve(state, windows=windows, watermark_ms=watermark), outputs
+    if state is None or state.created_ms is None:
+        return {}
+    created_ms = state.created_ms
+    deleted_ms = [each for each in state.deleted_ms if each - created_ms <= spec.horizon_ms]
+    observed_ms = max(deleted_ms, default=state.observed_ms)
+    gone = Entry(observed_ms, counts=False, value=b"")
+    found = {start: gone for moved in state.moved_ms for start in spec.starts_of(moved)}
+    entry = gone if deleted_ms else Entry(observed_ms, counts=True, value=bytes(state.value))
+    found.update(dict.fromkeys(spec.starts_of(created_ms), entry))
+    return found
 
 
-def _place(
-    spec: WindowSpec,
-    arrival: Arrival,
-    watermark: int | None,
-    windows: dict[int, Mapping[str, Any]],
-    copied: dict[int, dict[str, Any]],
-) -> Late | None:
-    """Put a post into its window, or return why no window takes it.
-
-    ``windows`` is changed. ``copied`` has the windows that this call of :func:`advance` has copied,
-    so that it may change them in place.
-    """
-    start = spec.start_of(arrival.event_ms)
-    ahead = arrival.event_ms > arrival.arrived_ms + spec.ahead_ms
-    if ahead or (watermark is not None and start + spec.size_ms <= watermark):
-        if not arrival.first:
-            return None
-        return Late(
-            key=arrival.key,
-            reason="ahead" if ahead else "late",
-            event_ms=arrival.event_ms,
-            start_ms=start,
-            watermark_ms=watermark,
-        )
-    posts = copied.get(start)
-    if posts is None:
-        posts = copied[start] = dict(windows.get(start, {}))
-        windows[start] = posts
-    posts.setdefault(arrival.key, arrival.value)
-    return None
+def counted_values(window: Mapping[str, Entry]) -> list[Any]:
+    """Return the values of the posts of a window that count, in the order of their keys."""
+    counted = (window[key].value for key in sorted(window) if window[key].counts)
+    return msgspec.json.decode(b"[" + b",".join(counted) + b"]", type=list[Any])
 
 
-def _arrival_watermark(
-    spec: WindowSpec,
-    partitions: dict[int, PartitionClock],
-    arrival: Arrival,
-    watermark: int | None,
-) -> int | None:
-    """Return the watermark after a post, or ``None`` if it does not move; update ``partitions``."""
-    event_ms = min(arrival.event_ms, arrival.arrived_ms)
-    last = partitions.get(arrival.partition)
-    highest = event_ms
-    if last is not None and last.max_event_ms is not None:
-        highest = max(highest, last.max_event_ms)
-    active_ms = arrival.arrived_ms if last is None else max(last.active_ms, arrival.arrived_ms)
-    partitions[arrival.partition] = PartitionClock(max_event_ms=highest, active_ms=active_ms)
-    if watermark is not None and highest - spec.delay_ms <= watermark:
-        return None
-    lowest = highest
-    for clock in partitions.values():
-        if active_ms - clock.active_ms >= spec.idle_timeout_ms:
-            continue
-        if clock.max_event_ms is None:
-            return None
-        lowest = min(lowest, clock.max_event_ms)
-    return lowest - spec.delay_ms
+def newest_observation_ms(window: Mapping[str, Entry]) -> int:
+    """Return when the newest of what is known of a window's posts was observed."""
+    return max(entry.observed_ms for entry in window.values())
 
 
-def _idle_watermark(
-    spec: WindowSpec, partitions: Iterable[PartitionClock], now_ms: int
-) -> int | None:
-    """Return the watermark at a time of the wall clock, or ``None`` if it is not known.
-
-    While a partition is active, the idle ones do not count. If all are idle, each moves on with the
-    wall clock from its last post.
-    """
-    active: list[int | None] = []
-    idle: list[int] = []
-    for clock in partitions:
-        silence_ms = now_ms - clock.active_ms
-        if silence_ms < spec.idle_timeout_ms:
-            active.append(clock.max_event_ms)
-        elif clock.max_event_ms is not None:
-            idle.append(clock.max_event_ms + silence_ms)
-    known = [event_ms for event_ms in active if event_ms is not None]
-    if len(known) < len(active):
-        return None
-    if known:
-        return min(known) - spec.delay_ms
-    return max(idle) - spec.delay_ms if idle else None
+def _after(deletions: tuple[int, ...], observed_ms: int) -> tuple[int, ...]:
+    """Return the deletions that were observed after a version."""
+    return tuple(each for each in deletions if each > observed_ms) if deletions else ()
 
 
-def _close(
-    spec: WindowSpec,
-    windows: dict[int, Mapping[str, Any]],
-    copied: dict[int, dict[str, Any]],
-    watermark: int,
-) -> Sequence[Closed]:
-    """Take the windows that the watermark has reached out of ``windows``, oldest first."""
-    due = sorted(start for start in windows if start + spec.size_ms <= watermark)
-    closed = []
-    for start in due:
-        values = tuple(windows.pop(start).values())
-        copied.pop(start, None)
-        closed.append(Closed(start_ms=start, end_ms=start + spec.size_ms, values=values))
-    return closed
+def _moved(known: Iterable[int], created_ms: int) -> tuple[int, ...]:
+    return tuple(sorted((*known, created_ms))[-_MOST_MOVES:])

@@ -13,6 +13,7 @@ from mastostream.core.topic_names import (
     HASHTAGS,
     LATE,
     STREAM,
+    TRENDS,
 )
 from mastostream.exceptions import MissingExtraError
 from mastostream.log.sqlite import SqliteLogReader, SqliteLogWriter, topic_facts
@@ -43,6 +44,7 @@ TOPICS: Final = (
     FILTERED,
     COUNTS,
     DASHBOARD,
+    TRENDS,
     DEAD_LETTERS,
     LATE,
 )
