@@ -53,7 +53,7 @@ quotes = 2
 
 [windows]
 delay_s = 30.0                 # after its end a window waits so long for posts, then it is written
-correct_every_s = 10.0         # a window that has changed is written anew, so often at most; "never"
+correct_every_s = 10.0         # so often at most a changed one is written anew; or "never"
 horizon_s = 604800.0           # a post that is observed longer after its creation does not count
 
 [archive]
