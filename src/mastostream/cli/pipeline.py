@@ -252,7 +252,7 @@ def collect(
 @click.option(
     "--close-windows",
     is_flag=True,
-    help="With --once: close all windows at the end; on Flink --once always does.",
+    hidden=True,  # --once writes all windows; older scripts ask for it
 )
 @click.option(
     "--print",
@@ -321,9 +321,9 @@ def analyze(
     shows = shows or any(analysis.aggregate or not analysis.topic for analysis in picked)
     results = Results(output)
     with stage_lock(chosen, [f"analyze-{analysis.name}" for analysis in picked]):
-        stages = engines(chosen, picked, system_clock(), results)
+        stages = engines(chosen, picked, system_clock(), results, once=once)
         if once:
-            _finish_engines(stages, chosen, output, results if shows else None, close_windows)
+            _finish_engines(stages, chosen, output, results if shows else None)
             return
         watch = Watch(
             title=f"analyzing: {', '.join(analysis.name for analysis in picked)}",
@@ -339,14 +339,12 @@ def _finish_engines(
     settings: Settings,
     output: Output,
     results: Results | None,
-    close_windows: bool,
 ) -> None:
     try:
         for stage in stages:
             while stage.step(0.0):
                 pass
-            if close_windows:
-                stage.close_windows()
+            stage.write_windows()
             stage.finish()
     finally:
         for stage in stages:

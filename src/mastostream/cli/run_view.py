@@ -3,7 +3,6 @@
 import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -43,26 +42,39 @@ Health = Callable[[], Sequence[StageHealth]]
 
 
 class Results:
-    """Keeps the latest results of each analysis for tables, and prints all as JSON if asked to."""
+    """Keeps the latest results of each analysis for tables, and prints all as JSON if asked to.
+
+    A record of a window replaces an earlier record of the same window.
+    """
 
     def __init__(self, output: Output) -> None:
         self._output = output
         self._lock = threading.Lock()
-        self._latest: dict[str, deque[object]] = {}
+        self._latest: dict[str, dict[str, object]] = {}
+        self._taken = 0
 
     def __call__(self, analysis: Analysis, results: Sequence[object]) -> None:
         """Take the newest results of an analysis; called by the engine's thread."""
+        records = [msgspec.to_builtins(result) for result in results]
         with self._lock:
-            latest = self._latest.setdefault(analysis.name, deque(maxlen=_SHOWN_WINDOWS))
-            latest.extend(results)
-        for result in results:
-            self._output.emit("result", analysis=analysis.name, record=msgspec.to_builtins(result))
+            latest = self._latest.setdefault(analysis.name, {})
+            for result, record in zip(results, records, strict=True):
+                self._taken += 1
+                key = record.get("key") if analysis.aggregate and isinstance(record, dict) else None
+                latest[key if isinstance(key, str) else f"{self._taken:020}"] = result
+            for key in sorted(latest)[:-_SHOWN_WINDOWS]:
+                del latest[key]
+        for record in records:
+            self._output.emit("result", analysis=analysis.name, record=record)
 
     def tables(self) -> RenderableType:
         """Return one table for each analysis."""
         with self._lock:
-            tables = [window_table(name, list(latest)) for name, latest in self._latest.items()]
-        return Group(*tables) if tables else "waiting for the first window to close ..."
+            tables = [
+                window_table(name, [latest[key] for key in sorted(latest)])
+                for name, latest in self._latest.items()
+            ]
+        return Group(*tables) if tables else "waiting for the first window to end ..."
 
 
 @attrs.frozen(kw_only=True)

@@ -30,8 +30,10 @@ __all__ = [
     "decode_state",
     "encode_state",
     "entries",
+    "entry_of",
     "newest_observation_ms",
     "not_countable",
+    "windows_of",
 ]
 
 AHEAD_MS: Final = 3_600_000
@@ -181,21 +183,40 @@ def add_deletion(state: PostState | None, observed_ms: int) -> PostState:
     return msgspec.structs.replace(state, deleted_ms=deletions)
 
 
-def entries(spec: WindowSpec, state: PostState | None) -> dict[int, Entry]:
-    """Return the entries of a post, by the starts of the windows that have it.
+def windows_of(spec: WindowSpec, state: PostState) -> list[int]:
+    """Return the starts of the windows that have a post, each once."""
+    if state.created_ms is None:
+        return []
+    starts = list(spec.starts_of(state.created_ms))
+    for moved_ms in state.moved_ms:
+        starts += (start for start in spec.starts_of(moved_ms) if start not in starts)
+    return starts
+
+
+def entry_of(spec: WindowSpec, state: PostState, start_ms: int) -> Entry:
+    """Return the entry of a post in one of its windows.
 
     A deletion that was observed more than ``horizon_ms`` after the post was written does not count.
+
+    Args:
+        spec: the rules of the windows.
+        state: what is known of the post.
+        start_ms: one of :func:`windows_of` the post.
     """
-    if state is None or state.created_ms is None:
+    created_ms, observed_ms = state.created_ms, state.observed_ms
+    assert created_ms is not None  # noqa: S101 - otherwise no window has the post
+    counts = start_ms <= created_ms < start_ms + spec.size_ms
+    for deleted_ms in state.deleted_ms:
+        if deleted_ms - created_ms <= spec.horizon_ms:
+            observed_ms, counts = deleted_ms, False
+    return Entry(observed_ms, counts, bytes(state.value) if counts else b"")
+
+
+def entries(spec: WindowSpec, state: PostState | None) -> dict[int, Entry]:
+    """Return the entries of a post, by the starts of the windows that have it."""
+    if state is None:
         return {}
-    created_ms = state.created_ms
-    deleted_ms = [each for each in state.deleted_ms if each - created_ms <= spec.horizon_ms]
-    observed_ms = max(deleted_ms, default=state.observed_ms)
-    gone = Entry(observed_ms, counts=False, value=b"")
-    found = {start: gone for moved in state.moved_ms for start in spec.starts_of(moved)}
-    entry = gone if deleted_ms else Entry(observed_ms, counts=True, value=bytes(state.value))
-    found.update(dict.fromkeys(spec.starts_of(created_ms), entry))
-    return found
+    return {start: entry_of(spec, state, start) for start in windows_of(spec, state)}
 
 
 def counted_values(window: Mapping[str, Entry]) -> list[Any]:

@@ -47,7 +47,7 @@ class PerPost:
         self.shown: list[object] = []
         self._raises = raises
 
-    def apply(self, batch: Iterable[Decoded], now_ms: int) -> list[NewRecord]:
+    def apply(self, batch: Iterable[Decoded], now_ms: int, now_s: float = 0.0) -> list[NewRecord]:  # noqa: ARG002 - Windowed.apply uses it
         """Return the records and the dead letters that these posts give.
 
         A deletion goes to the topic of the analysis as it is.
@@ -55,6 +55,7 @@ class PerPost:
         Args:
             batch: records, each with what was decoded from it.
             now_ms: the time of dead letters, in milliseconds since the epoch.
+            now_s: not used.
 
         Raises:
             Exception: the function failed, and ``raises`` is set.

@@ -9,8 +9,6 @@ from typing import NamedTuple, Protocol
 
 import attrs
 
-from mastostream.core.windows import WindowState
-
 __all__ = [
     "Commit",
     "EngineLog",
@@ -22,6 +20,8 @@ __all__ = [
     "Progress",
     "Record",
     "TopicFacts",
+    "WindowChanges",
+    "WindowStore",
 ]
 
 Header = tuple[str, bytes]
@@ -155,16 +155,59 @@ class LogReader(Protocol):
 
 
 @attrs.frozen(kw_only=True)
+class WindowChanges:
+    """What has changed in the windows of one analysis since its last commit.
+
+    Attributes:
+        posts: by key what is known of a post, as :func:`core.windows.encode_state` encodes it, and
+            when the log took the record that changed it, milliseconds since the epoch; ``None``
+            forgets the post.
+        members: by start of a window and key of a post whether the window has the post.
+        windows: by start whether a window has to be written (``True``), or was written and will not
+            be corrected (``False``); ``None`` for neither.
+    """
+
+    posts: Mapping[str, tuple[bytes, int] | None] = attrs.field(factory=dict)
+    members: Mapping[tuple[int, str], bool] = attrs.field(factory=dict)
+    windows: Mapping[int, bool | None] = attrs.field(factory=dict)
+
+
+class WindowStore(Protocol):
+    """What is stored of the windows of one analysis: all :class:`WindowChanges` so far.
+
+    Raises:
+        RetriableError: the store cannot be read now; each method may raise it.
+    """
+
+    def posts(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Return by key what is known of these posts, without those that are not known."""
+
+    def window(self, start_ms: int) -> Mapping[str, bytes]:
+        """Return by key what is known of the posts that a window has."""
+
+    def windows(self) -> Mapping[int, bool]:
+        """Return the windows of which something is noted, see :attr:`WindowChanges.windows`."""
+
+    def unchanged_since(self, before_ms: int, most: int) -> Mapping[str, bytes]:
+        """Return by key what is known of posts whose last change was before this time.
+
+        Args:
+            before_ms: a time of the log, milliseconds since the epoch.
+            most: the largest number of posts.
+        """
+
+
+@attrs.frozen(kw_only=True)
 class Progress:
     """The checkpoint of one analysis.
 
     Attributes:
         positions: the offsets to continue reading at.
-        windows: the state of its windows; ``None`` for an analysis without windows.
+        windows: what has changed in its windows; ``None`` for an analysis without windows.
     """
 
     positions: Positions
-    windows: WindowState | None = None
+    windows: WindowChanges | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -200,7 +243,13 @@ class EngineLog(Protocol):
         """The number of records that the log had deleted before this engine could read them."""
 
     def restore(self, analyses: Sequence[str]) -> Mapping[str, Progress]:
-        """Return the checkpoints of these analyses, without those that never ran."""
+        """Return the checkpoints of these analyses, without those that never ran.
+
+        Their windows are in :meth:`windows`, and ``None`` here.
+        """
+
+    def windows(self, analysis: str) -> WindowStore:
+        """Return what is stored of the windows of an analysis, until the generation rises."""
 
     def read(self, positions: Positions, max_records: int, timeout_s: float) -> Sequence[Record]:
         """Return records from these positions on.

@@ -12,6 +12,8 @@ from mastostream.core.engagement import EngagementWeights
 from mastostream.core.topic_names import STREAM
 from mastostream.engines.local import LocalEngine
 from mastostream.engines.local.local_engine import BATCH, OnResults
+from mastostream.engines.local.windowed_analysis import WindowTiming
+from mastostream.engines.window_outputs import spec_of
 from mastostream.exceptions import ConfigurationError
 from mastostream.log.sqlite import SqliteEngineLog
 from mastostream.ports.clock import Clock
@@ -80,23 +82,32 @@ def engines(
     chosen: Sequence[Analysis],
     clock: Clock,
     on_results: OnResults | None = None,
+    *,
+    once: bool = False,
 ) -> tuple[LocalEngine, ...]:
     """Return the engines that run these analyses over the collected posts.
+
+    With ``once`` they write windows at the end only.
 
     On the data folder, one engine runs all of them. On Kafka, one engine runs all per-post analyses
     and shares the partitions with the same engine in other processes; each windowed analysis has an
     engine of its own, which works in one process at a time.
     """
     if settings.log == "kafka":
-        return _on_kafka(settings, chosen, clock, on_results)
+        return _on_kafka(settings, chosen, clock, on_results, once=once)
     log = SqliteEngineLog(
         data_paths(settings).log, topic=STREAM, partitions=settings.partitions, now_ms=clock.now_ms
     )
-    return (_engine(settings, log, chosen, clock, on_results),)
+    return (_engine(settings, log, chosen, clock, on_results, once=once),)
 
 
 def _on_kafka(
-    settings: Settings, chosen: Sequence[Analysis], clock: Clock, on_results: OnResults | None
+    settings: Settings,
+    chosen: Sequence[Analysis],
+    clock: Clock,
+    on_results: OnResults | None,
+    *,
+    once: bool,
 ) -> tuple[LocalEngine, ...]:
     config = kafka_client_config(settings)
     from mastostream.log.kafka import (  # noqa: PLC0415 - needs an extra
@@ -117,14 +128,22 @@ def _on_kafka(
             delivery=settings.kafka.delivery,
             now_ms=clock.now_ms,
         )
-        stages.append(_engine(settings, log, per_post, clock, on_results, batch=_KAFKA_BATCH))
+        stages.append(
+            _engine(settings, log, per_post, clock, on_results, once=once, batch=_KAFKA_BATCH)
+        )
     for analysis in chosen:
         if analysis.aggregate is not None:
             windows = KafkaWindowLog(
-                config, topic=STREAM, analysis=analysis.name, now_ms=clock.now_ms
+                config,
+                topic=STREAM,
+                analysis=analysis.name,
+                spec=spec_of(analysis, _horizon_ms(settings)),
+                now_ms=clock.now_ms,
             )
             name = f"analyze:{analysis.name}" if len(chosen) > 1 else "analyze"
-            stages.append(_engine(settings, windows, [analysis], clock, on_results, name=name))
+            stages.append(
+                _engine(settings, windows, [analysis], clock, on_results, once=once, name=name)
+            )
     return tuple(stages)
 
 
@@ -135,6 +154,7 @@ def _engine(  # noqa: PLR0913 - the arguments of LocalEngine
     clock: Clock,
     on_results: OnResults | None,
     *,
+    once: bool,
     batch: int = BATCH,
     name: str = "analyze",
 ) -> LocalEngine:
@@ -142,9 +162,17 @@ def _engine(  # noqa: PLR0913 - the arguments of LocalEngine
         log,
         chosen,
         clock=clock,
-        delay_ms=int(settings.windows.delay_s * 1000),
-        idle_timeout_ms=int(settings.windows.idle_timeout_s * 1000),
+        horizon_ms=_horizon_ms(settings),
+        timing=WindowTiming(
+            delay_s=settings.windows.delay_s,
+            correct_every_s=settings.windows.correct_every_s,
+            at_end=once,
+        ),
         batch=batch,
         on_results=on_results,
         name=name,
     )
+
+
+def _horizon_ms(settings: Settings) -> int:
+    return round(settings.windows.horizon_s * 1000)

@@ -15,7 +15,8 @@ import attrs
 from mastostream.core.analyses import Analysis
 from mastostream.core.codec import decode
 from mastostream.core.models import Post, Rejected
-from mastostream.engines.local.windowed_analysis import Windowed
+from mastostream.core.windows import HORIZON_MS
+from mastostream.engines.local.windowed_analysis import Windowed, WindowTiming
 from mastostream.engines.outputs import dead_letter
 from mastostream.engines.per_post import Decoded, PerPost
 from mastostream.engines.window_outputs import spec_of
@@ -32,6 +33,11 @@ CHUNK: Final = 100
 """Posts that are in memory as models at the same time. With 5,000, most of them outlive several
 rounds of the garbage collector, which then takes a third of the time."""
 
+WINDOWS: Final = 200
+"""Most windows that one analysis writes per commit."""
+
+DEFAULT_TIMING: Final = WindowTiming()
+
 _logger = logging.getLogger(__name__)
 
 OnResults = Callable[[Analysis, Sequence[object]], None]
@@ -47,9 +53,10 @@ class EngineStats:
         rejected: the number of records read that are no post and no deletion; each becomes a dead
             letter.
         outputs: the number of records written, with dead letters and late records.
-        late: the number of posts that came too late for their window.
+        late: the number of new posts that cannot be counted in windows, see
+            :func:`mastostream.core.windows.not_countable`.
         lost: the number of records that the log deleted before they were read.
-        closed_windows: the number of windows that have closed.
+        windows: the number of records of windows written, each new one of a window again.
         lag_ms: the age of the newest record when it was read, in milliseconds.
     """
 
@@ -59,7 +66,7 @@ class EngineStats:
     outputs: int = 0
     late: int = 0
     lost: int = 0
-    closed_windows: int = 0
+    windows: int = 0
     lag_ms: int = 0
 
 
@@ -72,8 +79,8 @@ class LocalEngine:
         analyses: Sequence[Analysis],
         *,
         clock: Clock,
-        delay_ms: int = 30_000,
-        idle_timeout_ms: int = 30_000,
+        horizon_ms: int = HORIZON_MS,
+        timing: WindowTiming = DEFAULT_TIMING,
         batch: int = BATCH,
         on_results: OnResults | None = None,
         name: str = "analyze",
@@ -84,8 +91,8 @@ class LocalEngine:
             log: the input and the outputs; the engine closes it.
             analyses: at least one; their names are unique.
             clock: gives the time of ticks and of dead letters.
-            delay_ms: how long windows wait for posts out of order.
-            idle_timeout_ms: how long a quiet stream may hold windows open.
+            horizon_ms: how long after its creation a post may be observed and still count.
+            timing: when the records of windows are written.
             batch: the number of records per commit, at most.
             on_results: called after each commit with the results of windowed analyses, and of
                 analyses without a topic.
@@ -105,8 +112,8 @@ class LocalEngine:
         self._on_results = on_results
         self._name = name
         self._analyses = tuple(analyses)
-        self._delay_ms = delay_ms
-        self._idle_timeout_ms = idle_timeout_ms
+        self._horizon_ms = horizon_ms
+        self._timing = timing
         self._restore()
 
     def _restore(self) -> None:
@@ -122,9 +129,11 @@ class LocalEngine:
         self._windowed = [
             Windowed(
                 analysis,
-                spec_of(analysis, delay_ms=self._delay_ms, idle_timeout_ms=self._idle_timeout_ms),
-                progress.get(analysis.name),
-                now_s,
+                spec_of(analysis, self._horizon_ms),
+                self._timing,
+                store=self._log.windows(analysis.name),
+                progress=progress.get(analysis.name),
+                now_s=now_s,
             )
             for analysis in self._analyses
             if analysis.aggregate is not None
@@ -158,22 +167,20 @@ class LocalEngine:
             records = records or self._log.read(self._positions(), self._batch, timeout_s)
         if records:
             self._process(records)
-        else:
-            now_ms = self._clock.now_ms()
-            for host in self._windowed:
-                self._outputs[host.analysis.name] += host.tick(now_ms)
+        self._write_windows(ended=False)
         self._store(force=False)
         return len(records)
 
-    def close_windows(self) -> None:
-        """Close every window and commit. For an input that has ended."""
-        now_ms = self._clock.now_ms()
-        for host in self._windowed:
-            self._outputs[host.analysis.name] += host.close_windows(now_ms)
-        self._store(force=True)
+    def write_windows(self) -> None:
+        """Write each window that has changed, and commit. For an input that has ended."""
+        if self._pending is not None:
+            self._commit(self._pending)
+        while any(host.has_to_write for host in self._windowed):
+            self._write_windows(ended=True)
+            self._store(force=True)
 
     def finish(self) -> None:
-        """Store the progress of each analysis; open windows stay open."""
+        """Store the progress of each analysis."""
         self._store(force=True)
 
     def close(self) -> None:
@@ -192,13 +199,13 @@ class LocalEngine:
 
     def _process(self, records: Sequence[Record]) -> None:
         self._note_lost(records[0].topic)
-        now_ms = self._clock.now_ms()
+        now_ms, now_s = self._clock.now_ms(), self._clock.monotonic_s()
         for first in range(0, len(records), CHUNK):
-            self._process_chunk(records[first : first + CHUNK], now_ms)
+            self._process_chunk(records[first : first + CHUNK], now_ms, now_s)
         self.stats.records += len(records)
         self.stats.lag_ms = max(0, now_ms - records[-1].timestamp_ms)
 
-    def _process_chunk(self, records: Sequence[Record], now_ms: int) -> None:
+    def _process_chunk(self, records: Sequence[Record], now_ms: int, now_s: float) -> None:
         batch: list[Decoded] = [(record, decode(record.value)) for record in records]
         first_host = self._outputs[self._hosts[0].analysis.name]
         for record, item in batch:
@@ -209,9 +216,16 @@ class LocalEngine:
                 first_host.append(dead_letter(record, "analyze", item.reasons, now_ms))
         ends = {record.partition: record.offset + 1 for record in records}
         for host in self._hosts:
-            self._outputs[host.analysis.name] += host.apply(_after(host.positions, batch), now_ms)
+            new = _after(host.positions, batch)
+            self._outputs[host.analysis.name] += host.apply(new, now_ms, now_s)
             for partition, end in ends.items():
                 host.positions[partition] = max(end, host.positions.get(partition, 0))
+
+    def _write_windows(self, *, ended: bool) -> None:
+        now_ms, now_s = self._clock.now_ms(), self._clock.monotonic_s()
+        for host in self._windowed:
+            records = host.write(now_ms, now_s, WINDOWS, ended=ended)
+            self._outputs[host.analysis.name] += records
 
     def _note_lost(self, topic: str) -> None:
         """Count and log the records that the log deleted before the engine read them."""
@@ -254,7 +268,7 @@ class LocalEngine:
         self._stored = dict(commit.progress)
         self.stats.outputs += len(commit.records)
         self.stats.late += sum(host.take_late() for host in self._windowed)
-        self.stats.closed_windows += sum(host.take_closed() for host in self._windowed)
+        self.stats.windows += sum(host.take_written() for host in self._windowed)
 
     def _show(self) -> None:
         for host in self._hosts:

@@ -8,12 +8,12 @@ from uuid import uuid4
 
 from confluent_kafka import KafkaException, TopicPartition
 
-from mastostream.exceptions import RetriableError
+from mastostream.exceptions import ConfigurationError, RetriableError
 from mastostream.log.kafka.client_config import KafkaClientConfig
 from mastostream.log.kafka.errors import translate_error
 from mastostream.log.kafka.producer import CALL_TIMEOUT_S, RecordProducer
 from mastostream.log.kafka.reader import KafkaSharedReader
-from mastostream.ports.log import Commit, Positions, Progress, Record
+from mastostream.ports.log import Commit, Positions, Progress, Record, WindowStore
 
 __all__ = ["KafkaEngineLog"]
 
@@ -85,6 +85,9 @@ class KafkaEngineLog:
 
     def restore(self, analyses: Sequence[str]) -> Mapping[str, Progress]:  # noqa: ARG002 - Kafka stores the group's positions
         return {}
+
+    def windows(self, analysis: str) -> WindowStore:
+        raise ConfigurationError(f"{analysis}: its windows need a KafkaWindowLog")
 
     def read(self, positions: Positions, max_records: int, timeout_s: float) -> Sequence[Record]:  # noqa: ARG002 - the reader has the positions
         generation = self._reader.generation

@@ -1,21 +1,25 @@
-"""The log in Kafka for the engine of a windowed analysis, with the state of its windows.
+"""The log in Kafka for the engine of a windowed analysis, with what is known of its posts.
 
-One process works, the others stand by. A compacted topic is the state store. One of its records,
-the clock, holds positions and watermark; the others hold the posts of the open windows in pieces,
-so that a commit writes only new posts. Outputs, pieces and clock are written in one transaction. A
-new leader takes over the transactional id; from then on Kafka refuses all writes of the former
-leader (fencing).
+One process works, the others stand by. A compacted topic is the state store: it has one record for
+each post, one for each window that has to be written, and one with the positions. Outputs and what
+has changed are written in one transaction. A process that takes over reads the topic into a
+temporary file, and the transactional id; from then on Kafka refuses all writes of the former leader
+(fencing).
 """
 
+import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
 
 import msgspec
 from confluent_kafka import KafkaException
 
-from mastostream.core.windows import PartitionClock, WindowState
+from mastostream.core.windows import WindowSpec, decode_state, windows_of
+from mastostream.database import transaction
+from mastostream.database import translated as sqlite_translated
 from mastostream.exceptions import FatalError, RetriableError
 from mastostream.log.kafka.client_config import KafkaClientConfig
 from mastostream.log.kafka.errors import translate_error, translated
@@ -26,16 +30,13 @@ from mastostream.log.kafka.partition_reader import PartitionReader
 from mastostream.log.kafka.producer import CALL_TIMEOUT_S, RecordProducer
 from mastostream.log.kafka.reader import JOIN_S, LOOK_FOR_PARTITIONS_EVERY_S
 from mastostream.log.kafka.topics import partitions_of
-from mastostream.ports.log import Commit, Positions, Progress, Record
+from mastostream.log.window_tables import SCHEMA, WindowTables
+from mastostream.ports.log import Commit, Positions, Progress, Record, WindowChanges
 
 __all__ = ["WINDOWS", "KafkaWindowLog"]
 
 WINDOWS: Final = "mastostream-windows"
 """The topic with the state of all windowed analyses."""
-
-PIECE_BYTES: Final = 2**20
-"""The size at which a piece of a window ends, in bytes. It is far below the 8 MiB that the topic
-allows for a record, so that one large post more does no harm."""
 
 _TRANSACTION_MS: Final = 20_000
 """The time-out of a transaction. The open transaction of a process that was killed blocks readers,
@@ -43,22 +44,17 @@ and other analyses that start, for so long. Kafka needs up to 10 s more to abort
 the end of a topic waits for 30 s."""
 
 
-class _StoredClock(msgspec.Struct):
-    """The record that says how far an analysis has come.
+_POSITIONS: Final = "positions"
+_POST: Final = "post/"
+_WINDOW: Final = "window/"
+"""The names of the records of an analysis. The key of the post, or the start of the window in
+milliseconds since the epoch, follows."""
 
-    Attributes:
-        positions: the offset of the next record to read, for each partition of the input.
-        watermark_ms: the watermark; ``None`` before the first post.
-        partitions: for each partition its number, the highest event time (``None`` before the first
-            post), and when its last post arrived. See :class:`core.windows.PartitionClock`.
-    """
+_LOAD: Final = 1_000
+"""How many records of the state are taken over at a time."""
 
-    positions: dict[int, int]
-    watermark_ms: int | None
-    partitions: list[tuple[int, int | None, int]]
-
-
-_decode_clock: Final = msgspec.json.Decoder(_StoredClock).decode
+_decode_positions: Final = msgspec.json.Decoder(dict[int, int]).decode
+_decode_post: Final = msgspec.json.Decoder(tuple[int, msgspec.Raw]).decode
 
 
 class KafkaWindowLog:
@@ -68,12 +64,13 @@ class KafkaWindowLog:
     several processes reads all partitions; the others stand by and read nothing.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a choice of the user, given by name
         self,
         config: KafkaClientConfig,
         *,
         topic: str,
         analysis: str,
+        spec: WindowSpec,
         join_s: float = JOIN_S,
         now_ms: Callable[[], int] | None = None,
     ) -> None:
@@ -83,6 +80,7 @@ class KafkaWindowLog:
             config: the Kafka to use.
             topic: the input topic.
             analysis: the name of the analysis.
+            spec: the rules of its windows.
             join_s: how long a read with a time-out of 0 waits for the result of the election, in
                 seconds.
             now_ms: returns the timestamp of an output, in milliseconds since the epoch. By default
@@ -101,8 +99,10 @@ class KafkaWindowLog:
         self._input: PartitionReader | None = None
         self._merged: MergedPartitions | None = None
         self._look_due_s = 0.0
-        self._progress: Progress | None = None
-        self._written: dict[int, tuple[int, int]] = {}
+        self._spec = spec
+        self._positions: Positions | None = None
+        self._unknown: set[str] = set()
+        self._connection = _temporary_tables()
 
     @property
     def generation(self) -> int:
@@ -113,9 +113,14 @@ class KafkaWindowLog:
         return self._lost + (self._input.lost if self._input else 0)
 
     def restore(self, analyses: Sequence[str]) -> Mapping[str, Progress]:
-        if self._progress is None or self._analysis not in analyses:
+        if self._positions is None or self._analysis not in analyses:
             return {}
-        return {self._analysis: self._progress}
+        return {self._analysis: Progress(positions=self._positions)}
+
+    def windows(self, analysis: str) -> WindowTables:
+        return WindowTables(
+            self._connection, analysis, partial(sqlite_translated, Path("a temporary file"))
+        )
 
     def read(self, positions: Positions, max_records: int, timeout_s: float) -> Sequence[Record]:
         if self._sender is None:
@@ -151,7 +156,8 @@ class KafkaWindowLog:
         try:
             sender.producer.begin_transaction()
             sender.send(commit.records)
-            written = self._written if progress is None else self._write(sender, progress)
+            if progress is not None:
+                self._write(sender, progress)
             sender.producer.commit_transaction(CALL_TIMEOUT_S)
         except KafkaException as error:
             # It may have been committed all the same: the next leader reads that from the topic.
@@ -161,10 +167,13 @@ class KafkaWindowLog:
         except BaseException:
             self._step_down()
             raise
-        self._written = written
+        self._unknown.clear()
+        if progress is not None and progress.windows is not None:
+            self._change(progress.windows)
 
     def close(self) -> None:
         self._step_down()
+        self._connection.close()
         self._leadership.leave()
 
     def _wait_to_lead(self, timeout_s: float) -> bool:
@@ -196,8 +205,7 @@ class KafkaWindowLog:
             self._sender.close()
             self._sender = None
         self._look_due_s = 0.0
-        self._progress = None
-        self._written = {}
+        self._positions = None
         self._generation += 1
 
     def _take_over(self) -> None:
@@ -223,8 +231,10 @@ class KafkaWindowLog:
         self._generation += 1
 
     def _load(self) -> None:
-        """Read the state of this analysis from its topic."""
-        state: dict[str, bytes] = {}
+        """Read the state of this analysis from its topic, into new tables."""
+        self._connection.close()
+        self._connection = _temporary_tables()
+        self._unknown.clear()
         partitions = PartitionReader(self._config, WINDOWS, f"{self._group}-state")
         prefix = f"{self._group}/"
         try:
@@ -232,17 +242,48 @@ class KafkaWindowLog:
                 partitions.consumer.assign(partitions.take([0], {0: 0}))
             # Other analyses write to this topic too. Records of this analysis may stand behind
             # their open transactions, so these have to end first.
-            while records := partitions.read_to_end(1_000, include_open=True):
-                for record in records:
-                    if record.key is None or not record.key.startswith(prefix):
-                        continue
-                    if record.value:
-                        state[record.key.removeprefix(prefix)] = record.value
-                    else:
-                        state.pop(record.key.removeprefix(prefix), None)
+            while records := partitions.read_to_end(_LOAD, include_open=True):
+                self._take(
+                    {
+                        record.key.removeprefix(prefix): record.value
+                        for record in records
+                        if record.key is not None and record.key.startswith(prefix)
+                    }
+                )
         finally:
             partitions.close()
-        self._progress, self._written = _restored(state)
+
+    def _take(self, state: Mapping[str, bytes]) -> None:
+        """Take over records of the state by their names; those without a value are deleted."""
+        posts: dict[str, tuple[bytes, int] | None] = {}
+        members: dict[tuple[int, str], bool] = {}
+        windows: dict[int, bool | None] = {}
+        for name, value in state.items():
+            if name == _POSITIONS:
+                self._positions = _decode_positions(value) if value else None
+            elif name.startswith(_WINDOW):
+                windows[int(name.removeprefix(_WINDOW))] = value == b"1" if value else None
+            elif name.startswith(_POST):
+                key = name.removeprefix(_POST)
+                posts[key] = None
+                if value:
+                    changed_ms, known = _decode_post(value)
+                    posts[key] = bytes(known), changed_ms
+                    for start in windows_of(self._spec, decode_state(bytes(known))):
+                        members[start, key] = True
+            elif value:
+                self._unknown.add(name)
+            else:
+                self._unknown.discard(name)
+        forgotten = [key for key, known in posts.items() if known is None]
+        for key, data in self.windows(self._analysis).posts(forgotten).items():
+            for start in windows_of(self._spec, decode_state(data)):
+                members[start, key] = False
+        self._change(WindowChanges(posts=posts, members=members, windows=windows))
+
+    def _change(self, changes: WindowChanges) -> None:
+        with transaction(self._connection):
+            self.windows(self._analysis).change(changes)
 
     def _refresh_input(self, positions: Positions) -> None:
         """Open the input if it is closed, and take over its new partitions."""
@@ -273,33 +314,20 @@ class KafkaWindowLog:
             f"or delete the topic {named(WINDOWS)}, and they begin anew"
         )
 
-    def _write(self, sender: RecordProducer, progress: Progress) -> dict[int, tuple[int, int]]:
-        """Send the new part of the state within the open transaction.
-
-        Returns:
-            For each open window, by its start, how many posts and how many pieces are written.
-        """
-        windows = progress.windows or WindowState()
-        written = dict(self._written)
-        for start_ms, posts in windows.windows.items():
-            post_count, pieces = written.get(start_ms, (0, 0))
-            for piece in _pieces(posts, post_count):
-                self._put(sender, f"{start_ms}/{pieces}", piece)
-                pieces += 1
-            written[start_ms] = (len(posts), pieces)
-        for start_ms in set(written) - set(windows.windows):
-            for number in range(written.pop(start_ms)[1]):
-                self._put(sender, f"{start_ms}/{number}", None)
-        clock = _StoredClock(
-            positions=dict(progress.positions),
-            watermark_ms=windows.watermark_ms,
-            partitions=[
-                (partition, times.max_event_ms, times.active_ms)
-                for partition, times in windows.partitions.items()
-            ],
-        )
-        self._put(sender, _CLOCK, msgspec.json.encode(clock))
-        return written
+    def _write(self, sender: RecordProducer, progress: Progress) -> None:
+        """Send what has changed within the open transaction."""
+        changes = progress.windows or WindowChanges()
+        for key, known in changes.posts.items():
+            value = None
+            if known is not None:
+                value = msgspec.json.encode((known[1], msgspec.Raw(known[0])))
+            self._put(sender, f"{_POST}{key}", value)
+        for start, note in changes.windows.items():
+            self._put(sender, f"{_WINDOW}{start}", None if note is None else b"%d" % note)
+        self._put(sender, _POSITIONS, msgspec.json.encode(progress.positions))
+        # Other versions of this program kept their windows in another form.
+        for name in self._unknown:
+            self._put(sender, name, None)
 
     def _put(self, sender: RecordProducer, name: str, value: bytes | None) -> None:
         """Send one record of the state; a value of ``None`` deletes the record of this name."""
@@ -313,57 +341,8 @@ class KafkaWindowLog:
             ) from error
 
 
-_CLOCK: Final = "clock"
-"""The name of the record that holds positions and watermark. The pieces of a window are named
-``{start_ms}/{number}``."""
-
-
-def _pieces(posts: Mapping[str, Any], done: int, piece_bytes: int = PIECE_BYTES) -> Iterable[bytes]:
-    """Return the posts after the first ``done``, encoded in pieces.
-
-    Posts are only added to a window, at the end, so the pieces that are written stay valid. A piece
-    is larger than ``piece_bytes`` only if its only post is (brackets and commas are not counted).
-    """
-    piece: list[bytes] = []
-    size = 0
-    for post in map(msgspec.json.encode, islice(posts.items(), done, None)):
-        if piece and size + len(post) > piece_bytes:
-            yield _array(piece)
-            piece, size = [], 0
-        piece.append(post)
-        size += len(post)
-    if piece:
-        yield _array(piece)
-
-
-def _array(items: Sequence[bytes]) -> bytes:
-    """Join JSON values into a JSON array."""
-    return b"[" + b",".join(items) + b"]"
-
-
-def _restored(state: Mapping[str, bytes]) -> tuple[Progress | None, dict[int, tuple[int, int]]]:
-    """Decode the records of the state, by their names.
-
-    Returns:
-        The progress, ``None`` if there is none; and for each open window, by its start, how many
-        posts and how many pieces are written.
-    """
-    if _CLOCK not in state:
-        return None, {}
-    clock = _decode_clock(state[_CLOCK])
-    names = sorted(tuple(map(int, name.split("/"))) for name in state if name != _CLOCK)
-    windows: dict[int, dict[str, Any]] = {}
-    written: dict[int, tuple[int, int]] = {}
-    for start_ms, number in names:
-        posts = windows.setdefault(start_ms, {})
-        posts.update(msgspec.json.decode(state[f"{start_ms}/{number}"]))
-        written[start_ms] = (len(posts), number + 1)
-    restored = WindowState(
-        windows=windows,
-        partitions={
-            partition: PartitionClock(max_event_ms=max_event_ms, active_ms=active_ms)
-            for partition, max_event_ms, active_ms in clock.partitions
-        },
-        watermark_ms=clock.watermark_ms,
-    )
-    return Progress(positions=clock.positions, windows=restored), written
+def _temporary_tables() -> sqlite3.Connection:
+    """Return a database in a temporary file, which is deleted when it is closed."""
+    connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    connection.executescript(SCHEMA)
+    return connection

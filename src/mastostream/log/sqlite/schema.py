@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from mastostream.database import connect
+from mastostream.database import connect, transaction, translated
+from mastostream.log.window_tables import SCHEMA as WINDOW_TABLES
 from mastostream.ports.log import Header
 
 __all__ = [
@@ -49,21 +50,11 @@ CREATE TABLE IF NOT EXISTS offsets (
     next_offset INTEGER NOT NULL,            -- all before it is done
     PRIMARY KEY (reader, partition_id)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS windows (
-    analysis TEXT NOT NULL,
-    start_ms INTEGER NOT NULL,
-    posts BLOB NOT NULL,                     -- JSON: key of each post, what is kept of it
-    PRIMARY KEY (analysis, start_ms)
-);
-CREATE TABLE IF NOT EXISTS clocks (
-    analysis TEXT PRIMARY KEY,
-    clock TEXT NOT NULL                      -- JSON: watermark and how far each partition is
-);
 CREATE VIEW IF NOT EXISTS log AS
     SELECT topic, partition, records.id & 1099511627775 AS offset,
            datetime(timestamp_ms / 1000, 'unixepoch') AS time, key,
            CAST(value AS TEXT) AS value, headers
-    FROM records JOIN partitions ON partitions.id = records.id >> 40
+    FROM records JOIN partitions ON partitions.id = records.id >> 40;
 """
 
 
@@ -73,7 +64,31 @@ def open_log(path: Path) -> sqlite3.Connection:
     Raises:
         DamagedError, FatalError, RetriableError: as :func:`mastostream.database.connect` says.
     """
-    return connect(path, _SCHEMA, _VERSION)
+    connection = connect(path, _SCHEMA + WINDOW_TABLES, _VERSION)
+    try:
+        with translated(path):
+            _drop_closed_windows(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _drop_closed_windows(connection: sqlite3.Connection) -> None:
+    """Drop the windows of a version that forgot the posts of a window once it had written it.
+
+    Their analyses begin anew.
+    """
+    old = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'clocks'"
+    if connection.execute(old).fetchone() is None:
+        return
+    with transaction(connection):
+        if connection.execute(old).fetchone() is not None:
+            connection.execute(
+                "DELETE FROM offsets WHERE reader IN (SELECT 'analyze:' || analysis FROM clocks)"
+            )
+            connection.execute("DROP TABLE clocks")
+            connection.execute("DROP TABLE windows")
 
 
 def first_row(partition_id: int, offset: int = 0) -> int:

@@ -19,12 +19,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import attrs
+import msgspec
 
 from mastostream.core.analyses import Aggregate, Analysis, engagement_analysis
 from mastostream.core.codec import encode
 from mastostream.core.models import Account, Post, Stamp
 from mastostream.core.window_records import count_posts
-from mastostream.core.windows import PartitionClock, WindowState
+from mastostream.core.windows import PostState, encode_state
 from mastostream.ports.log import (
     Commit,
     EngineLog,
@@ -33,6 +34,8 @@ from mastostream.ports.log import (
     NewRecord,
     Progress,
     Record,
+    WindowChanges,
+    WindowStore,
 )
 
 __all__ = ["LogConformance", "LogUnderTest", "new_prefix", "new_topic"]
@@ -52,7 +55,8 @@ class LogUnderTest:
     Attributes:
         writer: ``() -> LogWriter``.
         reader: ``(topic, group) -> LogReader``: a reader that gets all partitions of the topic.
-        engine: ``(topic, analysis) -> EngineLog``: the log of an engine with this one analysis.
+        engine: ``(topic, analysis) -> EngineLog``: the log of an engine with this one analysis,
+            whose windows last a minute.
     """
 
     writer: Callable[[], LogWriter]
@@ -199,25 +203,70 @@ class LogConformance:
         analysis = Analysis(name=new_topic(), topic=topic, aggregate=Aggregate(result=count_posts))
         with closing(log.writer()) as writer:
             writer.append([NewRecord(topic, "k", _post(1, 1))])
-        first = WindowState(
-            windows={0: {f"k{n}": "x" * 500 for n in range(5_000)}, 60_000: {"x": [1, "\u2028"]}},
-            partitions={0: PartitionClock(max_event_ms=5, active_ms=7)},
-            watermark_ms=-3,
+        many = {f"k{n}": _known(60_000 + n, "x" * 500) for n in range(5_000)}
+        first = WindowChanges(
+            posts={key: (data, 5) for key, data in many.items()} | {"x": (_known(3, "\u2028"), 7)},
+            members={(60_000, key): True for key in many} | {(0, "x"): True},
+            windows={0: True, 60_000: True, 120_000: False},
         )
-        grown = attrs.evolve(
-            first, windows={60_000: {"x": [1, "\u2028"], "y": None}}, watermark_ms=60_000
+        moved = _known(60_001, "y", moved_ms=(3,))
+        second = WindowChanges(
+            posts={"x": (moved, 9), "k0": None, "unknown": None},
+            members={(60_000, "x"): True, (60_000, "k0"): False},
+            windows={0: None, 60_000: True, 180_000: None},
         )
-        for before, after in ((None, first), (first, grown), (grown, grown)):
+        after_first = _Stored({0: {"x": _known(3, "\u2028")}, 60_000: many}, dict(first.windows))
+        grown = {key: data for key, data in many.items() if key != "k0"} | {"x": moved}
+        after_second = _Stored({0: {"x": moved}, 60_000: grown}, {60_000: True, 120_000: False})
+        for before, changes in (
+            (_Stored({0: {}, 60_000: {}}, {}), first),
+            (after_first, second),
+            (after_second, WindowChanges()),
+            (after_second, WindowChanges()),
+        ):
             with closing(log.engine(topic, analysis)) as engine:
                 engine.read({}, 1, 0.0)  # where engines compete, this wins the leadership
                 positions = _restored_positions(engine, analysis)
-                restored = engine.restore([analysis.name]).get(analysis.name)
-                assert (restored.windows if restored else None) == before
-                if before is None:
+                if not positions:
                     for _ in _batches(engine, positions, 1):
                         pass
-                progress = Progress(positions=dict(positions), windows=after)
+                store = engine.windows(analysis.name)
+                _check(store, before)
+                progress = Progress(positions=dict(positions), windows=changes)
                 engine.commit(Commit(records=(), progress={analysis.name: progress}))
+                assert engine.windows(analysis.name).posts(["unknown"]) == {}
+        with closing(log.engine(topic, analysis)) as engine:
+            engine.read({}, 1, 0.0)
+            store = engine.windows(analysis.name)
+            assert set(store.unchanged_since(9, 10_000)) == set(many) - {"k0"}
+            assert len(store.unchanged_since(9, 10)) == 10
+            assert store.unchanged_since(5, 10) == {}
+
+
+@attrs.frozen
+class _Stored:
+    """What a store should have: posts by window, and notes."""
+
+    windows: dict[int, dict[str, bytes]]
+    notes: dict[int, bool | None]
+
+
+def _check(store: WindowStore, expected: _Stored) -> None:
+    for start_ms, posts in expected.windows.items():
+        assert store.window(start_ms) == posts
+        assert store.posts(list(posts)) == posts
+    assert store.windows() == expected.notes
+
+
+def _known(created_ms: int, value: str, moved_ms: tuple[int, ...] = ()) -> bytes:
+    """Return what is known of a post, encoded."""
+    state = PostState(
+        created_ms=created_ms,
+        observed_ms=created_ms,
+        value=msgspec.Raw(encode(value)),
+        moved_ms=moved_ms,
+    )
+    return encode_state(state)
 
 
 def _restored_positions(engine: EngineLog, analysis: Analysis) -> dict[int, int]:

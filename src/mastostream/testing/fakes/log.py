@@ -1,24 +1,31 @@
 """An in-memory fake of a log, with its writer, reader and engine log."""
 
-import copy
 import heapq
 import threading
 import zlib
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from operator import attrgetter
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
 
-from mastostream.core.windows import WindowState
 from mastostream.ports.clock import Clock
-from mastostream.ports.log import Commit, NewRecord, Positions, Progress, Record
+from mastostream.ports.log import (
+    Commit,
+    NewRecord,
+    Positions,
+    Progress,
+    Record,
+    WindowChanges,
+)
 from mastostream.testing.fakes.clock import FakeClock
 from mastostream.testing.fakes.failures import Failures
 
-__all__ = ["FakeEngineLog", "FakeLog", "FakeLogReader", "FakeLogWriter"]
+__all__ = ["FakeEngineLog", "FakeLog", "FakeLogReader", "FakeLogWriter", "FakeWindowStore"]
 
+_Name = TypeVar("_Name", str, int)
+_Value = TypeVar("_Value")
 _BY_TIME: Final = attrgetter("timestamp_ms")
 
 
@@ -59,7 +66,7 @@ class FakeLog:
         self._count = partitions
         self._topics: dict[str, list[_Partition]] = {}
         self._committed: dict[tuple[str, str], dict[int, int]] = {}
-        self._windows: dict[str, WindowState] = {}
+        self._windows: dict[str, FakeWindowStore] = {}
 
     def writer(self) -> "FakeLogWriter":
         """Return a new :class:`mastostream.ports.log.LogWriter` of this log."""
@@ -133,13 +140,9 @@ class FakeLog:
         """Store the positions that a group has committed."""
         self._committed.setdefault((topic, group), {}).update(positions)
 
-    def store_windows(self, analysis: str, windows: WindowState) -> None:
-        """Store a copy of the windows of an analysis."""
-        self._windows[analysis] = copy.deepcopy(windows)
-
-    def windows(self, analysis: str) -> WindowState | None:
-        """Return a copy of the stored windows of an analysis; ``None`` if there are none."""
-        return copy.deepcopy(self._windows.get(analysis))
+    def windows(self, analysis: str) -> "FakeWindowStore":
+        """Return what is stored of the windows of an analysis."""
+        return self._windows.setdefault(analysis, FakeWindowStore())
 
     def _partition_of(self, key: str | None, partitions: Sequence[_Partition]) -> int:
         if key is None:  # the partition with the fewest records
@@ -304,10 +307,12 @@ class FakeEngineLog:
         with self.failures.around("restore"):
             for analysis in analyses:
                 positions = self._log.committed(self._topic, analysis)
-                windows = self._log.windows(analysis)
-                if positions or windows is not None:
-                    progress[analysis] = Progress(positions=positions, windows=windows)
+                if positions:
+                    progress[analysis] = Progress(positions=positions)
         return progress
+
+    def windows(self, analysis: str) -> "FakeWindowStore":
+        return self._log.windows(analysis)
 
     def read(self, positions: Positions, max_records: int, timeout_s: float) -> Sequence[Record]:
         begin = {number: positions.get(number, 0) for number in self._log.partitions()}
@@ -325,7 +330,45 @@ class FakeEngineLog:
             for analysis, progress in commit.progress.items():
                 self._log.store_positions(self._topic, analysis, progress.positions)
                 if progress.windows is not None:
-                    self._log.store_windows(analysis, progress.windows)
+                    self._log.windows(analysis).change(progress.windows)
 
     def close(self) -> None:
         self.closed = True
+
+
+class FakeWindowStore:
+    """A fake :class:`mastostream.ports.log.WindowStore`."""
+
+    def __init__(self) -> None:
+        self._posts: dict[str, tuple[bytes, int]] = {}
+        self._members: set[tuple[int, str]] = set()
+        self._notes: dict[int, bool] = {}
+
+    def posts(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        return {key: self._posts[key][0] for key in keys if key in self._posts}
+
+    def window(self, start_ms: int) -> Mapping[str, bytes]:
+        return self.posts([key for start, key in self._members if start == start_ms])
+
+    def windows(self) -> Mapping[int, bool]:
+        return dict(self._notes)
+
+    def unchanged_since(self, before_ms: int, most: int) -> Mapping[str, bytes]:
+        old = (key for key, (_, changed_ms) in self._posts.items() if changed_ms < before_ms)
+        return self.posts(list(islice(old, most)))
+
+    def change(self, changes: WindowChanges) -> None:
+        """Apply changes."""
+        for key, known in changes.posts.items():
+            _put(self._posts, key, known)
+        for start_ms, note in changes.windows.items():
+            _put(self._notes, start_ms, note)
+        for member, has in changes.members.items():
+            (self._members.add if has else self._members.discard)(member)
+
+
+def _put(values: dict[_Name, _Value], name: _Name, value: _Value | None) -> None:
+    if value is None:
+        values.pop(name, None)
+    else:
+        values[name] = value
