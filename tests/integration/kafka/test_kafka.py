@@ -8,6 +8,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from mastostream.core.analyses import Analysis
+from mastostream.core.windows import WindowSpec
 from mastostream.log.kafka import (
     KafkaClientConfig,
     KafkaEngineLog,
@@ -43,7 +44,8 @@ class TestKafkaLog(LogConformance):
 
         def engine(topic: str, analysis: Analysis) -> EngineLog:
             if analysis.aggregate is not None:
-                return KafkaWindowLog(config, topic=topic, analysis=analysis.name)
+                minutes = WindowSpec(size_ms=60_000)
+                return KafkaWindowLog(config, topic=topic, analysis=analysis.name, spec=minutes)
             return KafkaEngineLog(config, topic=topic, group=analysis.name, delivery=delivery)
 
         return LogUnderTest(

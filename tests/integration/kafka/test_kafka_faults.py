@@ -17,7 +17,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from mastostream import Account, Analysis, Post, Stamp, encode
-from mastostream.core.windows import WindowState
+from mastostream.core.windows import WindowSpec
 from mastostream.engines.local import LocalEngine
 from mastostream.exceptions import FatalError, RetriableError
 from mastostream.log.kafka import (
@@ -32,7 +32,15 @@ from mastostream.log.kafka import (
 from mastostream.log.kafka.clients import KafkaClients
 from mastostream.log.kafka.window_state_store import WINDOWS
 from mastostream.ports.clock import SystemClock
-from mastostream.ports.log import Commit, EngineLog, LogReader, NewRecord, Progress, Record
+from mastostream.ports.log import (
+    Commit,
+    EngineLog,
+    LogReader,
+    NewRecord,
+    Progress,
+    Record,
+    WindowChanges,
+)
 from mastostream.services import KafkaServer
 from mastostream.testing.conformance.log import new_topic, read_all
 
@@ -40,6 +48,7 @@ pytestmark = pytest.mark.campaign
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 PATIENCE_S = 120.0
+SPEC = WindowSpec(size_ms=10_000)
 
 
 @pytest.fixture
@@ -235,14 +244,14 @@ def test_an_engine_that_was_too_slow_gives_up_what_another_has_done(
 
 def leading(config: KafkaClientConfig, topic: str) -> EngineLog:
     """Windows, as soon as no other process has them."""
-    log = KafkaWindowLog(config, topic=topic, analysis="count")
+    log = KafkaWindowLog(config, topic=topic, analysis="count", spec=SPEC)
     generation = log.generation
     until(lambda: log.read({}, 1, 0.2) or log.generation > generation)
     return log
 
 
 def commit(log: EngineLog, position: int) -> None:
-    progress = Progress(positions={0: position}, windows=WindowState())
+    progress = Progress(positions={0: position}, windows=WindowChanges())
     log.commit(Commit(records=(), progress={"count": progress}))
 
 
@@ -276,7 +285,7 @@ def test_results_of_windows_that_kafka_refuses_are_told(
 def test_who_stands_by_ends_at_once(config: KafkaClientConfig, topic: str) -> None:
     with (
         closing(leading(config, topic)) as log,
-        closing(KafkaWindowLog(config, topic=topic, analysis="count")) as other,
+        closing(KafkaWindowLog(config, topic=topic, analysis="count", spec=SPEC)) as other,
     ):
         until(lambda: [log.read({}, 1, 0.2), other.read({}, 1, 0.2)] and standing_by(other))
         began_s = time.monotonic()

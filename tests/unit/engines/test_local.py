@@ -1,9 +1,9 @@
 """The local engine."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from operator import itemgetter
 from pathlib import Path
 
 import msgspec
@@ -47,6 +47,11 @@ def post(number: int, second: float = 0.0, event: str = "new") -> bytes:
     )
 
 
+def deletion(number: int, second: float) -> bytes:
+    stamp = Stamp(key=f"k{number}", event="delete", observed_at=START + timedelta(seconds=second))
+    return encode(Deletion(id=str(number), mastostream=stamp))
+
+
 def append(path: Path, values: Sequence[bytes]) -> None:
     writer = SqliteLogWriter(path)
     writer.append([NewRecord("Mastodon_stream", None, value) for value in values])
@@ -62,6 +67,7 @@ def run(path: Path, analyses: Sequence[Analysis] = ALL, batch: int = 1000) -> Lo
     some = engine(path, analyses, batch)
     while some.step(0.0):
         pass
+    some.write_windows()
     some.finish()
     some.close()
     return some
@@ -84,17 +90,27 @@ TOPICS = (
 )
 
 
-def outputs(path: Path) -> dict[str, list[tuple[str | None, bytes]]]:
-    written = {
+def outputs(path: Path) -> dict[str, object]:
+    """Return all that was written, of windows the newest record of each."""
+    written: dict[str, object] = {
         name: [(record.key, record.value) for record in topic(path, name)] for name in TOPICS
     }
-    # When a late post was noticed depends on the clock, not on the input. Several analyses write
-    # there, and only the order of what one of them wrote depends on the input.
-    late = [json.loads(value) | {"observed_at": None} for _, value in written.pop("mastodon-late")]
-    for record in sorted(late, key=itemgetter("analysis")):
-        name = f"late for {record['analysis']}"
-        written.setdefault(name, []).append((record["key"], json.dumps(record).encode()))
+    for name in ("mastodon-counts", "mastodon-dashboard"):
+        written[name] = newest(topic(path, name))
+    # Several analyses write there, and only the order of what one of them wrote depends on the
+    # input.
+    written["mastodon-late"] = Counter(record.value for record in topic(path, "mastodon-late"))
     return written
+
+
+def newest(records: Sequence[Record]) -> dict[str | None, bytes]:
+    """Return the records that an index keeps: the newest of each key, of equal ones the later."""
+    kept: dict[str | None, tuple[str, bytes]] = {}
+    for record in records:
+        observed_at = json.loads(record.value)["observed_at"]
+        if record.key not in kept or kept[record.key][0] <= observed_at:
+            kept[record.key] = observed_at, record.value
+    return {key: value for key, (_, value) in kept.items()}
 
 
 VALUES = st.lists(
@@ -182,7 +198,7 @@ def several(some: Post) -> list[dict[str, object]]:
 
 
 def longest(window: Window, values: Sequence[int]) -> dict[str, object]:
-    return {"key": window.key, "longest": max(values)}
+    return {"key": window.key, "observed_at": window.observed_at, "longest": max(values)}
 
 
 def length(some: Post) -> int:
@@ -204,27 +220,29 @@ def test_a_users_function_may_filter_multiply_and_fail(tmp_path: Path) -> None:
     assert letter.reasons == ("RuntimeError: three is bad",)
 
 
-def test_a_users_window_is_closed_with_its_values(tmp_path: Path) -> None:
+def test_a_users_window_has_the_values_of_its_posts(tmp_path: Path) -> None:
     path = tmp_path / "log.sqlite3"
     append(path, [post(number, number * 10) for number in range(1, 30)])
     aggregate = Aggregate(value=length, result=longest, size_s=100)
-    some = engine(path, (Analysis(name="longest", topic="mine", aggregate=aggregate),))
-    while some.step(0.0):
-        pass
-    some.close_windows()
-    some.close()
+    run(path, (Analysis(name="longest", topic="mine", aggregate=aggregate),))
     records = [msgspec.json.decode(record.value) for record in topic(path, "mine")]
     assert [record["longest"] for record in records] == [1, 2, 2]
+
+
+def test_a_window_for_which_a_function_fails_is_a_dead_letter(tmp_path: Path) -> None:
+    path = tmp_path / "log.sqlite3"
+    append(path, [post(1, 5), deletion(1, 6)])
+    aggregate = Aggregate(value=length, result=longest, size_s=100)
+    run(path, (Analysis(name="longest", topic="mine", aggregate=aggregate),))
+    (letter,) = [dead_letter_of(r.value, r.headers) for r in topic(path, "mastodon-dead-letters")]
+    assert letter.stage == "analyze:longest"
+    assert letter.reasons[0].startswith("window 2024-01-01T00:00:00Z: ValueError")
 
 
 def test_counts_are_those_of_the_posts(tmp_path: Path) -> None:
     path = tmp_path / "log.sqlite3"
     append(path, [post(number, number) for number in range(100)] * 2)
-    some = engine(path)
-    while some.step(0.0):
-        pass
-    some.close_windows()
-    some.close()
+    run(path)
     counts = [
         msgspec.json.decode(record.value)["posts"] for record in topic(path, "mastodon-counts")
     ]

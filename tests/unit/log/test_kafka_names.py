@@ -5,6 +5,7 @@ from contextlib import closing
 import pytest
 from confluent_kafka import KafkaError
 
+from mastostream.core.windows import WindowSpec
 from mastostream.log.kafka import (
     KafkaClientConfig,
     KafkaEngineLog,
@@ -105,7 +106,7 @@ def test_windows_are_kept_in_a_topic_with_the_prefix_whose_keys_are_without(
     kafka: FakeKafka, config: KafkaClientConfig
 ) -> None:
     kafka.ends = {0: 0}
-    log = KafkaWindowLog(config, topic="t", analysis="count")
+    log = KafkaWindowLog(config, topic="t", analysis="count", spec=WindowSpec(size_ms=10_000))
     kafka.script.append(lambda: kafka.consumers[0].come(0))
     log.read({}, 1, 0.1)
     with closing(log):

@@ -4,14 +4,15 @@ from contextlib import closing
 
 import pytest
 from confluent_kafka import KafkaError
-from hypothesis import given
-from hypothesis import strategies as st
 
+from mastostream.core.windows import WindowSpec
 from mastostream.exceptions import ConfigurationError, FatalError, MastostreamError, RetriableError
-from mastostream.log.kafka import KafkaWindowLog, window_state_store
+from mastostream.log.kafka import KafkaWindowLog
 from mastostream.log.kafka.leadership import Leadership
 
 from .fake_kafka import FakeKafka, error
+
+SPEC = WindowSpec(size_ms=10_000)
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def kafka() -> FakeKafka:
 
 @pytest.fixture
 def log(kafka: FakeKafka) -> KafkaWindowLog:
-    return KafkaWindowLog(kafka.config(), topic="t", analysis="count")
+    return KafkaWindowLog(kafka.config(), topic="t", analysis="count", spec=SPEC)
 
 
 def tell(kafka: FakeKafka, *partitions: int) -> None:
@@ -57,7 +58,7 @@ def test_who_does_not_know_yet_waits(kafka: FakeKafka, log: KafkaWindowLog) -> N
 
 
 def test_who_is_not_told_in_time_stands_by(kafka: FakeKafka) -> None:
-    log = KafkaWindowLog(kafka.config(), topic="t", analysis="count", join_s=0.0)
+    log = KafkaWindowLog(kafka.config(), topic="t", analysis="count", spec=SPEC, join_s=0.0)
     with closing(log), pytest.raises(RetriableError, match="stands by"):
         log.read({}, 1, 0.0)
 
@@ -67,7 +68,7 @@ def test_who_leads_again_does_not_take_an_input_that_it_could_not_open_for_empty
 ) -> None:
     """The engine would close windows by the wall clock."""
     config = kafka.config(**{"socket.timeout.ms": "10"})
-    with closing(KafkaWindowLog(config, topic="t", analysis="count")) as log:
+    with closing(KafkaWindowLog(config, topic="t", analysis="count", spec=SPEC)) as log:
         take_over(kafka, log)
         assert not log.read({}, 1, 0.0)
         kafka.script.append(lambda: kafka.consumers[0].go(0))
@@ -129,24 +130,3 @@ def test_what_keeps_it_from_competing_is_told(
             leadership.poll(0.0)
     leadership.leave()
     assert not leadership.leads
-
-
-@given(
-    st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=50), max_size=60),
-    st.integers(0, 60),
-)
-def test_pieces_of_a_window_are_the_window_and_none_is_too_large(
-    posts: dict[str, object], done: int
-) -> None:
-    pieces = [
-        *window_state_store._pieces(dict([*posts.items()][:done]), 0, piece_bytes=100),
-        *window_state_store._pieces(posts, done, piece_bytes=100),
-    ]
-    assert all(len(piece) < 400 for piece in pieces)
-    state = {f"60000/{number}": piece for number, piece in enumerate(pieces)}
-    clock = b'{"positions":{},"watermark_ms":null,"partitions":[]}'
-    progress, written = window_state_store._restored(state | {"clock": clock})
-    assert progress is not None
-    assert progress.windows is not None
-    assert progress.windows.windows == ({60_000: posts} if posts else {})
-    assert written == ({60_000: (len(posts), len(pieces))} if posts else {})
