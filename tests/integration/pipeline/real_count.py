@@ -29,6 +29,8 @@ from mastostream.services import ElasticsearchServer, HdfsServer, Service
 from mastostream.testing.conformance.log import new_prefix
 from mastostream.testing.simulator import HeldPost
 
+from .window_recount import check_counts
+
 ARCHIVED: Final = re.compile(r".*" + STREAM + r"\+(\d{5})\+(\d{20})-(\d{20})\.jsonl\.gz")
 READERS: Final = {STREAM: 2, ENGAGEMENT: 1, HASHTAGS: 1}
 """How many groups commit how far they are: engine and archive; the index."""
@@ -164,6 +166,10 @@ def version_of(value: bytes) -> Version:
     return Version(stamp.key, stamp.observed_at, stamp.event)
 
 
+def created_at(source: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(source["created_at"])
+
+
 def when(source: Mapping[str, Any]) -> datetime:
     return datetime.fromisoformat(source["observed_at"])
 
@@ -207,7 +213,8 @@ def count(servers: Servers, archive_folder: str) -> Count:
     }
     for index, found in documents.items():
         assert {key: when(source) for key, source in found.items()} == shown, index
-    late = check_windows(broker, stream)
+    created = {key: created_at(source) for key, source in documents[ENGAGEMENT].items()}
+    late = check_windows(broker, created)
     return Count(
         held=[msgspec.convert(each, HeldPost) for each in documents[ENGAGEMENT].values()],
         new_keys=new_keys,
@@ -222,43 +229,31 @@ def documents_of(server: ElasticsearchServer, index: str) -> dict[str, Mapping[s
         return {hit["_id"]: hit["_source"] for hit in scan(client, index=index)}
 
 
-def check_windows(broker: Broker, stream: Sequence[Logged]) -> int:
-    """Each window once, each new post in its window or late; return how many are late."""
-    counted: Counter[datetime] = Counter()
-    for record in read_topic(broker, COUNTS):
-        window = msgspec.json.decode(record.value, type=_Counted)
-        assert window.window_start not in counted, "a window twice"
-        counted[window.window_start] = window.posts
-    late = [msgspec.json.decode(each.value, type=_Late) for each in read_topic(broker, LATE)]
-    assert len(late) == len({each.key for each in late}), "a post late twice"
-    counted.update(each.window_start for each in late)
-    news = [each for each in stream if version_of(each.value).event == "new"]
-    assert [key for key, times in Counter(each.key for each in news).items() if times > 1] == []
-    expected = Counter(map(window_of, news))
-    assert (counted - expected, expected - counted) == (Counter(), Counter()), "too many, too few"
+def check_windows(broker: Broker, posts: Mapping[str | None, datetime]) -> int:
+    """The newest record of each window counts the posts; return how many are late.
+
+    Args:
+        broker: where the records are.
+        posts: when each post that there is was written, by key.
+    """
+    late = [msgspec.json.decode(each.value, type=_Late).key for each in read_topic(broker, LATE)]
+    assert len(late) == len(set(late)), "a post late twice"
+    written = [created_at for key, created_at in posts.items() if key not in late]
+    check_counts((record.value for record in read_topic(broker, COUNTS)), written)
     return len(late)
-
-
-class _Counted(msgspec.Struct):
-    window_start: datetime
-    posts: int
 
 
 class _Late(msgspec.Struct):
     key: str
-    window_start: datetime
 
 
 class _Written(msgspec.Struct):
     created_at: datetime
-    reblog: "_Written | None" = None
 
 
-def window_of(record: Logged) -> datetime:
-    """The beginning of the 10 s in which a post, or what it passes on, was written."""
-    post = msgspec.json.decode(record.value, type=_Written)
-    time = (post.reblog or post).created_at
-    return time.replace(second=time.second // 10 * 10, microsecond=0)
+def written_at(record: Logged) -> datetime:
+    """When a post was written."""
+    return msgspec.json.decode(record.value, type=_Written).created_at
 
 
 def check_bundle(server: HdfsServer, folder: str, stream: Sequence[Logged]) -> None:

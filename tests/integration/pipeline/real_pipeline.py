@@ -144,7 +144,7 @@ class Pipeline:
         self.workers.until(lambda: has_caught_up(self.servers.broker))
         for worker in self.workers.all:
             worker.end()
-        self.workers.add("count-the-rest", *COUNT, "--once", "--close-windows").run_once()
+        self.workers.add("count-the-rest", *COUNT, "--once").run_once()
         truth = self._fediverse.truth(
             TAGS[: self._scene.tags],
             self._since_ms,
@@ -192,9 +192,6 @@ def pipeline(folder: Path, servers: Servers, scene: Scene) -> Iterator[Pipeline]
             "MASTOSTREAM_COLLECT_HEARTBEAT_TIMEOUT_S": "2",
             "MASTOSTREAM_COLLECT_REQUEST_TIMEOUT_S": "5",
             "MASTOSTREAM_COLLECT_OVERLAP_S": "300",
-            # Real time passes between stages, and it passes 100 times as fast here.
-            "MASTOSTREAM_WINDOWS_DELAY_S": "3600",
-            "MASTOSTREAM_WINDOWS_IDLE_TIMEOUT_S": "7200",
             **{
                 f"ACCESS_TOKEN_127_0_0_1_{site.url.rpartition(':')[2]}": tokens[site.host]
                 for site in sites
