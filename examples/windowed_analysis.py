@@ -14,9 +14,10 @@ def is_bot(post: Post) -> bool:
 
 
 def count_bots(window: Window, values: Sequence[bool]) -> dict[str, object]:
-    """Sum up a minute when its window closes."""
+    """Sum up a minute, again whenever its posts have changed."""
     return {
-        "key": window.start.isoformat(),
+        "key": window.key,
+        "observed_at": window.observed_at,
         "start": window.start,
         "posts": len(values),
         "by_bots": sum(values),

@@ -234,6 +234,7 @@ class KafkaWindowLog:
         """Read the state of this analysis from its topic, into new tables."""
         self._connection.close()
         self._connection = _temporary_tables()
+        self._positions = None
         self._unknown.clear()
         partitions = PartitionReader(self._config, WINDOWS, f"{self._group}-state")
         prefix = f"{self._group}/"
