@@ -23,6 +23,7 @@ from mastostream.config import Credentials, ServerSettings, Settings, load_crede
 from mastostream.core.analyses import SQL_ANALYSES, STREAM_ANALYSES
 from mastostream.engines.local import LocalEngine
 from mastostream.ports.stage import Stage
+from mastostream.exceptions import RecordError
 from mastostream.runner import run_until_idle
 from mastostream.wiring import (
     CredentialsFor,
@@ -358,6 +359,9 @@ def _finish_engines(
     if not output.json:
         facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in stats.items())
         tell(output, f"done: {facts}. The results are in {log_name(settings)}")
+    complaints = [complaint for stage in stages for complaint in stage.complaints()]
+    if complaints:
+        raise RecordError("; ".join(complaints))
 
 
 def run_stage(

@@ -15,7 +15,43 @@ from mastostream.core.models import Post
 from mastostream.core.topic_names import DEAD_LETTERS
 from mastostream.ports.log import NewRecord, Record
 
-__all__ = ["as_sequence", "dead_letter", "explain", "has_key", "is_one", "new_record", "to_record"]
+__all__ = [
+    "Calls",
+    "as_sequence",
+    "dead_letter",
+    "explain",
+    "has_key",
+    "is_one",
+    "new_record",
+    "to_record",
+]
+
+
+@attrs.define
+class Calls:
+    """The calls of a user's function.
+
+    Attributes:
+        what: what it is called for, such as ``posts``.
+        done: how often it was called.
+        failed: how often it raised.
+        error: what it raised last; empty if it never did.
+    """
+
+    what: str
+    done: int = 0
+    failed: int = 0
+    error: str = ""
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong if more than a tenth of the calls have failed; otherwise empty."""
+        if self.failed * 10 <= self.done:
+            return ""
+        return (
+            f"fails for {self.failed} of {self.done} {self.what} ({self.error}); they are dead "
+            "letters, see 'mastostream dead-letters list'"
+        )
 
 
 new_record: Final = partial(tuple.__new__, NewRecord)

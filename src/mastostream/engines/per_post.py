@@ -7,6 +7,7 @@ from mastostream.core.analyses import Analysis
 from mastostream.core.codec import encode
 from mastostream.core.models import Deletion, Post, Rejected
 from mastostream.engines.outputs import (
+    Calls,
     as_sequence,
     dead_letter,
     explain,
@@ -29,6 +30,7 @@ class PerPost:
         analysis: the analysis; it has a function.
         positions: the offset of the next record to read, by partition.
         shown: results of an analysis without a topic, until :meth:`take_shown`.
+        calls: how often the function was called, and failed.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class PerPost:
         self.analysis = analysis
         self.positions = dict(progress.positions) if progress else {}
         self.shown: list[object] = []
+        self.calls = Calls("posts")
         self._raises = raises
 
     def apply(self, batch: Iterable[Decoded], now_ms: int, now_s: float = 0.0) -> list[NewRecord]:  # noqa: ARG002 - Windowed.apply uses it
@@ -65,6 +68,7 @@ class PerPost:
         outputs: list[NewRecord] = []
         for record, item in batch:
             if type(item) is Post:
+                self.calls.done += 1
                 try:
                     result: Any = function(item)
                     if result is None:
@@ -80,8 +84,10 @@ class PerPost:
                 except Exception as error:
                     if self._raises:
                         raise
+                    self.calls.failed += 1
+                    self.calls.error = explain(error)
                     stage = f"analyze:{self.analysis.name}"
-                    outputs.append(dead_letter(record, stage, (explain(error),), now_ms))
+                    outputs.append(dead_letter(record, stage, (self.calls.error,), now_ms))
             elif type(item) is Deletion and topic is not None:
                 outputs.append(NewRecord(topic, item.key, record.value))
         return outputs
@@ -93,6 +99,10 @@ class PerPost:
     def progress(self) -> Progress:
         """How far the analysis has read."""
         return Progress(positions=dict(self.positions))
+
+    def complaints(self) -> list[str]:
+        """Return what is wrong with the analysis; nothing if it works for nine posts of ten."""
+        return [self.calls.complaint] if self.calls.complaint else []
 
     def take_shown(self) -> Sequence[object]:
         """Return the results that are only shown, and forget them."""

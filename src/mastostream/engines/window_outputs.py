@@ -57,11 +57,13 @@ class Sightings:
         sightings: the versions and deletions, in the order of the records.
         records: late records and dead letters, encoded for the log.
         late: the number of late records among them.
+        errors: what ``value`` raised for each post that became a dead letter.
     """
 
     sightings: list[Sighting]
     records: list[NewRecord]
     late: int
+    errors: list[str]
 
 
 @attrs.frozen(kw_only=True)
@@ -71,10 +73,12 @@ class WindowOutputs:
     Attributes:
         records: the results, or a dead letter, encoded for the log.
         shown: the results before they were encoded.
+        error: what ``result`` raised; ``None`` if it did not.
     """
 
     records: list[NewRecord]
     shown: list[object]
+    error: str | None = None
 
 
 def spec_of(analysis: Analysis, horizon_ms: int) -> WindowSpec:
@@ -105,6 +109,7 @@ def sightings_of(
     assert aggregate is not None  # noqa: S101 - the engines sort analyses by their kind
     sightings: list[Sighting] = []
     records: list[NewRecord] = []
+    errors: list[str] = []
     late = 0
     for record, item in batch:
         if type(item) is Deletion:
@@ -123,10 +128,11 @@ def sightings_of(
         try:
             value = encode(aggregate.value(item))
         except Exception as error:  # noqa: BLE001 - a user's function may raise anything
-            records.append(dead_letter(record, _stage(analysis), (explain(error),), now_ms))
+            errors.append(explain(error))
+            records.append(dead_letter(record, _stage(analysis), errors[-1:], now_ms))
             continue
         sightings.append(Sighting(item.key, observed_ms, record.timestamp_ms, created_ms, value))
-    return Sightings(sightings=sightings, records=records, late=late)
+    return Sightings(sightings=sightings, records=records, late=late, errors=errors)
 
 
 def window_records(
@@ -161,7 +167,7 @@ def window_records(
             raw=encode(values),
         )
         dead = NewRecord(DEAD_LETTERS, letter.origin, letter.raw, dead_letter_headers(letter))
-        return WindowOutputs(records=[dead], shown=[])
+        return WindowOutputs(records=[dead], shown=[], error=explain(error))
     return WindowOutputs(records=records, shown=shown)
 
 

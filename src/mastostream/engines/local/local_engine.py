@@ -7,6 +7,7 @@ depends on all of them: when one is added, all of them read from the oldest reco
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -15,6 +16,7 @@ import attrs
 from mastostream.core.analyses import Analysis
 from mastostream.core.codec import decode
 from mastostream.core.models import Post, Rejected
+from mastostream.core.topic_names import DEAD_LETTERS, LATE
 from mastostream.core.windows import HORIZON_MS
 from mastostream.engines.local.windowed_analysis import Windowed, WindowTiming
 from mastostream.engines.outputs import dead_letter
@@ -52,7 +54,8 @@ class EngineStats:
         posts: the number of posts among the records read.
         rejected: the number of records read that are no post and no deletion; each becomes a dead
             letter.
-        outputs: the number of records written, with dead letters and late records.
+        outputs: the number of results written.
+        dead_letters: the number of dead letters written.
         late: the number of new posts that cannot be counted in windows, see
             :func:`mastostream.core.windows.not_countable`.
         lost: the number of records that the log deleted before they were read.
@@ -64,6 +67,7 @@ class EngineStats:
     posts: int = 0
     rejected: int = 0
     outputs: int = 0
+    dead_letters: int = 0
     late: int = 0
     lost: int = 0
     windows: int = 0
@@ -114,6 +118,7 @@ class LocalEngine:
         self._analyses = tuple(analyses)
         self._horizon_ms = horizon_ms
         self._timing = timing
+        self._warned: set[str] = set()
         self._restore()
 
     def _restore(self) -> None:
@@ -187,6 +192,17 @@ class LocalEngine:
         """Close the log. Without :meth:`finish` nothing is lost: some records are read again."""
         self._log.close()
 
+    def complaints(self) -> list[str]:
+        """Return the analyses that fail more than one time in ten, with what their functions raise.
+
+        Other threads may call it.
+        """
+        return [
+            f"analysis {host.analysis.name} {complaint}"
+            for host in self._hosts
+            for complaint in host.complaints()
+        ]
+
     def _positions(self) -> dict[int, int]:
         """The offsets to read from: of each partition, that of the analysis that is most behind.
 
@@ -202,6 +218,7 @@ class LocalEngine:
         now_ms, now_s = self._clock.now_ms(), self._clock.monotonic_s()
         for first in range(0, len(records), CHUNK):
             self._process_chunk(records[first : first + CHUNK], now_ms, now_s)
+        self._warn()
         self.stats.records += len(records)
         self.stats.lag_ms = max(0, now_ms - records[-1].timestamp_ms)
 
@@ -226,6 +243,14 @@ class LocalEngine:
         for host in self._windowed:
             records = host.write(now_ms, now_s, WINDOWS, ended=ended)
             self._outputs[host.analysis.name] += records
+
+    def _warn(self) -> None:
+        """Log once of each analysis that its functions fail often."""
+        for host in self._hosts:
+            name = host.analysis.name
+            if name not in self._warned and (complaints := host.complaints()):
+                self._warned.add(name)
+                _logger.warning("analysis %s %s", name, "; it ".join(complaints))
 
     def _note_lost(self, topic: str) -> None:
         """Count and log the records that the log deleted before the engine read them."""
@@ -266,7 +291,10 @@ class LocalEngine:
         self._log.commit(commit)
         self._pending = None
         self._stored = dict(commit.progress)
-        self.stats.outputs += len(commit.records)
+        topics = Counter(record.topic for record in commit.records)
+        self.stats.dead_letters += topics.pop(DEAD_LETTERS, 0)
+        topics.pop(LATE, 0)
+        self.stats.outputs += topics.total()
         self.stats.late += sum(host.take_late() for host in self._windowed)
         self.stats.windows += sum(host.take_written() for host in self._windowed)
 

@@ -25,6 +25,7 @@ from mastostream.core.windows import (
     entry_of,
     windows_of,
 )
+from mastostream.engines.outputs import Calls
 from mastostream.engines.per_post import Decoded
 from mastostream.engines.window_outputs import sightings_of, window_records
 from mastostream.ports.log import NewRecord, Progress, WindowChanges, WindowStore
@@ -68,6 +69,7 @@ class Windowed:
         analysis: the analysis; it has an aggregate.
         positions: the offset of the next record to read, by partition.
         shown: results of windows that were written, until :meth:`take_shown`.
+        calls: how often the functions of the aggregate were called, and failed.
     """
 
     def __init__(  # noqa: PLR0913 - each is another thing
@@ -93,6 +95,7 @@ class Windowed:
         self.analysis = analysis
         self.positions = dict(progress.positions) if progress else {}
         self.shown: list[object] = []
+        self.calls = {"value": Calls("posts"), "result": Calls("windows")}
         self._spec = spec
         self._timing = timing
         self._store = store
@@ -114,6 +117,7 @@ class Windowed:
         """Note what these records say of posts; return late records and dead letters."""
         found = sightings_of(self.analysis, self._spec, batch, now_ms)
         self._late += found.late
+        self._count("value", len(found.sightings) + len(found.errors), found.errors)
         self._load([sighting.key for sighting in found.sightings])
         for sighting in found.sightings:
             key = sighting.key
@@ -149,6 +153,7 @@ class Windowed:
             if entries:
                 outputs = window_records(self.analysis, start, entries, now_ms)
                 records += outputs.records
+                self._count("result", 1, [outputs.error] if outputs.error else [])
                 self.shown += outputs.shown
             self._to_write.discard(start)
             self._written += 1
@@ -202,6 +207,10 @@ class Windowed:
         )
         return Progress(positions=dict(self.positions), windows=changes)
 
+    def complaints(self) -> list[str]:
+        """Return what is wrong with the analysis; nothing if it works nine times of ten."""
+        return [calls.complaint for calls in self.calls.values() if calls.complaint]
+
     def take_shown(self) -> Sequence[object]:
         """Return the results since the last call, to be shown."""
         shown, self.shown = self.shown, []
@@ -216,6 +225,12 @@ class Windowed:
         """Return how many windows were written since the last call."""
         written, self._written = self._written, 0
         return written
+
+    def _count(self, function: str, done: int, errors: Sequence[str]) -> None:
+        calls = self.calls[function]
+        calls.done += done
+        calls.failed += len(errors)
+        calls.error = errors[-1] if errors else calls.error
 
     def _forget_changes(self) -> None:
         self._posts: dict[str, PostState | None] = {}
