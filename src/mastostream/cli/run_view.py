@@ -21,7 +21,14 @@ from mastostream.exceptions import RetriableError
 from mastostream.ports.index import Summary
 from mastostream.ports.stage import Stage, StageHealth
 from mastostream.runner import Runner
-from mastostream.wiring import counters, data_place, details, index_reader, system_clock
+from mastostream.wiring import (
+    counters,
+    data_place,
+    details,
+    index_reader,
+    system_clock,
+    troubles,
+)
 
 __all__ = ["Results", "Watch", "drive", "stopping"]
 
@@ -105,9 +112,12 @@ def drive(stages: Sequence[Stage], settings: Settings, output: Output, watch: Wa
     runner = Runner(stages, clock=system_clock())
 
     def health() -> tuple[StageHealth, ...]:
-        texts = details(stages)
+        texts, reasons = details(stages), troubles(stages)
         return tuple(
-            attrs.evolve(stage, detail=texts.get(stage.name, "")) for stage in runner.health()
+            attrs.evolve(
+                stage, detail=texts.get(stage.name, ""), trouble=reasons.get(stage.name, "")
+            )
+            for stage in runner.health()
         )
 
     began_s = time.monotonic()

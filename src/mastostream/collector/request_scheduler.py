@@ -83,7 +83,8 @@ class ServerStats:
         requests: requests that were sent since the start.
         way: how its posts arrive now: ``polling``, ``websocket`` or ``sse``; ``asking`` until the
             server has said what it can do.
-        sources: one entry for each of its timelines.
+        sources: one entry for each of its timelines; none until the server has said what it can do.
+        error: why it has not said it yet; ``None`` once it has.
         refresh_error: why counts are not refreshed any more; ``None`` while they are.
     """
 
@@ -91,7 +92,14 @@ class ServerStats:
     requests: int = 0
     way: str = "asking"
     sources: list[SourceStats] = attrs.field(factory=list)
+    error: str | None = None
     refresh_error: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no post can come from it now; ``None`` if posts can."""
+        errors = [source.error for source in self.sources]
+        return self.error or (errors[0] if errors and all(errors) else None)
 
 
 class PollResult(NamedTuple):
@@ -356,8 +364,11 @@ class RequestScheduler:
             self._failures += 1
             wait_s = backoff_s(self._failures)
             self._about_due_s = now_s + wait_s
+            if self.about is None:
+                self.stats.error = str(response.error)
             _logger.warning("%s; trying again in %.0f s", response.error, wait_s)
             return
+        self.stats.error = None
         self._failures = 0
         self._about_due_s = math.inf
         about = response.value or About(domain=self.host, family="other", version="")

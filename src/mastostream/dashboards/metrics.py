@@ -38,11 +38,13 @@ class _Stages(Collector):
             "mastostream_records", "Records that a stage has processed", labels=["stage"]
         )
         up = GaugeMetricFamily(
-            "mastostream_stage_up", "1 while a stage works, 0 once it has failed", labels=["stage"]
+            "mastostream_stage_up",
+            "1 while a stage works, 0 while it cannot or once it has failed",
+            labels=["stage"],
         )
         for stage in self._health():
             records.add_metric([stage.name], stage.processed)
-            up.add_metric([stage.name], stage.state != "failed")
+            up.add_metric([stage.name], stage.ok)
         yield records
         yield up
         for name, value in self._counters().items():
@@ -52,7 +54,8 @@ class _Stages(Collector):
 class MetricsServer:
     """Serves ``/metrics`` and ``/health`` on 127.0.0.1 while the ``with`` block lasts.
 
-    ``/health`` is JSON; its status is 503 if a stage has failed, else 200.
+    ``/health`` is JSON. Its status is 503 if a stage has failed, or can do nothing now, for example
+    because a server is away; else it is 200.
 
     Attributes:
         url: the server's address, ``http://127.0.0.1:port``.
@@ -81,11 +84,18 @@ class MetricsServer:
             return Response(generate_latest(registry), media_type=_CONTENT_TYPE)
 
         def healthy(_: Request) -> Response:
+            found = tuple(health())
             stages = {
-                stage.name: {"state": stage.state, "error": stage.error} for stage in health()
+                stage.name: {
+                    "ok": stage.ok,
+                    "state": stage.state,
+                    "error": stage.error or stage.trouble or None,
+                    "detail": stage.detail,
+                }
+                for stage in found
             }
-            failed = any(stage["state"] == "failed" for stage in stages.values())
-            return JSONResponse({"ok": not failed, "stages": stages}, 503 if failed else 200)
+            ok = all(stage.ok for stage in found)
+            return JSONResponse({"ok": ok, "stages": stages}, 200 if ok else 503)
 
         try:
             self._socket = socket.create_server(("127.0.0.1", port))

@@ -65,7 +65,7 @@ def render(state: ViewState, width: int, height: int) -> RenderableType:
     )
     summary = state.summary
     if summary is None or summary.posts == 0:
-        layout["volume"].update(Panel(Text("waiting for the first posts ..."), title="posts"))
+        layout["volume"].update(Panel(Text(_why_nothing_comes(state.stages)), title="posts"))
         layout["middle"].update(Panel(Text("")))
         layout["posts"].update(Panel(Text("")))
         return layout
@@ -76,6 +76,16 @@ def render(state: ViewState, width: int, height: int) -> RenderableType:
     )
     layout["posts"].update(_top_posts(summary, state.now))
     return layout
+
+
+def _why_nothing_comes(stages: Sequence[StageHealth]) -> str:
+    reasons = [
+        f"{stage.name}: {safe(stage.error or stage.trouble)}"
+        + ("" if stage.state == "failed" else "; trying again")
+        for stage in stages
+        if not stage.ok
+    ]
+    return "\n".join(reasons) or "waiting for the first posts ..."
 
 
 def _header(state: ViewState) -> Panel:
@@ -148,10 +158,10 @@ def _stages(stages: Sequence[StageHealth]) -> Panel:
     for stage in stages:
         table.add_row(
             Text(stage.name),
-            Text(stage.state, style=_STATE_STYLES[stage.state]),
+            Text(stage.state, style=_STATE_STYLES[stage.state] if not stage.trouble else "yellow"),
             f"{stage.processed}",
             f"{stage.rate_per_s:.1f}/s",
-            Text(safe(stage.error or stage.detail)),
+            Text(safe(stage.error or stage.trouble or stage.detail)),
         )
     return Panel(table, title="stages")
 

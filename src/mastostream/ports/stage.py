@@ -39,6 +39,8 @@ class StageHealth:
         processed: records that it has processed since the start.
         rate_per_s: records that it processes per second, over the last seconds.
         detail: its current work, in a few words.
+        trouble: why it can do nothing although it runs, such as a server that cannot be reached;
+            empty if it can.
         error: the last error; ``None`` once it is over.
     """
 
@@ -47,4 +49,10 @@ class StageHealth:
     processed: int
     rate_per_s: float
     detail: str = ""
+    trouble: str = ""
     error: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it does its work."""
+        return self.state not in ("failed", "retrying") and not self.trouble

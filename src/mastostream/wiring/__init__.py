@@ -32,7 +32,7 @@ from mastostream.wiring.log_backends import (
 )
 from mastostream.wiring.paths import DataPaths, data_paths, stage_lock, system_clock
 from mastostream.wiring.retention import retention_stages
-from mastostream.wiring.stage_stats import counters, details
+from mastostream.wiring.stage_stats import counters, details, troubles
 
 __all__ = [
     "TOPICS",
@@ -70,5 +70,6 @@ __all__ = [
     "system_clock",
     "topic_name",
     "topics",
+    "troubles",
     "verify",
 ]

@@ -10,7 +10,7 @@ from mastostream.engines.local import LocalEngine
 from mastostream.indexer import Indexer
 from mastostream.ports.stage import Stage
 
-__all__ = ["counters", "details"]
+__all__ = ["counters", "details", "troubles"]
 
 
 def counters(stages: Sequence[Stage]) -> dict[str, int]:
@@ -42,12 +42,27 @@ def details(stages: Sequence[Stage]) -> dict[str, str]:
             ways = [f"{server.name} {server.way}" for server in stage.stats.servers]
             failed = sum(source.failed for source in stage.stats.sources)
             errors = [source.error for source in stage.stats.sources]
-            errors += [server.refresh_error for server in stage.stats.servers]
+            for server in stage.stats.servers:
+                errors += [server.error, server.refresh_error]
             parts = [", ".join(ways), f"{failed} sources given up" if failed else ""]
             parts += [error for error in errors if error][:1]
             texts[stage.name] = "; ".join(filter(None, parts))
         elif isinstance(stage, FlinkEngine) and stage.dropped:
             texts[stage.name] = f"{stage.dropped} values left out that are no JSON"
+    return texts
+
+
+def troubles(stages: Sequence[Stage]) -> dict[str, str]:
+    """Return why stages can do nothing although they run, by stage name.
+
+    A collector can do nothing while no server gives it posts.
+    """
+    texts = {}
+    for stage in stages:
+        if isinstance(stage, Collector):
+            reasons = [server.trouble for server in stage.stats.servers]
+            if all(reasons):
+                texts[stage.name] = "; ".join(filter(None, reasons))
     return texts
 
 

@@ -2,8 +2,10 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import closing
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from click.testing import CliRunner
 
 from mastostream.cli.data import send_again
@@ -137,6 +140,38 @@ def test_metrics_and_health_are_served_while_it_runs(tmp_path: Path) -> None:
     assert 'mastostream_records_total{stage="collect"}' in metrics
     assert "mastostream_records_lost" in metrics
     assert health["ok"] is True
+
+
+def test_health_is_not_ok_while_the_only_server_cannot_be_reached(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    command = [BIN, "run", "--server", f"http://127.0.0.1:{port}", "--tag", "news"]
+    with subprocess.Popen(
+        [*command, "--metrics-port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=tmp_path,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().split()[-1]
+            health: dict[str, Any] = {"ok": True}
+            status = 200
+            for _ in range(600):
+                answer = requests.get(url, timeout=10)
+                status, health = answer.status_code, answer.json()
+                if not health["ok"]:
+                    break
+                time.sleep(0.1)
+        finally:
+            process.terminate()
+    assert (status, health["ok"]) == (503, False)
+    collect = health["stages"].pop("collect")
+    assert collect["ok"] is False
+    assert "127.0.0.1" in collect["error"]
+    assert "cannot be reached" in collect["error"]
+    assert all(stage["ok"] for stage in health["stages"].values())
 
 
 def test_a_server_that_refuses_ends_the_run_with_what_to_do(tmp_path: Path) -> None:

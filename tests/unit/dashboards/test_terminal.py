@@ -4,6 +4,7 @@ import io
 import unicodedata
 from datetime import UTC, datetime, timedelta
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -104,3 +105,21 @@ def test_records_of_any_kind_become_a_table(record: object) -> None:
     console.print(window_table("mine", [record]))
     assert isinstance(console.file, io.StringIO)
     assert "3" in console.file.getvalue() or "[bold]" in console.file.getvalue()
+
+
+def test_it_says_why_nothing_comes() -> None:
+    running = StageHealth(name="index", state="running", processed=0, rate_per_s=0)
+    stages = (
+        attrs.evolve(running, name="collect", trouble="a.example cannot be reached"),
+        attrs.evolve(running, name="analyze", state="retrying", error="Kafka is away"),
+        running,
+    )
+    assert [stage.ok for stage in stages] == [False, False, True]
+    console = Console(width=100, height=24, file=io.StringIO())
+    empty = ViewState(title="t", hint="h", now=NOW, elapsed_s=0, summary=None, stages=stages)
+    console.print(render(empty, 100, 24))
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert "collect: a.example cannot be reached; trying again" in shown
+    assert "analyze: Kafka is away; trying again" in shown
+    assert "waiting" not in shown
