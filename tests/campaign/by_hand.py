@@ -69,8 +69,8 @@ BY_HAND = (
     ByHand(
         what="a window is (start, end] where it should be [start, end)",
         path="src/mastostream/core/windows.py",
-        before="return event_ms - event_ms % self.size_ms",
-        after="return event_ms - 1 - (event_ms - 1) % self.size_ms",
+        before="last = event_ms - event_ms % self.slide_ms",
+        after="last = event_ms - 1 - (event_ms - 1) % self.slide_ms",
     ),
     ByHand(
         what="the SQLite index takes an older version for a newer one",

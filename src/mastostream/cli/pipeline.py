@@ -22,8 +22,8 @@ from mastostream.cli.run_view import Results, Watch, drive
 from mastostream.config import Credentials, ServerSettings, Settings, load_credentials
 from mastostream.core.analyses import SQL_ANALYSES, STREAM_ANALYSES
 from mastostream.engines.local import LocalEngine
-from mastostream.ports.stage import Stage
 from mastostream.exceptions import RecordError
+from mastostream.ports.stage import Stage
 from mastostream.runner import run_until_idle
 from mastostream.wiring import (
     CredentialsFor,

@@ -149,6 +149,8 @@ def drive(stages: Sequence[Stage], settings: Settings, output: Output, watch: Wa
     if not output.json:
         done = ", ".join(f"{stage.name} {stage.processed}" for stage in runner.health())
         tell(output, f"stopped after {time.monotonic() - began_s:.0f} s. Records: {done}.")
+        for trouble in troubles(stages).values():
+            tell(output, f"Trouble: {trouble}.")
         tell(output, f"The data is in {data_place(settings)}")
     failure = runner.failure()
     if failure is not None:

@@ -81,7 +81,7 @@ def render(state: ViewState, width: int, height: int) -> RenderableType:
 def _why_nothing_comes(stages: Sequence[StageHealth]) -> str:
     reasons = [
         f"{stage.name}: {safe(stage.error or stage.trouble)}"
-        + ("" if stage.state == "failed" else "; trying again")
+        + ("; trying again" if stage.state == "retrying" else "")
         for stage in stages
         if not stage.ok
     ]

@@ -39,8 +39,8 @@ class StageHealth:
         processed: records that it has processed since the start.
         rate_per_s: records that it processes per second, over the last seconds.
         detail: its current work, in a few words.
-        trouble: why it can do nothing although it runs, such as a server that cannot be reached;
-            empty if it can.
+        trouble: why it does not do its work although it runs, such as a server that cannot be
+            reached; empty if it does.
         error: the last error; ``None`` once it is over.
     """
 

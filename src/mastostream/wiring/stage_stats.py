@@ -25,6 +25,7 @@ def counters(stages: Sequence[Stage]) -> dict[str, int]:
         elif isinstance(stage, LocalEngine):
             totals["records_rejected"] += stage.stats.rejected
             totals["records_late"] += stage.stats.late
+            totals["dead_letters"] += stage.stats.dead_letters
             totals["records_lost"] += stage.stats.lost
         elif isinstance(stage, FlinkEngine):
             totals["records_rejected"] += stage.dropped
@@ -53,16 +54,18 @@ def details(stages: Sequence[Stage]) -> dict[str, str]:
 
 
 def troubles(stages: Sequence[Stage]) -> dict[str, str]:
-    """Return why stages can do nothing although they run, by stage name.
+    """Return why stages do not do their work although they run, by stage name.
 
-    A collector can do nothing while no server gives it posts.
+    A collector does not while no server gives it posts, and an engine whose analyses fail.
     """
     texts = {}
     for stage in stages:
         if isinstance(stage, Collector):
             reasons = [server.trouble for server in stage.stats.servers]
             if all(reasons):
-                texts[stage.name] = "; ".join(filter(None, reasons))
+                texts[stage.name] = f"{'; '.join(filter(None, reasons))}; trying again"
+        elif isinstance(stage, LocalEngine) and (complaints := stage.complaints()):
+            texts[stage.name] = "; ".join(complaints)
     return texts
 
 

@@ -21,7 +21,7 @@ from mastostream.cli.main import cli
 from mastostream.core.topic_names import DEAD_LETTERS, STREAM
 from mastostream.log.sqlite import SqliteLogReader, SqliteLogWriter
 from mastostream.ports.log import NewRecord
-from mastostream.testing.simulator import SimulatedServer
+from mastostream.testing.simulator import SimulatedServer, generate_statuses
 
 BIN = Path(sys.executable).parent / "mastostream"
 Command = Callable[..., Any]
@@ -172,6 +172,20 @@ def test_health_is_not_ok_while_the_only_server_cannot_be_reached(tmp_path: Path
     assert "127.0.0.1" in collect["error"]
     assert "cannot be reached" in collect["error"]
     assert all(stage["ok"] for stage in health["stages"].values())
+
+
+def test_an_analysis_that_fails_for_every_post_ends_with_its_own_code(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "from mastostream import Analysis\n"
+        "BAD = Analysis(name='bad', topic='bad', function=lambda post: 1 / 0)\n"
+    )
+    (tmp_path / "posts.jsonl").write_bytes(b"\n".join(generate_statuses(20)))
+    assert mastostream(tmp_path, "replay", "posts.jsonl").returncode == 0
+    done = mastostream(tmp_path, "analyze", "--once", "--analysis", "own:BAD")
+    assert done.returncode == 5
+    assert "analysis bad fails for 20 of 20 posts (ZeroDivisionError" in done.stderr
+    assert "outputs 0, dead letters 20" in done.stdout
+    assert "dead-letters list" in done.stderr
 
 
 def test_a_server_that_refuses_ends_the_run_with_what_to_do(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_records_of_any_kind_become_a_table(record: object) -> None:
 def test_it_says_why_nothing_comes() -> None:
     running = StageHealth(name="index", state="running", processed=0, rate_per_s=0)
     stages = (
-        attrs.evolve(running, name="collect", trouble="a.example cannot be reached"),
+        attrs.evolve(running, name="collect", trouble="a.example cannot be reached; trying again"),
         attrs.evolve(running, name="analyze", state="retrying", error="Kafka is away"),
         running,
     )

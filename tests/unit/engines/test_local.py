@@ -220,6 +220,32 @@ def test_a_users_function_may_filter_multiply_and_fail(tmp_path: Path) -> None:
     assert letter.reasons == ("RuntimeError: three is bad",)
 
 
+def test_an_analysis_that_fails_often_is_told_and_its_dead_letters_are_no_results(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "log.sqlite3"
+    append(path, [post(3)] + [post(number) for number in range(10, 19)])
+    mine = (Analysis(name="fragile", topic="mine", function=fragile),)
+    some = run(path, mine)
+    assert some.complaints() == [], "one of ten"
+    assert (some.stats.outputs, some.stats.dead_letters) == (9, 1)
+    append(path, [post(3)] * 11)
+    some = run(path, mine)
+    (told,) = some.complaints()
+    assert told.startswith("analysis fragile fails for 11 of 11 posts (RuntimeError: three is bad)")
+    assert [record.getMessage() for record in caplog.records] == [told]
+    assert (some.stats.outputs, some.stats.dead_letters) == (0, 11)
+
+
+def test_a_window_function_that_fails_often_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "log.sqlite3"
+    append(path, [post(1, 5), deletion(1, 6)])
+    aggregate = Aggregate(value=length, result=longest, size_s=100)
+    some = run(path, (Analysis(name="longest", topic="mine", aggregate=aggregate),))
+    (told,) = some.complaints()
+    assert told.startswith("analysis longest fails for 1 of 1 windows (ValueError")
+
+
 def test_a_users_window_has_the_values_of_its_posts(tmp_path: Path) -> None:
     path = tmp_path / "log.sqlite3"
     append(path, [post(number, number * 10) for number in range(1, 30)])
