@@ -16,6 +16,7 @@ from rich.live import Live
 from mastostream.cli.options import Output, tell
 from mastostream.config import Settings
 from mastostream.core.analyses import Analysis
+from mastostream.core.time import from_ms
 from mastostream.dashboards.terminal import ViewState, render, window_table
 from mastostream.exceptions import RetriableError
 from mastostream.ports.index import Summary
@@ -26,6 +27,7 @@ from mastostream.wiring import (
     data_place,
     details,
     index_reader,
+    newest_observation_ms,
     system_clock,
     troubles,
 )
@@ -131,7 +133,8 @@ def drive(stages: Sequence[Stage], settings: Settings, output: Output, watch: Wa
             server = MetricsServer(watch.metrics_port, health, lambda: counters(stages))
             stack.enter_context(server)
             tell(output, f"metrics: {server.url}/metrics   health: {server.url}/health")
-        summary = _Summaries(settings) if watch.index else None
+        event_time = _EventTime(stages)
+        summary = _Summaries(settings, event_time) if watch.index else None
         if summary is not None:
             stack.callback(summary.close)
         stack.enter_context(runner)
@@ -141,7 +144,7 @@ def drive(stages: Sequence[Stage], settings: Settings, output: Output, watch: Wa
             return not late and runner.wait(seconds)
 
         if output.live:
-            _draw(health, output, watch, summary, hint, keep_running, began_s)
+            _draw(health, output, watch, summary, hint, keep_running, began_s, event_time)
         else:
             _print(health, output, watch, keep_running)
     for stage in health():
@@ -157,11 +160,33 @@ def drive(stages: Sequence[Stage], settings: Settings, output: Output, watch: Wa
         raise failure
 
 
+class _EventTime:
+    """The time of the posts: that of the newest observation, which moves on in silence.
+
+    It is the wall clock's where that is the collector's clock, and right for a simulated one, too.
+    """
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self._stages = stages
+        self._newest_ms = 0
+        self._since_s = 0.0
+
+    def now(self) -> datetime:
+        """Return the time; before the first post that of the wall clock."""
+        newest_ms, now_s = newest_observation_ms(self._stages), time.monotonic()
+        if newest_ms > self._newest_ms:
+            self._newest_ms, self._since_s = newest_ms, now_s
+        if not self._newest_ms:
+            return datetime.now(UTC)
+        return from_ms(self._newest_ms) + timedelta(seconds=now_s - self._since_s)
+
+
 class _Summaries:
     """Queries the index for the live view, with at most a tenth of the time spent in queries."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, event_time: _EventTime) -> None:
         self._reader = index_reader(settings)
+        self._event_time = event_time
         self._latest: Summary | None = None
         self._next_s = 0.0
 
@@ -173,7 +198,7 @@ class _Summaries:
         began_s = time.monotonic()
         if began_s < self._next_s:
             return self._latest
-        until = datetime.now(UTC)
+        until = self._event_time.now()
         try:
             self._latest = self._reader.summary(until - SPAN, until, INTERVAL_S, 12)
         except RetriableError:
@@ -194,6 +219,7 @@ def _draw(
     hint: str,
     keep_running: Callable[[float], bool],
     began_s: float,
+    event_time: _EventTime,
 ) -> None:
     def picture() -> RenderableType:
         if watch.results is not None:
@@ -201,7 +227,7 @@ def _draw(
         state = ViewState(
             title=watch.title,
             hint=hint,
-            now=datetime.now(UTC),
+            now=event_time.now(),
             elapsed_s=time.monotonic() - began_s,
             summary=summary.now() if summary is not None else None,
             stages=health(),

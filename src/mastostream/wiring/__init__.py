@@ -32,7 +32,12 @@ from mastostream.wiring.log_backends import (
 )
 from mastostream.wiring.paths import DataPaths, data_paths, stage_lock, system_clock
 from mastostream.wiring.retention import retention_stages
-from mastostream.wiring.stage_stats import counters, details, troubles
+from mastostream.wiring.stage_stats import (
+    counters,
+    details,
+    newest_observation_ms,
+    troubles,
+)
 
 __all__ = [
     "TOPICS",
@@ -63,6 +68,7 @@ __all__ = [
     "log_reader",
     "log_writer",
     "mastodon_client",
+    "newest_observation_ms",
     "replay_inputs",
     "retention_stages",
     "set_up_index",

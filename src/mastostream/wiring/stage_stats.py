@@ -10,7 +10,7 @@ from mastostream.engines.local import LocalEngine
 from mastostream.indexer import Indexer
 from mastostream.ports.stage import Stage
 
-__all__ = ["counters", "details", "troubles"]
+__all__ = ["counters", "details", "newest_observation_ms", "troubles"]
 
 
 def counters(stages: Sequence[Stage]) -> dict[str, int]:
@@ -67,6 +67,12 @@ def troubles(stages: Sequence[Stage]) -> dict[str, str]:
         elif isinstance(stage, LocalEngine) and (complaints := stage.complaints()):
             texts[stage.name] = "; ".join(complaints)
     return texts
+
+
+def newest_observation_ms(stages: Sequence[Stage]) -> int:
+    """Return when an engine's newest post was observed, in milliseconds since the epoch; or 0."""
+    engines = [stage for stage in stages if isinstance(stage, LocalEngine)]
+    return max((engine.stats.observed_ms for engine in engines), default=0)
 
 
 def _collector_counters(stage: Collector) -> dict[str, int]:

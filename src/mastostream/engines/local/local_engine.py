@@ -16,6 +16,7 @@ import attrs
 from mastostream.core.analyses import Analysis
 from mastostream.core.codec import decode
 from mastostream.core.models import Post, Rejected
+from mastostream.core.time import to_ms
 from mastostream.core.topic_names import DEAD_LETTERS, LATE
 from mastostream.core.windows import HORIZON_MS
 from mastostream.engines.local.windowed_analysis import Windowed, WindowTiming
@@ -61,6 +62,8 @@ class EngineStats:
         lost: the number of records that the log deleted before they were read.
         windows: the number of records of windows written, each new one of a window again.
         lag_ms: the age of the newest record when it was read, in milliseconds.
+        observed_ms: when a post was observed last, by the collector's clock, in milliseconds since
+            the epoch; 0 before the first post.
     """
 
     records: int = 0
@@ -72,6 +75,7 @@ class EngineStats:
     lost: int = 0
     windows: int = 0
     lag_ms: int = 0
+    observed_ms: int = 0
 
 
 class LocalEngine:
@@ -225,12 +229,16 @@ class LocalEngine:
     def _process_chunk(self, records: Sequence[Record], now_ms: int, now_s: float) -> None:
         batch: list[Decoded] = [(record, decode(record.value)) for record in records]
         first_host = self._outputs[self._hosts[0].analysis.name]
+        newest: Post | None = None
         for record, item in batch:
             if type(item) is Post:
                 self.stats.posts += 1
+                newest = item
             elif type(item) is Rejected and self._is_new_to_all(record):
                 self.stats.rejected += 1
                 first_host.append(dead_letter(record, "analyze", item.reasons, now_ms))
+        if newest is not None:
+            self.stats.observed_ms = max(self.stats.observed_ms, to_ms(newest.observed_at))
         ends = {record.partition: record.offset + 1 for record in records}
         for host in self._hosts:
             new = _after(host.positions, batch)
