@@ -61,7 +61,8 @@ class GeneratedStream:
 
     def __init__(self, put: Put) -> None:
         self._put = put
-        self._statuses: Iterator[bytes] = generate_statuses(POSTS)
+        begin_ms = SystemClock().now_ms() - POSTS * 20 - 3_600_000  # 50 posts a second
+        self._statuses: Iterator[bytes] = generate_statuses(POSTS, start_ms=begin_ms)
 
     def follow(self, feed: Feed) -> None:
         self._put(Opened(feed.name, feed.tags))
