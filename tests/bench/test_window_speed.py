@@ -1,4 +1,4 @@
-"""Windows take the same time for each post, however many posts they have, and if posts come late."""
+"""Windows take the same time for each post, however many posts they have, also if some come late."""
 
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from mastostream.testing.simulator import generate_statuses
 
 FEW = 1_000
 MANY = 300_000
-MEASURED = 20_000
+MEASURED = 100_000
 POSTS_PER_S = 500.0
 LATE_EACH = 1_000
 ROUNDS = 3
