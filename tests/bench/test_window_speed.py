@@ -1,4 +1,4 @@
-"""Windows take the same time for each post, however many posts they have, also if some come late."""
+"""Windows take the same time for each post, however many they have, also if some come late."""
 
 import time
 from collections.abc import Iterator

@@ -251,6 +251,11 @@ def collect(
 )
 @click.option("--languages", help="What --analysis language lets through, such as en,de.")
 @click.option(
+    "--from-beginning",
+    is_flag=True,
+    help="Begin with the oldest record: results with the same keys are replaced.",
+)
+@click.option(
     "--close-windows",
     is_flag=True,
     hidden=True,  # --once writes all windows; older scripts ask for it
@@ -275,6 +280,7 @@ def analyze(
     mode: Any,
     names: Sequence[str],
     languages: str | None,
+    from_beginning: bool,
     close_windows: bool,
     shows: bool,
     once: bool,
@@ -297,6 +303,8 @@ def analyze(
     }
     if engine_name != "flink":
         refuse(flink_flags, "goes with --engine flink")
+    elif from_beginning:
+        raise click.UsageError("--from-beginning goes with --engine local")
     sys.path.insert(0, str(Path.cwd()))
     chosen = settings(
         languages=languages.split(",") if languages else None,
@@ -322,7 +330,9 @@ def analyze(
     shows = shows or any(analysis.aggregate or not analysis.topic for analysis in picked)
     results = Results(output)
     with stage_lock(chosen, [f"analyze-{analysis.name}" for analysis in picked]):
-        stages = engines(chosen, picked, system_clock(), results, once=once)
+        stages = engines(
+            chosen, picked, system_clock(), results, once=once, from_beginning=from_beginning
+        )
         if once:
             _finish_engines(stages, chosen, output, results if shows else None)
             return

@@ -127,6 +127,8 @@ class Analysis:
         topic: the topic that the records are written to; ``None`` for results that are only shown.
         function: ``Post -> record | iterable of records | None``, called for each post.
         aggregate: the functions and the length of the windows, for a windowed analysis.
+        version: at least 1. Raise it when a function has changed: the analysis then reads the log
+            from its oldest record again, and its results replace those with the same keys.
 
     Raises:
         ValueError: neither or both of ``function`` and ``aggregate`` are given, or ``name`` or
@@ -137,6 +139,22 @@ class Analysis:
     topic: str | None = attrs.field(default=None, converter=attrs.converters.optional(_safe_name))
     function: Callable[[Post], object] | None = None
     aggregate: Aggregate | None = None
+    version: int = attrs.field(default=1, validator=attrs.validators.ge(1))
+
+    @property
+    def state_name(self) -> str:
+        """The name under which an engine keeps how far the analysis is, and its windows.
+
+        An analysis whose windows have another length begins anew, as one of another version does.
+        """
+        parts = [self.name]
+        if self.aggregate is not None:
+            parts.append(f"{self.aggregate.size_s}s")
+            if self.aggregate.slide_s != self.aggregate.size_s:
+                parts.append(f"{self.aggregate.slide_s}s")
+        if self.version > 1:
+            parts.append(f"v{self.version}")
+        return ":".join(parts)
 
     def __attrs_post_init__(self) -> None:
         if (self.function is None) == (self.aggregate is None):

@@ -77,39 +77,94 @@ def _load(name: str) -> Analysis:
     return analysis
 
 
-def engines(
+@attrs.frozen(kw_only=True)
+class _Run:
+    """What all engines of one command share.
+
+    Attributes:
+        settings: the settings.
+        clock: the clock.
+        on_results: see :class:`engines.local.LocalEngine`.
+        once: whether windows are written at the end only.
+        from_beginning: whether the engines begin with the oldest record, wherever they were.
+    """
+
+    settings: Settings
+    clock: Clock
+    on_results: OnResults | None
+    once: bool
+    from_beginning: bool
+
+    @property
+    def horizon_ms(self) -> int:
+        return round(self.settings.windows.horizon_s * 1000)
+
+    def engine(
+        self,
+        log: EngineLog,
+        chosen: Sequence[Analysis],
+        *,
+        batch: int = BATCH,
+        name: str = "analyze",
+    ) -> LocalEngine:
+        windows = self.settings.windows
+        return LocalEngine(
+            log,
+            chosen,
+            clock=self.clock,
+            horizon_ms=self.horizon_ms,
+            timing=WindowTiming(
+                delay_s=windows.delay_s,
+                correct_every_s=windows.correct_every_s,
+                at_end=self.once,
+            ),
+            batch=batch,
+            on_results=self.on_results,
+            name=name,
+            from_beginning=self.from_beginning,
+        )
+
+
+def engines(  # noqa: PLR0913 - each is a choice of the user's
     settings: Settings,
     chosen: Sequence[Analysis],
     clock: Clock,
     on_results: OnResults | None = None,
     *,
     once: bool = False,
+    from_beginning: bool = False,
 ) -> tuple[LocalEngine, ...]:
     """Return the engines that run these analyses over the collected posts.
-
-    With ``once`` they write windows at the end only.
 
     On the data folder, one engine runs all of them. On Kafka, one engine runs all per-post analyses
     and shares the partitions with the same engine in other processes; each windowed analysis has an
     engine of its own, which works in one process at a time.
+
+    Args:
+        settings: the settings.
+        chosen: the analyses.
+        clock: the clock of the engines.
+        on_results: called with results that are shown.
+        once: whether windows are written at the end only.
+        from_beginning: whether the engines begin with the oldest record, wherever they were.
     """
+    run = _Run(
+        settings=settings,
+        clock=clock,
+        on_results=on_results,
+        once=once,
+        from_beginning=from_beginning,
+    )
     if settings.log == "kafka":
-        return _on_kafka(settings, chosen, clock, on_results, once=once)
+        return _on_kafka(run, chosen)
     log = SqliteEngineLog(
         data_paths(settings).log, topic=STREAM, partitions=settings.partitions, now_ms=clock.now_ms
     )
-    return (_engine(settings, log, chosen, clock, on_results, once=once),)
+    return (run.engine(log, chosen),)
 
 
-def _on_kafka(
-    settings: Settings,
-    chosen: Sequence[Analysis],
-    clock: Clock,
-    on_results: OnResults | None,
-    *,
-    once: bool,
-) -> tuple[LocalEngine, ...]:
-    config = kafka_client_config(settings)
+def _on_kafka(run: _Run, chosen: Sequence[Analysis]) -> tuple[LocalEngine, ...]:
+    config = kafka_client_config(run.settings)
     from mastostream.log.kafka import (  # noqa: PLC0415 - needs an extra
         KafkaEngineLog,
         KafkaWindowLog,
@@ -120,59 +175,25 @@ def _on_kafka(
     per_post = [analysis for analysis in chosen if analysis.function is not None]
     stages = []
     if per_post:
-        names = "+".join(sorted(analysis.name for analysis in per_post))
+        names = "+".join(sorted(analysis.state_name for analysis in per_post))
         log = KafkaEngineLog(
             config,
             topic=STREAM,
             group=f"{config.group}-analyze-{names}",
-            delivery=settings.kafka.delivery,
-            now_ms=clock.now_ms,
+            delivery=run.settings.kafka.delivery,
+            now_ms=run.clock.now_ms,
+            from_beginning=run.from_beginning,
         )
-        stages.append(
-            _engine(settings, log, per_post, clock, on_results, once=once, batch=_KAFKA_BATCH)
-        )
+        stages.append(run.engine(log, per_post, batch=_KAFKA_BATCH))
     for analysis in chosen:
         if analysis.aggregate is not None:
             windows = KafkaWindowLog(
                 config,
                 topic=STREAM,
-                analysis=analysis.name,
-                spec=spec_of(analysis, _horizon_ms(settings)),
-                now_ms=clock.now_ms,
+                analysis=analysis.state_name,
+                spec=spec_of(analysis, run.horizon_ms),
+                now_ms=run.clock.now_ms,
             )
             name = f"analyze:{analysis.name}" if len(chosen) > 1 else "analyze"
-            stages.append(
-                _engine(settings, windows, [analysis], clock, on_results, once=once, name=name)
-            )
+            stages.append(run.engine(windows, [analysis], name=name))
     return tuple(stages)
-
-
-def _engine(  # noqa: PLR0913 - the arguments of LocalEngine
-    settings: Settings,
-    log: EngineLog,
-    chosen: Sequence[Analysis],
-    clock: Clock,
-    on_results: OnResults | None,
-    *,
-    once: bool,
-    batch: int = BATCH,
-    name: str = "analyze",
-) -> LocalEngine:
-    return LocalEngine(
-        log,
-        chosen,
-        clock=clock,
-        horizon_ms=_horizon_ms(settings),
-        timing=WindowTiming(
-            delay_s=settings.windows.delay_s,
-            correct_every_s=settings.windows.correct_every_s,
-            at_end=once,
-        ),
-        batch=batch,
-        on_results=on_results,
-        name=name,
-    )
-
-
-def _horizon_ms(settings: Settings) -> int:
-    return round(settings.windows.horizon_s * 1000)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import attrs
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -159,6 +160,44 @@ def test_an_analysis_that_is_added_later_begins_at_the_beginning(tmp_path: Path)
     run(path, built_in("stream", "full"))
     assert len(topic(path, "mastodon-engagement")) == 10
     assert len(topic(path, "mastodon-hashtags")) == 10
+
+
+def text_length(some: Post) -> dict[str, object]:
+    return {"key": some.key, "observed_at": some.observed_at, "length": len(some.id)}
+
+
+def test_an_analysis_of_another_version_begins_at_the_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "log.sqlite3"
+    append(path, [post(number) for number in range(10)])
+    lengths = Analysis(name="lengths", topic="lengths", function=text_length)
+    edited = attrs.evolve(lengths, version=2)
+    for analysis, written in ((lengths, 10), (lengths, 10), (edited, 20), (edited, 20)):
+        run(path, (analysis,))
+        assert len(topic(path, "lengths")) == written
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_from_the_beginning_every_result_comes_anew_once(tmp_path: Path, crashes: bool) -> None:
+    path = tmp_path / "log.sqlite3"
+    append(path, [post(number, number) for number in range(100)])
+    run(path)
+    before = outputs(path)
+    log = SqliteEngineLog(path, topic="Mastodon_stream")
+    some = LocalEngine(log, ALL, clock=SystemClock(), batch=30, from_beginning=True)
+    some.step(0.0)
+    if crashes:
+        some.close()
+        some = engine(path)
+    while some.step(0.0):
+        pass
+    some.write_windows()
+    some.close()
+    after = outputs(path)
+    for name in ("mastodon-counts", "mastodon-dashboard"):
+        assert after[name] == before[name]
+    engagement = before["mastodon-engagement"]
+    assert isinstance(engagement, list)
+    assert after["mastodon-engagement"] == engagement * 2
 
 
 def test_deletions_pass_through_each_per_post_topic_as_they_are(tmp_path: Path) -> None:

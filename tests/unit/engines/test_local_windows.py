@@ -321,7 +321,7 @@ def test_posts_are_forgotten_when_nothing_can_change_any_more() -> None:
     log, clock, some = live(WindowTiming(delay_s=0.0))
     log.append("Mastodon_stream", Event(1, "new", 3, 14).record().value)
     some.step(0.0)
-    store = log.windows("count")
+    store = log.windows(COUNT.state_name)
     assert list(store.posts(["k1"])) == ["k1"]
     clock.advance(HORIZON_S + FORGET_MARGIN_MS / 1000 - 1)
     log.append("Mastodon_stream", Event(2, "new", 90_000, 90_000).record().value)

@@ -92,6 +92,7 @@ class LocalEngine:
         batch: int = BATCH,
         on_results: OnResults | None = None,
         name: str = "analyze",
+        from_beginning: bool = False,
     ) -> None:
         """Continue from the progress that the log has stored for these analyses.
 
@@ -105,6 +106,8 @@ class LocalEngine:
             on_results: called after each commit with the results of windowed analyses, and of
                 analyses without a topic.
             name: the name of the stage, where one process runs several engines.
+            from_beginning: whether it begins with the oldest record whatever the log has stored.
+                What it writes replaces what has the same key and version.
 
         Raises:
             ConfigurationError: two analyses have the same name, or there is none.
@@ -123,15 +126,18 @@ class LocalEngine:
         self._horizon_ms = horizon_ms
         self._timing = timing
         self._warned: set[str] = set()
+        self._from_beginning = from_beginning
         self._restore()
 
     def _restore(self) -> None:
         """Continue from the progress in the log, and forget what was not committed."""
         self._generation = self._log.generation
-        progress = self._log.restore([analysis.name for analysis in self._analyses])
+        progress = self._log.restore([analysis.state_name for analysis in self._analyses])
+        if self._from_beginning:
+            progress = {}
         now_s = self._clock.monotonic_s()
         self._per_post = [
-            PerPost(analysis, progress.get(analysis.name))
+            PerPost(analysis, progress.get(analysis.state_name))
             for analysis in self._analyses
             if analysis.function is not None
         ]
@@ -140,8 +146,8 @@ class LocalEngine:
                 analysis,
                 spec_of(analysis, self._horizon_ms),
                 self._timing,
-                store=self._log.windows(analysis.name),
-                progress=progress.get(analysis.name),
+                store=self._log.windows(analysis.state_name),
+                progress=progress.get(analysis.state_name),
                 now_s=now_s,
             )
             for analysis in self._analyses
@@ -287,7 +293,7 @@ class LocalEngine:
             records += outputs
             outputs.clear()
             if host.positions:
-                progress[host.analysis.name] = host.progress()
+                progress[host.analysis.state_name] = host.progress()
             if isinstance(host, Windowed):
                 host.stored(now_s)
         if records or progress != self._stored:
@@ -298,6 +304,7 @@ class LocalEngine:
         self._pending = commit
         self._log.commit(commit)
         self._pending = None
+        self._from_beginning = False
         self._stored = dict(commit.progress)
         topics = Counter(record.topic for record in commit.records)
         self.stats.dead_letters += topics.pop(DEAD_LETTERS, 0)

@@ -50,6 +50,7 @@ class KafkaEngineLog:
         delivery: Literal["at-least-once", "exactly-once"] = "at-least-once",
         commit_every_s: float = COMMIT_EVERY_S,
         now_ms: Callable[[], int] | None = None,
+        from_beginning: bool = False,
     ) -> None:
         """Create the clients; the first read joins the group.
 
@@ -62,12 +63,18 @@ class KafkaEngineLog:
                 After a crash, the outputs of up to this time are sent again.
             now_ms: returns the timestamp of an output, in milliseconds since the epoch. By default
                 librdkafka uses the system's clock.
+            from_beginning: whether each partition is read from its oldest record, until a position
+                of it is committed here.
 
         Raises:
             ConfigurationError: a setting is wrong.
         """
         self._reader = KafkaSharedReader(
-            config, topic=topic, group=group, on_revoke=self._on_revoke
+            config,
+            topic=topic,
+            group=group,
+            from_beginning=from_beginning,
+            on_revoke=self._on_revoke,
         )
         self._outputs: _Outputs = (
             _ExactlyOnce(config, topic, group, self._reader, now_ms)
@@ -216,6 +223,7 @@ class _ExactlyOnce:
                 offsets, consumer.consumer_group_metadata(), CALL_TIMEOUT_S
             )
             _commit_transaction(sender)
+            self._reader.has_committed(offset.partition for offset in offsets)
         except KafkaException as error:
             problem = sender.transaction_error(error)
             self._give_up(sender)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from mastostream.exceptions import RetriableError
 from mastostream.log.kafka.client_config import KafkaClientConfig
 from mastostream.log.kafka.errors import LOST_PARTITIONS, translate_error, translated
+from mastostream.log.kafka.offsets import Offsets
 from mastostream.log.kafka.partition_reader import PartitionReader
 from mastostream.log.kafka.topics import ensure_topics
 from mastostream.ports.log import Positions, Record
@@ -94,13 +95,14 @@ class KafkaSharedReader:
     to another reader already.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a choice of the user, given by name
         self,
         config: KafkaClientConfig,
         *,
         topic: str,
         group: str,
         resume: bool = True,
+        from_beginning: bool = False,
         on_revoke: Callable[[], None] = _do_nothing,
     ) -> None:
         """Store the configuration; the first read joins the group.
@@ -111,12 +113,16 @@ class KafkaSharedReader:
             group: the consumer group that shares the partitions.
             resume: ``True`` starts an assigned partition at the position that the group has
                 committed, ``False`` at the oldest record.
+            from_beginning: whether each partition starts at its oldest record until a position of
+                it is committed by this reader.
             on_revoke: called before partitions are revoked, but not if they were lost.
         """
         self._config = config
         self._topic = topic
         self._group = group
         self._resume = resume
+        self._from_beginning = from_beginning
+        self._committed: set[int] = set()
         self._on_revoke = on_revoke
         self._partitions: PartitionReader | None = None
         self._generation = 0
@@ -196,7 +202,14 @@ class KafkaSharedReader:
         own = {
             partition: offset for partition, offset in positions.items() if partition in assigned
         }
-        return commit_positions(self._partitions.consumer, self._config, self._topic, own)
+        done = commit_positions(self._partitions.consumer, self._config, self._topic, own)
+        if done:
+            self.has_committed(own)
+        return done
+
+    def has_committed(self, partitions: Iterable[int]) -> None:
+        """Note that positions of these partitions are committed, and may be resumed at."""
+        self._committed.update(partitions)
 
     def rejoin(self) -> None:
         """Leave the group at the next read, join again, and start at the committed positions.
@@ -240,9 +253,12 @@ class KafkaSharedReader:
         if partitions:
             self._generation += 1
         try:
-            assignments = self._partitions.take(
-                [partition.partition for partition in partitions], {}
-            )
+            numbers = [partition.partition for partition in partitions]
+            oldest: Positions = {}
+            if self._from_beginning:
+                anew = [number for number in numbers if number not in self._committed]
+                oldest = Offsets(self._config).first(self._topic, anew)
+            assignments = self._partitions.take(numbers, oldest)
             consumer.incremental_assign(assignments)
         except BaseException:
             self._broken = True  # librdkafka would read from positions that are not known here.
