@@ -52,6 +52,16 @@ class IndexWriter(Protocol):
                 the same call may be repeated.
         """
 
+    def identity(self, index_name: str) -> str:
+        """Return a name of what an index holds: lower case letters and digits.
+
+        It stays the same as long as the documents do. An index that is made anew has another one:
+        whoever fills it has to begin at the beginning.
+
+        Raises:
+            RetriableError: the index cannot be reached now.
+        """
+
     def close(self) -> None:
         """Release the connection; a second call does nothing."""
 

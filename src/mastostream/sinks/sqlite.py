@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from uuid import uuid4
 
 import msgspec
 
@@ -42,6 +43,10 @@ CREATE TABLE IF NOT EXISTS documents (
     body TEXT,                      -- the record, JSON; null where deleted
     created_ms INTEGER,             -- the post's creation, milliseconds since 1970
     PRIMARY KEY (index_name, id)
+);
+CREATE TABLE IF NOT EXISTS identities (
+    index_name TEXT PRIMARY KEY,
+    identity TEXT NOT NULL          -- drawn when the index was first filled
 );
 CREATE INDEX IF NOT EXISTS documents_by_creation ON documents (index_name, created_ms)
     WHERE deleted = 0;
@@ -145,6 +150,16 @@ class SqliteIndex:
         with translated(self._path), transaction(self._connection):
             self._connection.executemany(_UPSERT, rows)
         return refusals
+
+    def identity(self, index_name: str) -> str:
+        with translated(self._path), transaction(self._connection):
+            self._connection.execute(
+                "INSERT OR IGNORE INTO identities VALUES (?, ?)", (index_name, uuid4().hex[:12])
+            )
+            (identity,) = self._connection.execute(
+                "SELECT identity FROM identities WHERE index_name = ?", (index_name,)
+            ).fetchone()
+        return str(identity)
 
     def close(self) -> None:
         self._connection.close()

@@ -1,7 +1,8 @@
 """Builds the indexer, and the reader of its index."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from mastostream.config import Settings, load_secrets
@@ -9,8 +10,8 @@ from mastostream.core.topic_names import ENGAGEMENT, HASHTAGS
 from mastostream.exceptions import MastostreamError, RetriableError
 from mastostream.indexer import Batching, Indexer
 from mastostream.ports.clock import Clock
-from mastostream.ports.index import IndexReader
-from mastostream.ports.log import LogReader
+from mastostream.ports.index import IndexReader, IndexWriter
+from mastostream.ports.log import LogReader, Positions, Record
 from mastostream.sinks.sqlite import SqliteIndex, SqliteIndexReader
 from mastostream.wiring.log_backends import log_reader, log_writer
 from mastostream.wiring.paths import data_paths
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["index_place", "index_reader", "indexer", "set_up_index"]
 
 GROUP: Final = "index"
-"""Consumer group of the indexer's readers."""
+"""The consumer group of a reader begins with this; the identity of the index that it fills follows.
+"""
 
 _logger = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ def indexer(settings: Settings, clock: Clock) -> Indexer:
     if settings.index == "elasticsearch":
         return _into_elasticsearch(settings, clock)
     index = SqliteIndex(data_paths(settings).log)
-    return Indexer(_readers(settings), index, log_writer(settings), clock=clock)
+    return Indexer(_readers(settings, index), index, log_writer(settings), clock=clock)
 
 
 def index_reader(settings: Settings) -> IndexReader:
@@ -92,9 +94,51 @@ def _into_elasticsearch(settings: Settings, clock: Clock) -> Indexer:
         enough=chosen.batch_documents,
         wait_s=chosen.batch_s,
     )
-    readers = _readers(settings)
+    readers = _readers(settings, index)
     return Indexer(readers, index, log_writer(settings), clock=clock, batching=batching)
 
 
-def _readers(settings: Settings) -> dict[str, LogReader]:
-    return {topic: log_reader(settings, topic, GROUP) for topic in (ENGAGEMENT, HASHTAGS)}
+def _readers(settings: Settings, index: IndexWriter) -> dict[str, LogReader]:
+    """Return a reader for each index, which begins at the beginning if the index is made anew."""
+
+    def open_reader(topic: str) -> LogReader:
+        return log_reader(settings, topic, f"{GROUP}-{index.identity(topic)}")
+
+    return {topic: _LateReader(partial(open_reader, topic)) for topic in (ENGAGEMENT, HASHTAGS)}
+
+
+class _LateReader:
+    """A :class:`ports.log.LogReader` that is opened when it is first read.
+
+    Its name depends on the index, which may not be reachable yet.
+    """
+
+    def __init__(self, open_reader: Callable[[], LogReader]) -> None:
+        self._open = open_reader
+        self._reader: LogReader | None = None
+
+    @property
+    def lost(self) -> int:
+        return 0 if self._reader is None else self._reader.lost
+
+    @property
+    def generation(self) -> int:
+        return 0 if self._reader is None else self._reader.generation
+
+    def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
+        return self._opened().read(max_records, timeout_s)
+
+    def seek(self, positions: Positions) -> None:
+        self._opened().seek(positions)
+
+    def commit(self, positions: Positions) -> None:
+        self._opened().commit(positions)
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+    def _opened(self) -> LogReader:
+        if self._reader is None:
+            self._reader = self._open()
+        return self._reader

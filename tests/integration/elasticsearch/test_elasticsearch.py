@@ -17,7 +17,7 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from mastostream import Account, Post, Stamp, Tag, encode, engagement_record, hashtag_record
-from mastostream.config import ElasticsearchSettings
+from mastostream.config import ElasticsearchSettings, Settings
 from mastostream.core.dead_letters import dead_letter_of
 from mastostream.core.topic_names import DEAD_LETTERS, ENGAGEMENT, HASHTAGS
 from mastostream.exceptions import ConfigurationError, MastostreamError, RetriableError
@@ -26,7 +26,7 @@ from mastostream.log.sqlite import SqliteLogReader, SqliteLogWriter
 from mastostream.ports.clock import SystemClock
 from mastostream.ports.index import Document
 from mastostream.ports.log import NewRecord
-from mastostream.runner import Runner
+from mastostream.runner import Runner, run_until_idle
 from mastostream.services import ElasticsearchServer
 from mastostream.sinks.elasticsearch import (
     ElasticsearchIndex,
@@ -38,6 +38,7 @@ from mastostream.sinks.elasticsearch.definitions import TOMBSTONES, definitions
 from mastostream.sinks.sqlite import SqliteIndex, SqliteIndexReader
 from mastostream.testing.conformance.index import IndexConformance, IndexUnderTest, new_id
 from mastostream.testing.temporary import temporary_server
+from mastostream.wiring import indexer
 
 BIN = Path(sys.executable).parent
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -426,6 +427,24 @@ def committed(path: Path) -> int:
     ).fetchone()
     connection.close()
     return int(offset)
+
+
+def test_an_index_that_was_not_there_before_gets_all_that_the_log_keeps(
+    client: Elasticsearch, settings: ElasticsearchSettings, tmp_path: Path
+) -> None:
+    """Also where another index has it already, and where it is made anew."""
+    file = Settings(data=str(tmp_path))
+    append(tmp_path / "mastostream.sqlite3", [record(number) for number in range(5)])
+    chosen = attrs.evolve(file, index="elasticsearch", elasticsearch=settings)
+
+    def index(settings: Settings) -> int:
+        return run_until_idle([indexer(settings, SystemClock())])["index"]
+
+    assert [index(each) for each in (file, file, chosen, chosen)] == [5, 0, 5, 0]
+    client.indices.delete(index=f"{ENGAGEMENT}-000001")
+    assert [index(chosen), index(chosen)] == [5, 0]
+    client.indices.refresh(index=ENGAGEMENT)
+    assert client.count(index=ENGAGEMENT)["count"] == 5
 
 
 @pytest.mark.campaign

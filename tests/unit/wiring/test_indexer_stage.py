@@ -1,20 +1,27 @@
 """Which index is chosen, and what happens when it is not there."""
 
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import attrs
 import pytest
 
+from mastostream import Account, Post, encode
 from mastostream.config import ElasticsearchSettings, Settings
+from mastostream.core.engagement import engagement_record
+from mastostream.core.topic_names import ENGAGEMENT
 from mastostream.exceptions import ConfigurationError, RetriableError
 from mastostream.ports.clock import SystemClock
-from mastostream.runner import Runner
+from mastostream.ports.log import NewRecord
+from mastostream.runner import Runner, run_until_idle
 from mastostream.services import free_port
 from mastostream.sinks.elasticsearch import ElasticsearchIndexReader
 from mastostream.sinks.sqlite import SqliteIndexReader
-from mastostream.wiring import index_place, index_reader, indexer, set_up_index
+from mastostream.wiring import index_place, index_reader, indexer, log_writer, set_up_index
 
 
 def elasticsearch(folder: Path, host: str = "") -> Settings:
@@ -68,3 +75,19 @@ def test_settings_that_cannot_be_used_are_told_at_the_start(tmp_path: Path) -> N
     ):
         with pytest.raises(ConfigurationError, match=r"elasticsearch\.hosts"):
             attempt()
+
+
+def test_an_index_that_is_made_anew_gets_all_that_the_log_keeps(tmp_path: Path) -> None:
+    settings = Settings(data=str(tmp_path))
+    post = Post(id="1", created_at=datetime(2026, 1, 1, tzinfo=UTC), account=Account(acct="a"))
+    with closing(log_writer(settings)) as writer:
+        writer.append([NewRecord(ENGAGEMENT, "1", encode(engagement_record(post)))])
+
+    def index() -> int:
+        return run_until_idle([indexer(settings, SystemClock())])["index"]
+
+    assert (index(), index()) == (1, 0)
+    with closing(sqlite3.connect(tmp_path / "mastostream.sqlite3")) as connection:
+        connection.execute("DROP TABLE documents")
+        connection.execute("DROP TABLE identities")
+    assert (index(), index()) == (1, 0)

@@ -7,7 +7,7 @@ import attrs
 from elasticsearch import BadRequestError, Elasticsearch, NotFoundError
 
 from mastostream.config import ElasticsearchSettings
-from mastostream.exceptions import ConfigurationError
+from mastostream.exceptions import ConfigurationError, RetriableError
 from mastostream.sinks.elasticsearch.cluster_connection import address, check_version, connect
 from mastostream.sinks.elasticsearch.definitions import (
     Definition,
@@ -20,7 +20,7 @@ from mastostream.sinks.elasticsearch.definitions import (
 )
 from mastostream.sinks.elasticsearch.errors import translated
 
-__all__ = ["SetupStep", "ensure", "set_up"]
+__all__ = ["SetupStep", "ensure", "set_up", "write_index_uuid"]
 
 State = Literal["created", "updated", "unchanged", "differs", "wrong"]
 _EXISTS: Final = "resource_already_exists_exception"
@@ -88,6 +88,22 @@ def ensure(
     if wrong:
         raise ConfigurationError(f"Elasticsearch at {where}: {'; '.join(wrong)}")
     return tuple(step for step in steps if step.state != "unchanged")
+
+
+def write_index_uuid(client: Elasticsearch, alias: str, where: str) -> str:
+    """Return the id that Elasticsearch has given to the index which an alias writes to.
+
+    Raises:
+        RetriableError: not now, or there is no such index yet.
+    """
+    with translated(where):
+        aliased = _aliased_indices(client, alias)
+        chosen = [index for index, facts in aliased.items() if facts.get("is_write_index")]
+        names = chosen or list(aliased)
+        if not names:
+            raise RetriableError(f"Elasticsearch at {where} has no index {alias} yet")
+        response = client.indices.get_settings(index=names[0], name="index.uuid")
+        return str(response[names[0]]["settings"]["index"]["uuid"])
 
 
 def _steps(

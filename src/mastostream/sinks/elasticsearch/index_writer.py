@@ -18,7 +18,7 @@ from mastostream.ports.index import Document, Refusal
 from mastostream.sinks.elasticsearch.cluster_connection import address, check_version, connect
 from mastostream.sinks.elasticsearch.definitions import TOMBSTONES
 from mastostream.sinks.elasticsearch.errors import translated
-from mastostream.sinks.elasticsearch.index_setup import ensure
+from mastostream.sinks.elasticsearch.index_setup import ensure, write_index_uuid
 from mastostream.sinks.elasticsearch.operations import (
     BulkOperation,
     bulk_operation,
@@ -126,6 +126,13 @@ class ElasticsearchIndex:
         self._progress = _WriteProgress()
         self._ready = True
         return sorted(refusals)
+
+    def identity(self, index_name: str) -> str:
+        if not self._ready:
+            self._prepare()
+            self._ready = True
+        uuid = write_index_uuid(self._client, self._prefix + index_name, self._where)
+        return uuid.encode().hex()[:24]  # it has signs that a name of a group should not have
 
     def close(self) -> None:
         self._pool.shutdown()

@@ -92,6 +92,13 @@ def _marks(index: IndexUnderTest, *ids: str) -> dict[str, int]:
 class IndexConformance:
     """Tests :class:`mastostream.ports.index.IndexWriter`. Needs the fixture ``index``."""
 
+    def test_what_an_index_holds_has_a_name_of_its_own(self, index: IndexUnderTest) -> None:
+        names = [index.writer.identity(name) for name in (ENGAGEMENT, HASHTAGS)]
+        assert len(set(names)) == 2
+        assert all(name.isalnum() and name == name.lower() and name.isascii() for name in names)
+        index.writer.write([_document(new_id(), 1)])
+        assert [index.writer.identity(name) for name in (ENGAGEMENT, HASHTAGS)] == names
+
     def test_the_newest_version_wins(self, index: IndexUnderTest) -> None:
         id_ = new_id()
         for version, expected in ((20, 20), (10, 20), (30, 30), (29, 30)):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
+from uuid import uuid4
 
 import msgspec
 
@@ -38,6 +39,7 @@ class FakeIndex:
         self.written: list[Sequence[Document]] = []
         self.closed = False
         self._entries: dict[tuple[str, str], _Entry] = {}
+        self._identity = uuid4().hex[:12]
 
     def write(self, documents: Sequence[Document]) -> Sequence[Refusal]:
         refusals = []
@@ -49,6 +51,9 @@ class FakeIndex:
                 except (ValueError, msgspec.MsgspecError, RecursionError) as error:
                     refusals.append(Refusal(position, str(error)))
         return refusals
+
+    def identity(self, index_name: str) -> str:
+        return f"{self._identity}{index_name.encode().hex()}"
 
     def close(self) -> None:
         self.closed = True

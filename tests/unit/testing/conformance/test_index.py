@@ -172,7 +172,25 @@ def that_closes_once() -> IndexUnderTest:
     return under_test(Weak())
 
 
+def that_names_all_indices_alike() -> IndexUnderTest:
+    class Weak(FakeIndex):
+        def identity(self, index_name: str) -> str:
+            return "same"
+
+    return under_test(Weak())
+
+
+def that_changes_its_name() -> IndexUnderTest:
+    class Weak(FakeIndex):
+        def identity(self, index_name: str) -> str:
+            return f"{super().identity(index_name)}{len(self.written)}"
+
+    return under_test(Weak())
+
+
 WEAK = [
+    Weakness("what_an_index_holds_has_a_name_of_its_own", that_names_all_indices_alike),
+    Weakness("what_an_index_holds_has_a_name_of_its_own", that_changes_its_name),
     Weakness("the_newest_version_wins", that_lets_the_last_one_win),
     Weakness("a_document_of_the_same_version_replaces", that_lets_the_first_of_a_version_win),
     Weakness(
