@@ -21,6 +21,7 @@ from mastostream.core.hashtags import (
     normalize_hashtag,
 )
 from mastostream.core.models import Account, Deletion, Post, Rejected, Stamp, Tag
+from mastostream.core.trends import TrendingHashtags
 from mastostream.core.window_records import DashboardMetrics, Window, WindowCount
 from mastostream.exceptions import (
     BusyError,
@@ -55,6 +56,7 @@ __all__ = [
     "RetriableError",
     "Stamp",
     "Tag",
+    "TrendingHashtags",
     "Window",
     "WindowCount",
     "decode",
