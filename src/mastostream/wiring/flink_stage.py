@@ -1,10 +1,12 @@
 """Builds the engine that runs analyses as a job on Flink."""
 
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -26,6 +28,7 @@ from mastostream.engines.flink import (
     record_of,
 )
 from mastostream.engines.local.local_engine import OnResults
+from mastostream.engines.local.windowed_analysis import FORGET_MARGIN_MS, WindowTiming
 from mastostream.exceptions import ConfigurationError, MissingExtraError
 from mastostream.services import OnProgress, download, find_java
 from mastostream.services.versions import FLINK_KAFKA_JAR
@@ -74,6 +77,8 @@ def flink_engine(  # noqa: PLR0913 - every argument is a choice of the user, by 
     if settings.log != "kafka":
         raise ConfigurationError('Flink reads from Kafka: add --log kafka, or set log = "kafka"')
     in_sql, chosen = chosen_analyses(settings, mode, names, shown=on_results is not None)
+    if in_sql or any(analysis.aggregate is not None for analysis in chosen):
+        _check_age(savepoint)
     _check_installed()
     archive = _archive(settings.flink)
     job = flink_job(settings, in_sql, chosen, once=once, on_results=on_results)
@@ -166,6 +171,22 @@ def _check_written(chosen: Sequence[Analysis]) -> None:
             )
 
 
+def _check_age(savepoint: str) -> None:
+    """Refuse a savepoint of windows that is too old, where its age can be seen from here.
+
+    Elsewhere the job finds out, fails, and is started again by Flink.
+    """
+    metadata = Path(urlsplit(savepoint).path, "_metadata")
+    if urlsplit(savepoint).scheme not in {"", "file"} or not metadata.is_file():
+        return
+    age_s = time.time() - metadata.stat().st_mtime
+    if age_s > FORGET_MARGIN_MS / 1000:
+        raise ConfigurationError(
+            f"{savepoint} is {age_s / 86_400:.1f} days old, so that windows would lack posts: "
+            "start without --from-savepoint, which reads the topic from the beginning"
+        )
+
+
 def _archive(flink: FlinkSettings) -> Path | None:
     """Return the bundle of Python code for a cluster; a job within the process needs none."""
     if not flink.python_archive or flink.target == LOCAL:
@@ -214,8 +235,12 @@ def _job(
                 windowed,
                 STREAM,
                 topics,
-                delay_ms=int(settings.windows.delay_s * 1000),
-                idle_timeout_ms=int(settings.windows.idle_timeout_s * 1000),
+                timing=WindowTiming(
+                    delay_s=settings.windows.delay_s,
+                    correct_every_s=settings.windows.correct_every_s,
+                    at_end=topics.bounded,
+                ),
+                horizon_ms=round(settings.windows.horizon_s * 1000),
                 tells_rejected=not per_post,
             )
         for name, file in files.items():

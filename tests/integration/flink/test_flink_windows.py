@@ -1,5 +1,6 @@
-"""Windowed analyses on Flink write the records of the local engine, also when something fails."""
+"""Windowed analyses on Flink: the newest record of each window equals a recount of the log."""
 
+import importlib.util
 import json
 import os
 import random
@@ -8,19 +9,22 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.unit.engines.window_recount import late_posts, newest, newest_records, why_not
 
-from mastostream import Account, Deletion, Post, Stamp, encode
-from mastostream.core.models import Event
+from mastostream import Account, Analysis, Deletion, Post, Stamp, encode
+from mastostream.core.codec import decode
+from mastostream.core.models import Event, Rejected
 from mastostream.core.topic_names import DEAD_LETTERS, ENGAGEMENT, LATE, STREAM
 from mastostream.log.kafka import KafkaClientConfig, KafkaLogReader, KafkaLogWriter, ensure_topics
 from mastostream.ports.log import NewRecord, Record
-from mastostream.services import KafkaServer
+from mastostream.services import FlinkCluster, KafkaServer
 from mastostream.testing.conformance.log import new_prefix, new_topic, read_all
 
 from .flink_inputs import history
@@ -28,7 +32,8 @@ from .flink_inputs import history
 pytestmark = pytest.mark.campaign
 BIN = Path(sys.executable).parent
 START = datetime(2026, 9, 1, tzinfo=UTC)
-OUTPUTS = ("tens", "minutes", ENGAGEMENT, LATE, DEAD_LETTERS)
+HORIZON_S = 7 * 86_400
+OUTPUTS = ("tens", "hops", "minutes", ENGAGEMENT, LATE, DEAD_LETTERS)
 OWN = """
 import os
 from pathlib import Path
@@ -41,30 +46,42 @@ DIED = Path({folder!r}, "died")
 def value(post):
     if post.favourites_count % 50 == 49:
         raise ValueError("a mistake of the user's")
-    return (post.key, post.language)
+    return [post.key, post.favourites_count, post.language]
 
 def result(window, values):
     if window.start.second == 30:
         raise ValueError("not this one")
-    kept = [list(value) for value in values]
-    return [{{"key": window.key, "values": kept}}, {{"key": window.key + "-", "posts": len(kept)}}]
+    return {{"key": window.key, "observed_at": window.observed_at, "values": values}}
 
-def mortal(post):
+def likes(post):
+    return post.favourites_count
+
+def watched(post):
     with READ.open("a") as read:
         print(post.key, file=read)
     if post.key == "deadly" and not DIED.exists():
         DIED.touch()
         os._exit(1)
+    return likes(post)
 
-def count(window, values):
-    return {{"key": window.key, "posts": len(values)}}
+def total(window, values):
+    return {{
+        "key": window.key,
+        "observed_at": window.observed_at,
+        "posts": len(values),
+        "likes": sum(values),
+    }}
 
 PER_10_S = Aggregate(value=value, result=result, size_s=10)
 TENS = Analysis(name="tens", topic="tens", aggregate=PER_10_S)
-MINUTES = Analysis(name="minutes", topic="minutes", aggregate=Aggregate(value=mortal, result=count))
+HOPS = Analysis(
+    name="hops", topic="hops", aggregate=Aggregate(value=likes, result=total, size_s=60, slide_s=20)
+)
+PER_MINUTE = Aggregate(value=likes, result=total)
+MINUTES = Analysis(name="minutes", topic="minutes", aggregate=PER_MINUTE)
+WATCHED_PER_MINUTE = Aggregate(value=watched, result=total)
+WATCHED = Analysis(name="minutes", topic="minutes", aggregate=WATCHED_PER_MINUTE)
 """
-
-Records = dict[str, Counter[tuple[object, ...]]]
 
 
 @pytest.fixture
@@ -83,8 +100,27 @@ def folder(place: KafkaClientConfig, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def post(key: str, seconds: float, event: Event = "new", favourites: int = 0) -> NewRecord:
-    stamp = Stamp(key=key, event=event, observed_at=START)
+def own_analyses(folder: Path) -> Any:
+    """Return the user's module, imported into this process."""
+    spec = importlib.util.spec_from_file_location("own", folder / "own.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def post(
+    key: str,
+    seconds: float,
+    observed_s: float | None = None,
+    event: Event = "new",
+    favourites: int = 0,
+) -> NewRecord:
+    """Return a post; times are seconds after ``START``. Without ``observed_s`` it has no stamp."""
+    stamp = None
+    if observed_s is not None:
+        stamp = Stamp(key=key, event=event, observed_at=START + timedelta(seconds=observed_s))
     status = Post(
         id=key,
         created_at=START + timedelta(seconds=seconds),
@@ -96,34 +132,44 @@ def post(key: str, seconds: float, event: Event = "new", favourites: int = 0) ->
     return NewRecord(STREAM, key, encode(status))
 
 
+def deletion(key: str, observed_s: float) -> NewRecord:
+    observed_at = START + timedelta(seconds=observed_s)
+    stamp = Stamp(key=key, event="delete", observed_at=observed_at)
+    return NewRecord(STREAM, key, encode(Deletion(id="1", mastostream=stamp)))
+
+
 def posts(chance: random.Random) -> list[NewRecord]:
-    """Return posts out of order, some repeated, edited or late; deletions, and bad values."""
+    """Return posts, edits, deletions, what cannot be counted, and bad values, in any order."""
     records = []
+    created_s: list[float] = []
     for number in range(800):
         seconds = number / 2 - chance.random() * 25
-        records.append(post(f"p{number}", seconds, favourites=number))
-        known, known_s = f"p{chance.randrange(number + 1)}", number / 2
-        match chance.randrange(12):
-            case 0:
-                records.append(records[-1])
-            case 1:
-                records.append(post(known, known_s, "edit"))
-            case 2:
-                records.append(post(f"u{number}", known_s - 200, "refresh"))
-            case 3:
-                stamp = Stamp(key=known, event="delete", observed_at=START)
-                records.append(
-                    NewRecord(STREAM, known, encode(Deletion(id="1", mastostream=stamp)))
-                )
-            case 4:
-                records.append(post(f"late{number}", known_s - chance.randrange(40, 300)))
-            case 5 if number > 750:  # its arrival becomes the event time of the stream
-                records.append(post(f"ahead{number}", 10**9))
-            case 6:
-                records.append(NewRecord(STREAM, f"g{number}", b"\xffgarbage"))
-            case _:
-                pass
+        created_s.append(seconds)
+        records.append(post(f"p{number}", seconds, number / 2, favourites=number))
+        if number % 2:
+            other = chance.randrange(number)
+            records += news(chance, f"p{other}", created_s[other], number)
+    chance.shuffle(records)
     return records
+
+
+def news(chance: random.Random, key: str, seconds: float, number: int) -> list[NewRecord]:
+    """Return news of a post of this key, or what cannot be counted."""
+    later_s = seconds + chance.randrange(600)
+    return chance.choice(
+        [
+            [post(key, seconds, later_s, "edit", number)] * 2,
+            [post(key, seconds - 7, later_s, "refresh", number)],
+            [deletion(key, later_s)],
+            [deletion(key, later_s), post(key, seconds, later_s + 1, "refresh", number)],
+            [deletion(key, seconds + HORIZON_S + 1)],
+            [post(key, seconds, seconds + HORIZON_S + 1, "refresh", number)],
+            [post(f"late{number}", seconds, seconds + HORIZON_S + 1)],
+            [post(f"ahead{number}", seconds, seconds - 3_601)],
+            [post(f"future{number}", 10**9)],
+            [NewRecord(STREAM, f"g{number}", b"\xffgarbage")],
+        ]
+    )
 
 
 def send(place: KafkaClientConfig, records: Sequence[NewRecord]) -> None:
@@ -131,26 +177,35 @@ def send(place: KafkaClientConfig, records: Sequence[NewRecord]) -> None:
         writer.append(records)
 
 
-def command(*arguments: str) -> list[str | Path]:
-    return [BIN / "mastostream", "analyze", "--log", "kafka", *arguments]
+def read(place: KafkaClientConfig, topic: str) -> list[Record]:
+    """Return all records of a topic."""
+    with closing(KafkaLogReader(place, topic=topic, group=new_topic())) as reader:
+        return list(read_all(reader))
+
+
+def equal(place: KafkaClientConfig, analysis: Analysis) -> bool:
+    """Whether the newest records of the windows equal a recount of the log."""
+    assert analysis.topic is not None
+    expected = newest_records(analysis, read(place, STREAM), HORIZON_S * 1000)
+    return newest(read(place, analysis.topic)) == expected
 
 
 def environment_of(place: KafkaClientConfig, folder: Path) -> dict[str, str]:
     return {
         **os.environ,
+        "MASTOSTREAM_LOG": "kafka",
         "MASTOSTREAM_KAFKA_SERVERS": place.servers,
         "MASTOSTREAM_KAFKA_TOPIC_PREFIX": place.topic_prefix,
         "MASTOSTREAM_KAFKA_PARTITIONS": str(place.partitions),
-        "MASTOSTREAM_KAFKA_GROUP": new_topic(),
+        "MASTOSTREAM_KAFKA_GROUP": "own",
         "MASTOSTREAM_DATA": str(folder / "data"),
     }
 
 
-def analyze(place: KafkaClientConfig, folder: Path, *arguments: str) -> Records:
-    """Run analyses once; return the records that they add to each output."""
-    before = written(place)
+def run(place: KafkaClientConfig, folder: Path, *arguments: str) -> str:
+    """Run a command to its end; return what it prints."""
     done = subprocess.run(
-        command("--once", *arguments),
+        [BIN / "mastostream", *arguments],
         check=False,
         capture_output=True,
         text=True,
@@ -158,27 +213,7 @@ def analyze(place: KafkaClientConfig, folder: Path, *arguments: str) -> Records:
         env=environment_of(place, folder),
     )
     assert done.returncode == 0, done.stderr
-    after = written(place)
-    return {topic: after[topic] - before[topic] for topic in OUTPUTS}
-
-
-def written(place: KafkaClientConfig) -> Records:
-    """Return all records of each output, without the times at which they were written."""
-    by_topic = {}
-    for topic in OUTPUTS:
-        with closing(KafkaLogReader(place, topic=topic, group=new_topic())) as reader:
-            by_topic[topic] = Counter(map(comparable, read_all(reader)))
-    return by_topic
-
-
-def comparable(record: Record) -> tuple[object, ...]:
-    value = record.value
-    if record.topic == LATE:
-        late = json.loads(value)
-        del late["observed_at"]
-        value = json.dumps(late).encode()
-    headers = sorted((name, data) for name, data in record.headers if name != "time")
-    return (record.key, value, tuple(headers))
+    return done.stdout
 
 
 def until(holds: Callable[[], object], seconds: float = 180) -> None:
@@ -189,40 +224,68 @@ def until(holds: Callable[[], object], seconds: float = 180) -> None:
 
 
 @pytest.mark.parametrize("place", [1, 3], indirect=True)
-def test_flink_writes_what_the_local_engine_writes(
+def test_the_newest_records_equal_a_recount(
     place: KafkaClientConfig, folder: Path, real_statuses: Sequence[bytes]
 ) -> None:
+    own = own_analyses(folder)
     send(
         place,
         [*history(real_statuses, folder / "simulated"), *posts(random.Random(place.partitions))],
     )
-    names = ["own:TENS", "own:MINUTES", *(["engagement"] if place.partitions > 1 else [])]
+    names = ["own:TENS", "own:HOPS", *(["engagement"] if place.partitions > 1 else [])]
     chosen = [word for name in names for word in ("--analysis", name)]
-    by_local = analyze(place, folder, "--close-windows", *chosen)
-    by_flink = analyze(place, folder, "--engine", "flink", *chosen)
-    for topic in ("tens", "minutes", ENGAGEMENT, LATE):
-        assert by_flink[topic] == by_local[topic], topic
-    # The local engine has one reader for each windowed analysis, and each writes dead letters.
-    assert set(by_flink[DEAD_LETTERS]) == set(by_local[DEAD_LETTERS])
-    assert by_flink[DEAD_LETTERS].most_common(1)[0][1] == 1
-    reasons = {json.loads(value)["reason"] for _, value, _ in by_flink[LATE]}  # type: ignore[arg-type]
-    assert reasons == {"late", "ahead"}
-    assert by_flink["tens"].total() > 50
-    assert (by_flink[ENGAGEMENT].total() > 0) == ("engagement" in names)
+    run(place, folder, "analyze", "--engine", "flink", "--once", *chosen)
+    log = read(place, STREAM)
+    for analysis in (own.TENS, own.HOPS):
+        assert newest(read(place, analysis.topic)) == newest_records(
+            analysis, log, HORIZON_S * 1000
+        )
+        windows = Counter(record.key for record in read(place, analysis.topic))
+        assert len(windows) > 30
+        assert set(windows.values()) == {1}
+    late = [json.loads(record.value) for record in read(place, LATE)]
+    told = {name: {(r["key"], r["reason"]) for r in late if r["analysis"] == name} for name in OWNS}
+    assert told == dict.fromkeys(OWNS, late_posts(log, HORIZON_S * 1000))
+    assert {reason for _, reason in told["tens"]} == {"late", "ahead"}
+    letters = Counter(str(record.key) for record in read(place, DEAD_LETTERS))
+    assert letters == failures(log, own)
+    assert bool(read(place, ENGAGEMENT)) == ("engagement" in names)
+
+
+OWNS = ("tens", "hops")
+
+
+def failures(log: Sequence[Record], own: Any) -> Counter[str]:
+    """Return the keys of the dead letters: of records, and of windows that ``result`` refuses."""
+    found: Counter[str] = Counter()
+    starts = set()
+    for record in log:
+        item = decode(record.value)
+        origin = f"{STREAM}/{record.partition}/{record.offset}"
+        if isinstance(item, Rejected):
+            found[origin] += 1
+        elif isinstance(item, Post) and why_not(item, record, HORIZON_S * 1000) is None:
+            try:
+                own.value(item)
+            except ValueError:
+                found[origin] += 1
+                continue
+            starts.add(int(item.created_at.timestamp() // 10) * 10)
+    return found + Counter(f"tens/-1/{start * 1000}" for start in starts if start % 60 == 30)
 
 
 @contextmanager
-def running(
-    place: KafkaClientConfig, folder: Path, *arguments: str
-) -> Iterator[Callable[[], object]]:
-    """Run a job until the block ends. The block gets a function that says whether it still runs.
+def running(place: KafkaClientConfig, folder: Path, *arguments: str) -> Iterator[None]:
+    """Run a job until the block ends.
 
     Its Python functions run in processes of their own, as on a cluster, and not in the command's.
     """
     environment = {**environment_of(place, folder), "_python_worker_execution_mode": "process"}
-    process = subprocess.Popen(command(*arguments), cwd=folder, env=environment)
+    command = [BIN / "mastostream", "analyze", "--engine", "flink", *arguments]
+    process = subprocess.Popen(command, cwd=folder, env=environment)
     try:
-        yield lambda: process.poll() is None
+        yield
+        assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     finally:
@@ -230,48 +293,75 @@ def running(
         process.wait()
 
 
-def test_a_job_that_dies_goes_on_from_its_checkpoint_and_silence_closes_its_windows(
+SETTINGS = """
+[windows]
+delay_s = 1
+correct_every_s = 1
+[flink]
+target = "{target}"
+checkpoint_s = 0.5
+parallelism = {parallelism}
+[flink.settings]
+"python.files" = "{folder}/own.py"
+"execution.checkpointing.dir" = "file://{folder}/checkpoints"
+"""
+
+
+def configure(folder: Path, target: str, *, parallelism: int) -> None:
+    settings = SETTINGS.format(folder=folder, target=target, parallelism=parallelism)
+    (folder / "mastostream.toml").write_text(settings)
+
+
+def test_a_job_that_dies_goes_on_from_its_checkpoint(
     place: KafkaClientConfig, folder: Path
 ) -> None:
-    """Records that were read before are not read again. They count in the open windows."""
-    (folder / "mastostream.toml").write_text(
-        f"""
-        [windows]
-        idle_timeout_s = 20
-        [flink]
-        checkpoint_s = 0.5
-        parallelism = 1
-        [flink.settings]
-        "python.files" = "{folder / "own.py"}"
-        "execution.checkpointing.dir" = "{(folder / "checkpoints").as_uri()}"
-        """
-    )
-    send(place, [post(f"p{number}", number) for number in range(200)])
-    with running(place, folder, "--engine", "flink", "--analysis", "own:MINUTES") as runs:
-
-        def windows() -> int:
-            assert runs()
-            return written(place)["minutes"].total()
-
-        def first_windows() -> bool:
-            # A repeated post is not counted, and ends the silence.
-            send(place, [post("p199", 199, "refresh")])
-            return windows() >= 2
-
-        until(first_windows)
+    """Records that were read before are not read again. They count in the windows."""
+    own = own_analyses(folder)
+    configure(folder, "local", parallelism=1)
+    send(place, [post(f"p{number}", number, number) for number in range(200)])
+    with running(place, folder, "--analysis", "own:WATCHED"):
+        until(lambda: equal(place, own.MINUTES))
         known = checkpoints(folder)
-        until(lambda: len(checkpoints(folder) - known) > 0)
-        send(place, [post("deadly", 150), *(post(f"q{number}", 150) for number in range(30))])
+        until(lambda: len(checkpoints(folder) - known) > 1)
+        send(place, [post("deadly", 150, 201), post("p0", 0, 200, "refresh", favourites=7)])
+        send(place, [post(f"q{number}", 150, 202) for number in range(30)])
         until((folder / "died").exists)
-        until(lambda: windows() >= 4)
-        by_flink = written(place)["minutes"]
-    read = Counter((folder / "read").read_text().split())
-    assert read["p0"] == read["p100"] == 1
-    assert read["deadly"] >= 2
-    by_local = analyze(place, folder, "--close-windows", "--analysis", "own:MINUTES")
-    assert set(by_flink) == set(by_local["minutes"])
-    assert len(by_flink) == 4
+        until(lambda: equal(place, own.MINUTES))
+        send(place, [deletion("p1", 300), post("p199", 199, 301, "edit", favourites=3)])
+        until(lambda: equal(place, own.MINUTES))
+    reads = Counter((folder / "read").read_text().split())
+    assert reads["p1"] == reads["p100"] == 1
+    assert reads["deadly"] >= 2
 
 
 def checkpoints(folder: Path) -> set[Path]:
     return set((folder / "checkpoints").glob("*/chk-*/_metadata"))
+
+
+@pytest.mark.parametrize("place", [3], indirect=True)
+def test_a_savepoint_has_all_that_windows_need(
+    place: KafkaClientConfig, folder: Path, flink_cluster: FlinkCluster
+) -> None:
+    """A job on a cluster stops, and goes on with more subtasks."""
+    own = own_analyses(folder)
+
+    def start(*arguments: str, parallelism: int) -> str:
+        configure(folder, flink_cluster.address, parallelism=parallelism)
+        command = ("analyze", "--engine", "flink", "--detached", "--json")
+        shown = run(place, folder, *command, "--analysis", "own:WATCHED", *arguments)
+        job: Mapping[str, str] = json.loads(shown.splitlines()[-1])
+        return job["name"]
+
+    send(place, [post(f"p{number}", number, number) for number in range(200)])
+    name = start(parallelism=1)
+    until(lambda: equal(place, own.MINUTES))
+    savepoint = ("flink", "savepoint", name, "--stop")
+    path = run(place, folder, *savepoint, "--folder", f"file://{folder}/savepoints").strip()
+    send(place, [post(f"p{number}", number, 300, "refresh", number) for number in range(90, 100)])
+    send(place, [deletion(f"p{number}", 300) for number in range(50, 70)])
+    start("--from-savepoint", path, parallelism=2)
+    until(lambda: equal(place, own.MINUTES))
+    run(place, folder, "flink", "cancel", name)
+    reads = Counter((folder / "read").read_text().split())
+    assert reads["p0"] == reads["p60"] == 1
+    assert reads["p99"] == 2

@@ -41,7 +41,7 @@ def test_a_text_cannot_end_its_quotes() -> None:
 def test_a_table_stands_for_the_topic_with_the_prefix(prefix: str, topic: str) -> None:
     topics = attrs.evolve(TOPICS, prefix=prefix)
     assert f"'topic' = '{prefix}{topic}'" in source("posts", topic, topics)
-    assert f"'topic' = '{prefix}{topic}'" in timed_source("posts", topic, topics, 5)
+    assert f"'topic' = '{prefix}{topic}'" in timed_source("posts", topic, topics)
     assert f"'topic' = '{prefix}{topic};{prefix}b'" in sink("out", [topic, "b"], topics)
     assert topics.full_name(topic) == prefix + topic
 

@@ -1,6 +1,8 @@
 """What a Flink job is called, and which topics its statements name."""
 
+import os
 import re
+import time
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,8 +12,14 @@ from mastostream.config import KafkaSettings, Settings
 from mastostream.engines.flink import FlinkJob, Topics, read_sql
 from mastostream.engines.flink.sql_job import add_sql
 from mastostream.engines.local.local_engine import OnResults
+from mastostream.exceptions import ConfigurationError
 from mastostream.wiring import Mode
-from mastostream.wiring.flink_stage import chosen_analyses, flink_job, sql_literals
+from mastostream.wiring.flink_stage import (
+    chosen_analyses,
+    flink_engine,
+    flink_job,
+    sql_literals,
+)
 
 TOPIC = re.compile(r"'topic' = '([^']*)'")
 GROUP = re.compile(r"'properties\.group\.id' = '([^']*)'")
@@ -74,3 +82,16 @@ def test_functions_run_under_a_name_with_the_prefix(settings: Settings) -> None:
 def test_a_job_that_is_shown_has_a_name_of_its_own(settings: Settings) -> None:
     name = job(settings, "sql", "users", on_results=print).name
     assert name == f"{settings.kafka.topic_prefix}mastostream-flink-sql-users-shown"
+
+
+@pytest.mark.parametrize("beginning", ["", "file:", "file://"])
+def test_windows_do_not_go_on_from_a_savepoint_that_is_too_old(
+    settings: Settings, tmp_path: Path, beginning: str
+) -> None:
+    metadata = tmp_path / "_metadata"
+    metadata.touch()
+    os.utime(metadata, times=(0, time.time() - 3 * 86_400))
+    with pytest.raises(ConfigurationError, match=r"is 3\.0 days old"):
+        flink_engine(
+            settings, "sql", ["count"], print, once=False, savepoint=f"{beginning}{tmp_path}"
+        )

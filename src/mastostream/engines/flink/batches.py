@@ -18,14 +18,14 @@ from mastostream.engines.outputs import dead_letter
 from mastostream.engines.per_post import PerPost
 from mastostream.ports.log import NewRecord, Record
 
-__all__ = ["REST", "Batches", "column_names", "unpacked"]
+__all__ = ["REST", "Batches", "column_names", "packed", "unpacked"]
 
 REST: Final = "rest"
 """The column of packed records: those that do not fit into the columns of an analysis."""
 
 Header = tuple[str, bytes]
-_pack: Final = msgspec.msgpack.Encoder().encode
-_unpack: Final = msgspec.msgpack.Decoder(list[tuple[str, str | None, bytes, list[Header]]]).decode
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(list[tuple[str, str | None, bytes, list[Header]]]).decode
 
 
 def column_names(analyses: Sequence[Analysis]) -> tuple[str, ...]:
@@ -90,11 +90,16 @@ class Batches:
                 columns[2 * number + 1].append(outputs[0].value if is_single else None)
                 if not is_single:
                     rest += outputs
-            columns[-1].append(_pack(rest) if rest else None)
+            columns[-1].append(packed(rest))
         return columns
+
+
+def packed(records: Sequence[NewRecord]) -> bytes | None:
+    """Pack records into the column :data:`REST`; ``None`` without records."""
+    return _encode(records) if records else None
 
 
 def unpacked(rest: bytes) -> Iterator[tuple[str, str | None, bytes, Mapping[str, bytes]]]:
     """Yield topic, key, value and headers of each packed record."""
-    for topic, key, value, headers in _unpack(rest):
+    for topic, key, value, headers in _decode(rest):
         yield topic, key, value, dict(headers)

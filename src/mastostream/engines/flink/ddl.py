@@ -80,23 +80,13 @@ def source(name: str, topic: str, topics: Topics) -> str:
     return _table(name, _SOURCE_COLUMNS, topics, options)
 
 
-def timed_source(name: str, topic: str, topics: Topics, idle_timeout_ms: int) -> str:
-    """Declare a source table that begins at the oldest record, with a watermark.
+def timed_source(name: str, topic: str, topics: Topics) -> str:
+    """Declare a source table that begins at the oldest record.
 
-    Beside the columns of :func:`source` it has the record's timestamp in Kafka. The watermark
-    follows the timestamps of all partitions, except those that have been silent for the idle
-    time-out.
+    Beside the columns of :func:`source` it has the record's timestamp in Kafka.
     """
-    columns = (
-        *_SOURCE_COLUMNS,
-        "m TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL",
-        "WATERMARK FOR m AS m - INTERVAL '0.001' SECOND",
-    )
-    options = {
-        "scan.startup.mode": "earliest-offset",
-        "scan.watermark.idle-timeout": f"{idle_timeout_ms} ms",
-        **_reading(topic, topics),
-    }
+    columns = (*_SOURCE_COLUMNS, "m TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL")
+    options = {"scan.startup.mode": "earliest-offset", **_reading(topic, topics)}
     return _table(name, columns, topics, options)
 
 

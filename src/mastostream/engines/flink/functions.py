@@ -5,26 +5,37 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import pandas as pd
-from pyflink.common import Row, Types
-from pyflink.datastream import KeyedProcessFunction, RuntimeContext, TimeDomain
-from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
+from pyflink.common import Row, Time, Types
+from pyflink.datastream import KeyedProcessFunction, RuntimeContext
+from pyflink.datastream.state import (
+    MapStateDescriptor,
+    StateDescriptor,
+    StateTtlConfig,
+    ValueStateDescriptor,
+)
 from pyflink.table.udf import FunctionContext, ScalarFunction, TableFunction
 
 from mastostream.core.analyses import Analysis
 from mastostream.engines.flink.batches import Batches, column_names, unpacked
 from mastostream.engines.flink.window_messages import WindowMessages
-from mastostream.engines.flink.window_operator import Stored, WindowOperator
-from mastostream.engines.window_outputs import spec_of
-from mastostream.ports.log import NewRecord
+from mastostream.engines.flink.window_steps import (
+    KnownPosts,
+    KnownWindows,
+    beat,
+    check_beat,
+    keep_ms,
+)
+from mastostream.engines.local.windowed_analysis import WindowTiming
 
-__all__ = ["Analyze", "MakeWindowMessages", "RunWindows", "Unpack", "message_names"]
+__all__ = ["REST_NAME", "Analyze", "KeepPosts", "KeepWindows", "MakeWindowMessages", "Unpack"]
 
-_TICK_MS: Final = 1_000
-"""How often the wall clock may close windows."""
+REST_NAME: Final = "*"
+"""In the place of an analysis' name: a message of packed records. No analysis has this name."""
 
-_END_MS: Final = 2**63 - 1
-"""Flink's watermark when the input has ended: the largest 64-bit integer."""
+_HEARTBEAT: Final = "heartbeat"
+"""In the place of a window's key: a message that starts the heartbeat of the job."""
 
+_BYTES: Final = Types.PRIMITIVE_ARRAY(Types.BYTE())
 _EPOCH: Final = pd.Timestamp(0, tz="UTC")
 _MILLISECOND: Final = pd.Timedelta(milliseconds=1)
 
@@ -54,13 +65,7 @@ class Analyze(ScalarFunction):  # type: ignore[misc]  # PyFlink has no types
     ) -> pd.DataFrame:
         assert self._batches is not None  # noqa: S101 - Flink opens it first
         columns = self._batches.columns(values, partitions, offsets, keys)
-        names = column_names(self._analyses)
-        return pd.DataFrame(
-            {
-                name: pd.Series(column, dtype=object)
-                for name, column in zip(names, columns, strict=True)
-            }
-        )
+        return _frame(self._analyses, columns)
 
 
 class Unpack(TableFunction):  # type: ignore[misc]  # PyFlink has no types
@@ -71,26 +76,25 @@ class Unpack(TableFunction):  # type: ignore[misc]  # PyFlink has no types
             yield Row(*record)
 
 
-def message_names(analyses: Sequence[Analysis]) -> tuple[str, ...]:
-    """Return the names of the columns of :class:`MakeWindowMessages`: ``m0, m1 ...``.
-
-    There is one column for each analysis.
-    """
-    return tuple(f"m{number}" for number in range(len(analyses)))
-
-
 class MakeWindowMessages(ScalarFunction):  # type: ignore[misc]  # PyFlink has no types
-    """Turns columns of records into a message for each analysis, in the first row of the batch."""
+    """Turns columns of records into columns of messages; see :mod:`window_messages`."""
 
-    def __init__(self, analyses: Sequence[Analysis], topic: str, *, tells_rejected: bool) -> None:
+    def __init__(
+        self, analyses: Sequence[Analysis], topic: str, *, horizon_ms: int, tells_rejected: bool
+    ) -> None:
         self._analyses = tuple(analyses)
         self._topic = topic
+        self._horizon_ms = horizon_ms
         self._tells_rejected = tells_rejected
         self._messages: WindowMessages | None = None
 
     def open(self, function_context: FunctionContext) -> None:  # noqa: ARG002 - Flink's
         self._messages = WindowMessages(
-            self._analyses, self._topic, _now_ms, tells_rejected=self._tells_rejected
+            self._analyses,
+            self._topic,
+            _now_ms,
+            horizon_ms=self._horizon_ms,
+            tells_rejected=self._tells_rejected,
         )
 
     def eval(
@@ -102,90 +106,104 @@ class MakeWindowMessages(ScalarFunction):  # type: ignore[misc]  # PyFlink has n
         times: "pd.Series[Any]",
     ) -> pd.DataFrame:
         assert self._messages is not None  # noqa: S101 - Flink opens it first
-        messages = self._messages.messages(
+        columns = self._messages.columns(
             values, partitions, offsets, keys, (times - _EPOCH) // _MILLISECOND
         )
-        others = [None] * (len(values) - 1)
-        return pd.DataFrame(
-            {
-                name: pd.Series([message, *others], dtype=object)
-                for name, message in zip(message_names(self._analyses), messages, strict=True)
-            }
-        )
+        return _frame(self._analyses, columns)
 
 
-class RunWindows(KeyedProcessFunction):  # type: ignore[misc]  # PyFlink has no types
-    """Turns messages, keyed by the name of an analysis, into rows of topic, key, value and headers.
+class KeepPosts(KeyedProcessFunction):  # type: ignore[misc]  # PyFlink has no types
+    """Turns messages about posts into changes of windows. It is keyed by analysis and post.
 
-    All windows of an analysis are in one subtask, as its name is the only key. So the watermark of
-    the windows counts all partitions, and a window's result has all its values, in their order.
+    Rows have the name of an analysis, the key of a post and a message; what comes out has the key
+    of a window, the key of a post and its entry. Packed records pass through.
     """
 
-    def __init__(
-        self, analyses: Sequence[Analysis], *, delay_ms: int, idle_timeout_ms: int
-    ) -> None:
-        self._analyses = {analysis.name: analysis for analysis in analyses}
-        self._delay_ms = delay_ms
-        self._idle_timeout_ms = idle_timeout_ms
-        self._hosts: dict[str, WindowOperator] = {}
+    def __init__(self, analyses: Sequence[Analysis], horizon_ms: int) -> None:
+        self._analyses = tuple(analyses)
+        self._horizon_ms = horizon_ms
+        self._starts = True
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        data = Types.PRIMITIVE_ARRAY(Types.BYTE())
-        self._clock = runtime_context.get_state(ValueStateDescriptor("clock", data))
-        self._posts = runtime_context.get_map_state(
-            MapStateDescriptor("posts", Types.STRING(), data)
-        )
-        self._batches = runtime_context.get_map_state(
-            MapStateDescriptor("batches", Types.LONG(), data)
+        descriptor = ValueStateDescriptor("post", _BYTES)
+        _forget_after(descriptor, keep_ms(self._analyses, self._horizon_ms))
+        state = runtime_context.get_state(descriptor)
+        self._posts = KnownPosts(self._analyses, self._horizon_ms, state)
+
+    def process_element(
+        self,
+        value: Row,
+        ctx: KeyedProcessFunction.Context,  # noqa: ARG002 - Flink's
+    ) -> Iterable[Row]:
+        rows = [Row(_HEARTBEAT, "", b"")] if self._starts else []
+        self._starts = False
+        analysis, post, message = value
+        if analysis == REST_NAME:
+            rows.append(value)
+        else:
+            rows += [Row(*change) for change in self._posts.take(analysis, post, message)]
+        return rows
+
+
+class KeepWindows(KeyedProcessFunction):  # type: ignore[misc]  # PyFlink has no types
+    """Turns changes of windows into rows of topic, key, value and headers.
+
+    It is keyed by the key of a window, which names an analysis and the window's start.
+    """
+
+    def __init__(self, analyses: Sequence[Analysis], horizon_ms: int, timing: WindowTiming) -> None:
+        self._analyses = tuple(analyses)
+        self._horizon_ms = horizon_ms
+        self._timing = timing
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        entries = MapStateDescriptor("entries", Types.STRING(), _BYTES)
+        schedule = ValueStateDescriptor("schedule", _BYTES)
+        for descriptor in (entries, schedule):
+            _forget_after(descriptor, keep_ms(self._analyses, self._horizon_ms))
+        self._windows = KnownWindows(
+            self._analyses,
+            self._horizon_ms,
+            self._timing,
+            runtime_context.get_map_state(entries),
+            runtime_context.get_state(schedule),
         )
 
     def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterable[Row]:
-        name, timers = ctx.get_current_key(), ctx.timer_service()
-        if name not in self._hosts:
-            timers.register_event_time_timer(_END_MS)
-            timers.register_processing_time_timer(_next_tick())
-        host = self._host(name)
-        return self._save(host, host.take(value[1], timers.current_watermark(), _now_ms()))
+        window, post, data = value
+        if window == REST_NAME:
+            return [Row(*record) for record in unpacked(data)]
+        if window != _HEARTBEAT:
+            self._windows.take(window, post, data, ctx.timer_service(), _now_ms())
+        elif not self._timing.at_end:
+            beat(ctx.timer_service(), _now_ms())
+        return ()
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterable[Row]:
-        timers = ctx.timer_service()
-        host = self._host(ctx.get_current_key())
-        if timestamp == _END_MS:
-            return self._save(host, host.end(_now_ms()))
-        if ctx.time_domain() is TimeDomain.PROCESSING_TIME:
-            timers.register_processing_time_timer(_next_tick())
-        return self._save(host, host.tick(timers.current_watermark(), _now_ms()))
-
-    def _host(self, name: str) -> WindowOperator:
-        """Return the operator of the current key. The first call restores it from Flink's state."""
-        if name not in self._hosts:
-            analysis = self._analyses[name]
-            spec = spec_of(analysis, delay_ms=self._delay_ms, idle_timeout_ms=self._idle_timeout_ms)
-            stored = Stored(
-                clock=self._clock.value(),
-                posts=dict(self._posts.items()),
-                batches=dict(self._batches.items()),
-            )
-            self._hosts[name] = WindowOperator(analysis, spec, stored, _now_ms())
-        return self._hosts[name]
-
-    def _save(self, host: WindowOperator, records: Sequence[NewRecord]) -> list[Row]:
-        """Write the changes into Flink's state, and return the records as rows."""
-        changes = host.changes()
-        if changes.clock is not None:
-            self._clock.update(changes.clock)
-        for state, changed in ((self._posts, changes.posts), (self._batches, changes.batches)):
-            for name, data in changed.items():
-                if data is None:
-                    state.remove(name)
-                else:
-                    state.put(name, data)
+        window, timers, now_ms = ctx.get_current_key(), ctx.timer_service(), _now_ms()
+        if window == _HEARTBEAT:
+            check_beat(timestamp, now_ms)
+            beat(timers, now_ms)
+            return ()
+        records = self._windows.fire(window, timestamp, timers, now_ms)
         return [Row(topic, key, value, dict(headers)) for topic, key, value, headers in records]
 
 
-def _next_tick() -> int:
-    """The next whole second, in milliseconds since the epoch.
+def _frame(analyses: Sequence[Analysis], columns: Sequence[Sequence[object]]) -> pd.DataFrame:
+    """Return the columns that :func:`batches.column_names` names as a table."""
+    return pd.DataFrame(
+        {
+            name: pd.Series(column, dtype=object)
+            for name, column in zip(column_names(analyses), columns, strict=True)
+        }
+    )
 
-    Flink keeps timers of one time as one timer.
+
+def _forget_after(descriptor: StateDescriptor, time_ms: int) -> None:
+    """Let Flink forget state of this kind when it has not changed for so long.
+
+    State that has expired is seen until Flink removes it: without that, PyFlink would write each
+    change at once, one at a time.
     """
-    return (_now_ms() // _TICK_MS + 1) * _TICK_MS
+    builder = StateTtlConfig.new_builder(Time.milliseconds(time_ms))
+    descriptor.enable_time_to_live(builder.return_expired_if_not_cleaned_up().build())

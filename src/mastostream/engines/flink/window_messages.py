@@ -1,68 +1,61 @@
-"""Messages within a Flink job: what one windowed analysis needs of one batch of records.
+"""Messages within a Flink job, about posts and about windows.
 
-This module does not import Flink. A message is JSON, as the values that windows keep are JSON too.
+This module does not import Flink. The first step of the job decodes records in batches. Of each
+post it gives one message for each windowed analysis, in a row with two columns for each analysis:
+the key of the post, and the message. Late records and dead letters are packed into one more column,
+as :mod:`batches` does.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from mastostream.core.analyses import Analysis
 from mastostream.core.codec import decode
 from mastostream.core.models import Rejected
-from mastostream.core.windows import Arrival
+from mastostream.core.windows import Entry
+from mastostream.engines.flink.batches import packed
 from mastostream.engines.outputs import dead_letter
-from mastostream.engines.per_post import Decoded
-from mastostream.engines.window_outputs import arrivals_of
+from mastostream.engines.window_outputs import sightings_of, spec_of
 from mastostream.ports.log import NewRecord, Record
 
-__all__ = ["WindowMessage", "WindowMessages", "decode_arrivals", "decode_message"]
+__all__ = [
+    "PostMessage",
+    "WindowMessages",
+    "decode_entry",
+    "decode_message",
+    "encode_entry",
+    "encode_message",
+]
 
-_Packed = tuple[int, int, str, int, int, bool, Any]
-"""A post in a message: partition, offset, key, event time and time of arrival in milliseconds since
-1970, whether it is new, and the value that the window keeps."""
+PostMessage = tuple[int, int | None, bytes]
+"""A version of a post, or its deletion: when it was observed, when the post was written (``None``
+for a deletion), and what the analysis keeps of it, as JSON. Times are milliseconds since 1970."""
 
-_encode: Final = msgspec.json.Encoder().encode
-
-
-class WindowMessage(msgspec.Struct, array_like=True, frozen=True):
-    """What one analysis gets from one batch.
-
-    Attributes:
-        arrivals: the posts of the batch in JSON, for :func:`decode_arrivals`.
-        letters: the dead letters of the batch.
-    """
-
-    arrivals: msgspec.Raw
-    letters: list[NewRecord]
+_encoder: Final = msgspec.msgpack.Encoder()
+_decode_message: Final = msgspec.msgpack.Decoder(PostMessage).decode
+_decode_entry: Final = msgspec.msgpack.Decoder(Entry).decode
 
 
-_decode_message: Final = msgspec.json.Decoder(WindowMessage).decode
-_decode_arrivals: Final = msgspec.json.Decoder(list[_Packed]).decode
+def encode_message(message: PostMessage) -> bytes:
+    """Encode a message about a post."""
+    return _encoder.encode(message)
 
 
-def decode_message(data: bytes) -> WindowMessage:
-    """Decode a message; its posts stay encoded."""
+def decode_message(data: bytes) -> PostMessage:
+    """Decode what :func:`encode_message` has encoded."""
     return _decode_message(data)
 
 
-def decode_arrivals(data: bytes) -> list[tuple[int, Arrival]]:
-    """Decode the posts of a message, each with its offset."""
-    return [
-        (
-            offset,
-            Arrival(
-                partition=partition,
-                key=key,
-                event_ms=event_ms,
-                arrived_ms=arrived_ms,
-                first=first,
-                value=value,
-            ),
-        )
-        for partition, offset, key, event_ms, arrived_ms, first, value in _decode_arrivals(data)
-    ]
+def encode_entry(entry: Entry) -> bytes:
+    """Encode the entry of a post in a window, for messages and for Flink's state."""
+    return _encoder.encode(entry)
+
+
+def decode_entry(data: bytes) -> Entry:
+    """Decode what :func:`encode_entry` has encoded."""
+    return _decode_entry(data)
 
 
 class WindowMessages:
@@ -74,6 +67,7 @@ class WindowMessages:
         topic: str,
         now_ms: Callable[[], int],
         *,
+        horizon_ms: int,
         tells_rejected: bool,
     ) -> None:
         """Prepare the analyses.
@@ -82,30 +76,30 @@ class WindowMessages:
             analyses: each has an aggregate.
             topic: the topic of the input, for dead letters.
             now_ms: returns the time of dead letters, in milliseconds since the epoch.
+            horizon_ms: how long after its creation a post may be observed and still count.
             tells_rejected: whether a record that cannot be decoded becomes a dead letter here. It
                 does not where another function of the same job reads the same records.
         """
-        self._analyses = tuple(analyses)
+        self._analyses = [(analysis, spec_of(analysis, horizon_ms)) for analysis in analyses]
         self._topic = topic
         self._now_ms = now_ms
         self._tells_rejected = tells_rejected
 
-    def messages(
+    def columns(
         self,
         values: Iterable[bytes | None],
         partitions: Iterable[int],
         offsets: Iterable[int],
         keys: Iterable[str | None],
         timestamps_ms: Iterable[int],
-    ) -> list[bytes | None]:
-        """Return a message for each analysis; ``None`` where it would be empty.
+    ) -> list[list[object]]:
+        """Return the columns that :func:`batches.column_names` names, with a row for each record.
 
-        The arguments are columns, with one value for each record of the batch. Dead letters of
-        records that cannot be decoded are in the message of the first analysis.
+        The arguments are columns too, with one value for each record of the batch. An analysis to
+        which a record says nothing has ``None`` in its columns.
         """
+        columns: list[list[object]] = [[] for _ in range(2 * len(self._analyses) + 1)]
         now_ms = self._now_ms()
-        batch: list[Decoded] = []
-        rejected: list[NewRecord] = []
         for value, partition, offset, key, timestamp_ms in zip(
             values, partitions, offsets, keys, timestamps_ms, strict=True
         ):
@@ -113,26 +107,19 @@ class WindowMessages:
                 self._topic, int(partition), int(offset), int(timestamp_ms), key, value or b"", ()
             )
             item = decode(record.value)
-            batch.append((record, item))
+            rest: list[NewRecord] = []
             if type(item) is Rejected and self._tells_rejected:
-                rejected.append(dead_letter(record, "analyze", item.reasons, now_ms))
-        messages: list[bytes | None] = []
-        for analysis in self._analyses:
-            arrivals, letters = arrivals_of(analysis, batch, now_ms)
-            letters += rejected
-            rejected = []
-            packed = [_pack(record.offset, arrival) for record, arrival in arrivals]
-            messages.append(_encode((packed, letters)) if packed or letters else None)
-        return messages
-
-
-def _pack(offset: int, arrival: Arrival) -> _Packed:
-    return (
-        arrival.partition,
-        offset,
-        arrival.key,
-        arrival.event_ms,
-        arrival.arrived_ms,
-        arrival.first,
-        arrival.value,
-    )
+                rest.append(dead_letter(record, "analyze", item.reasons, now_ms))
+            for number, (analysis, spec) in enumerate(self._analyses):
+                found = sightings_of(analysis, spec, ((record, item),), now_ms)
+                rest += found.records
+                post = message = None
+                for sighting in found.sightings:
+                    post = sighting.key
+                    message = encode_message(
+                        (sighting.observed_ms, sighting.created_ms, sighting.value)
+                    )
+                columns[2 * number].append(post)
+                columns[2 * number + 1].append(message)
+            columns[-1].append(packed(rest))
+        return columns

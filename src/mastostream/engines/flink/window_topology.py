@@ -1,9 +1,9 @@
 """Declares the part of a Flink job that runs analyses window by window.
 
-Posts cross from Java to Python in Arrow batches. Parallel subtasks decode each post once. What an
-analysis keeps of a batch goes, as one message, to the one subtask that has the windows of this
-analysis. These are the windows of the core, with a clock for each partition, and not Flink's:
-Flink's windows drop late posts silently, and its watermark does not detect posts from the future.
+Posts cross from Java to Python in Arrow batches. Parallel subtasks decode each post once, and make
+a message of what each analysis keeps of it. The messages go to a step that is keyed by analysis and
+post, and its changes to one that is keyed by analysis and window. These are the windows of the
+core, and not Flink's, which drop late posts silently and cannot be corrected.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,15 @@ from pyflink.table.udf import udf
 
 from mastostream.core.analyses import Analysis
 from mastostream.core.topic_names import DEAD_LETTERS, LATE
+from mastostream.engines.flink.batches import REST, column_names
 from mastostream.engines.flink.ddl import Topics, literal, sink, timed_source
-from mastostream.engines.flink.functions import MakeWindowMessages, RunWindows, message_names
+from mastostream.engines.flink.functions import (
+    REST_NAME,
+    KeepPosts,
+    KeepWindows,
+    MakeWindowMessages,
+)
+from mastostream.engines.local.windowed_analysis import WindowTiming
 
 if TYPE_CHECKING:
     from pyflink.table import StatementSet, StreamTableEnvironment
@@ -31,8 +38,8 @@ def add_windows(  # noqa: PLR0913 - settings are keyword arguments
     topic: str,
     topics: Topics,
     *,
-    delay_ms: int,
-    idle_timeout_ms: int,
+    timing: WindowTiming,
+    horizon_ms: int,
     tells_rejected: bool,
 ) -> None:
     """Add the statements that run these analyses.
@@ -46,38 +53,56 @@ def add_windows(  # noqa: PLR0913 - settings are keyword arguments
         analyses: each has an aggregate and a topic.
         topic: the topic of the input.
         topics: how topics are read and written. The input is read with a group of its own.
-        delay_ms: how long windows wait for posts out of order.
-        idle_timeout_ms: how long a quiet partition, or a quiet stream, may hold windows open.
+        timing: when the records of windows are written.
+        horizon_ms: how long after its creation a post may be observed and still count.
         tells_rejected: whether a record that cannot be decoded becomes a dead letter here.
     """
     # Python gets times in this zone, as times without a zone.
     env.get_config().set_local_timezone("UTC")
-    names = message_names(analyses)
-    kinds = ", ".join(f"{name} BYTES" for name in names)
-    function = MakeWindowMessages(analyses, topic, tells_rejected=tells_rejected)
+    function = MakeWindowMessages(
+        analyses, topic, horizon_ms=horizon_ms, tells_rejected=tells_rejected
+    )
+    kinds = ", ".join(
+        f"{name} {'STRING' if name.startswith('k') else 'BYTES'}" for name in column_names(analyses)
+    )
     arrive: Any = udf(function, result_type=f"ROW<{kinds}>", func_type="pandas")
     env.create_temporary_system_function("arrive", arrive)
     own = attrs.evolve(topics, group=f"{topics.group}-windows")
-    env.execute_sql(timed_source("arriving", topic, own, idle_timeout_ms))
+    env.execute_sql(timed_source("arriving", topic, own))
     env.execute_sql(
         "CREATE TEMPORARY VIEW arrived AS SELECT arrive(v, p, o, k, m) AS r FROM arriving"
     )
+    parts = [
+        (analysis.name, f"r.k{number}", f"r.v{number}") for number, analysis in enumerate(analyses)
+    ]
+    parts.append((REST_NAME, literal(REST_NAME), f"r.{REST}"))
     messages = " UNION ALL ".join(
-        f"SELECT {literal(analysis.name)} AS n, r.{name} AS m FROM arrived "  # noqa: S608 - quoted
-        f"WHERE r.{name} IS NOT NULL"
-        for name, analysis in zip(names, analyses, strict=True)
+        f"SELECT {literal(name)} AS n, {key} AS k, {message} AS m FROM arrived "  # noqa: S608 - quoted
+        f"WHERE {message} IS NOT NULL"
+        for name, key, message in parts
     )
-    stream = (
+    data = Types.PRIMITIVE_ARRAY(Types.BYTE())
+    changes = (
         env.to_data_stream(env.sql_query(messages))
-        .key_by(_name, key_type=Types.STRING())
+        .key_by(_analysis_and_post, key_type=Types.STRING())
         .process(
-            RunWindows(analyses, delay_ms=delay_ms, idle_timeout_ms=idle_timeout_ms),
-            output_type=_record_type(),
+            KeepPosts(analyses, horizon_ms),
+            output_type=Types.ROW_NAMED(["w", "k", "e"], [Types.STRING(), Types.STRING(), data]),
         )
-        .name("windows")
-        .uid("windows")
+        .name("posts of windows")
+        .uid("window-posts")
     )
-    env.create_temporary_view("windows", env.from_data_stream(stream))
+    kinds_of_records = [Types.STRING(), Types.STRING(), data, Types.MAP(Types.STRING(), data)]
+    records = (
+        changes.key_by(_window, key_type=Types.STRING())
+        .process(
+            KeepWindows(analyses, horizon_ms, timing),
+            output_type=Types.ROW_NAMED(["t", "k", "v", "h"], kinds_of_records),
+        )
+        .name("records of windows")
+        .uid("window-records")
+    )
+    env.create_temporary_view("windows", env.from_data_stream(records))
     outputs = sorted({str(analysis.topic) for analysis in analyses} | {DEAD_LETTERS, LATE})
     env.execute_sql(sink("of_windows", outputs, topics, anything=True))
     statements.add_insert_sql(
@@ -85,12 +110,9 @@ def add_windows(  # noqa: PLR0913 - settings are keyword arguments
     )
 
 
-def _record_type() -> Any:
-    """Return the type of rows of topic, key, value and headers."""
-    data = Types.PRIMITIVE_ARRAY(Types.BYTE())
-    kinds = [Types.STRING(), Types.STRING(), data, Types.MAP(Types.STRING(), data)]
-    return Types.ROW_NAMED(["t", "k", "v", "h"], kinds)
+def _analysis_and_post(row: Any) -> str:
+    return f"{row[0]}|{row[1]}"
 
 
-def _name(row: Any) -> Any:
-    return row[0]
+def _window(row: Any) -> str:
+    return str(row[0])
