@@ -5,6 +5,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from tests.integration.pipeline.window_recount import check_windows_of
 
 from mastostream.testing.chaos import run_experiment
 
@@ -31,3 +32,4 @@ def test_nothing_is_lost_repeated_or_out_of_date(
     print(f"\n{result}")
     assert result.check.expected > 200
     assert result.ok, f"{result}\n{log_tail(tmp_path)}"
+    check_windows_of(tmp_path / "data")

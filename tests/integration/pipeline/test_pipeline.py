@@ -18,7 +18,7 @@ from mastostream.sinks.archive import value_of
 from mastostream.sources.replay import _lines, replay_files
 from mastostream.testing.simulator import SimulatedServer, generate_statuses
 
-from .window_recount import Held, check_counts, check_dashboards
+from .window_recount import check_windows_of
 
 BIN = Path(sys.executable).parent
 UNLIMITED = {
@@ -50,15 +50,6 @@ def one(folder: Path, query: str) -> Any:
     return value
 
 
-def documents(folder: Path) -> list[Held]:
-    connection = sqlite3.connect(folder / "mastostream.sqlite3")
-    rows = connection.execute(
-        "SELECT body FROM documents WHERE index_name = 'mastodon-engagement' AND NOT deleted"
-    ).fetchall()
-    connection.close()
-    return [Held.of(json.loads(body)) for (body,) in rows]
-
-
 def archived(folder: Path) -> list[bytes]:
     return [value_of(line) for line, _ in _lines(replay_files(folder / "archive"))]
 
@@ -73,14 +64,7 @@ def check_nothing_lost_or_repeated(folder: Path) -> list[str | None]:
         assert [key for key, _ in records(folder, topic)] == logged
         name = f"SELECT count(*) FROM documents WHERE index_name = '{topic}'"
         assert one(folder, name) == len(keys)
-    windows = ("--analysis", "count", "--analysis", "dashboard", "--data", str(folder))
-    rest = mastostream("analyze", "--once", "--mode", "sql", *windows)
-    assert rest.returncode == 0, rest.stderr
-    assert records(folder, "mastodon-late") == []
-    held = documents(folder)
-    counts = [value for _, value in records(folder, "mastodon-counts")]
-    check_counts(counts, [post.created_at for post in held])
-    check_dashboards([value for _, value in records(folder, "mastodon-dashboard")], held)
+    check_windows_of(folder)
     assert archived(folder) == [value for _, value in stream]
     return keys
 

@@ -1,14 +1,23 @@
 """The newest records of windows, and the same numbers recounted from the posts that are held."""
 
+import sqlite3
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from datetime import datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import attrs
 import msgspec
 
-__all__ = ["Held", "check_counts", "check_dashboards", "newest"]
+from mastostream.core.topic_names import COUNTS, DASHBOARD, ENGAGEMENT, LATE
+
+__all__ = ["check_counts", "check_windows_of", "newest"]
+
+BIN: Final = Path(sys.executable).parent
 
 
 @attrs.frozen
@@ -23,6 +32,33 @@ class Held:
     def of(cls, source: Mapping[str, Any]) -> "Held":
         created_at = datetime.fromisoformat(source["created_at"])
         return cls(created_at, source["engagement_score"], source["language"])
+
+
+def check_windows_of(data: Path) -> None:
+    """Analyze what a data folder has, and compare all windows with the index that is there, too."""
+    chosen = ("--analysis", "count", "--analysis", "dashboard", "--data", str(data))
+    command = [BIN / "mastostream", "analyze", "--once", "--mode", "sql", *chosen]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with closing(sqlite3.connect(data / "mastostream.sqlite3")) as connection:
+        bodies = connection.execute(
+            f"SELECT body FROM documents WHERE index_name = '{ENGAGEMENT}' AND NOT deleted"
+        ).fetchall()
+        topics = {
+            topic: [
+                bytes(value)
+                for (value,) in connection.execute(
+                    "SELECT value FROM records JOIN partitions ON partitions.id = records.id >> 40 "
+                    "WHERE topic = ? ORDER BY records.id",
+                    (topic,),
+                )
+            ]
+            for topic in (COUNTS, DASHBOARD, LATE)
+        }
+    held = [Held.of(msgspec.json.decode(body)) for (body,) in bodies]
+    assert topics[LATE] == []
+    check_counts(topics[COUNTS], [post.created_at for post in held])
+    check_dashboards(topics[DASHBOARD], held)
 
 
 def newest(values: Iterable[bytes]) -> dict[str, dict[str, Any]]:
