@@ -27,7 +27,7 @@ from mastostream.core.engagement import (
     engagement_score,
 )
 from mastostream.core.hashtags import hashtag_record
-from mastostream.core.languages import in_languages, primary_language
+from mastostream.core.languages import in_languages, language_ranges, primary_language
 from mastostream.core.models import Post
 from mastostream.core.window_records import (
     Window,
@@ -133,10 +133,12 @@ def engagement_analysis(weights: EngagementWeights = DEFAULT_WEIGHTS) -> Analysi
 def language_analysis(languages: Sequence[str]) -> Analysis:
     """Return the analysis that passes on posts in these languages, as the server sent them.
 
-    Its topic is ``mastodon-filtered``.
+    Its topic is ``mastodon-filtered``. ``pt`` passes on ``pt-BR`` too, ``pt-BR`` only itself.
+
+    Raises:
+        ValueError: one of the languages is no tag of BCP 47.
     """
-    wanted = frozenset(language.strip().lower() for language in languages)
-    function = partial(in_languages, languages=wanted)
+    function = partial(in_languages, languages=language_ranges(languages))
     return Analysis(name="language", topic="mastodon-filtered", function=function)
 
 
@@ -190,6 +192,7 @@ def built_in(
 
     Raises:
         KeyError: the mode has no analysis of this name.
+        ValueError: one of the languages is no tag of BCP 47.
     """
     stream: dict[str, tuple[Analysis, ...]] = {
         "engagement": (engagement_analysis(weights),),

@@ -5,6 +5,7 @@ from typing import Final
 
 import attrs
 
+from mastostream.core.languages import stated_language
 from mastostream.core.models import Post
 
 __all__ = [
@@ -79,6 +80,7 @@ class EngagementRecord:
             with one key, the one with the latest time is valid.
         instance: host name of the server that showed the post; empty where it is not known.
         account: the author's ``acct``.
+        language: the language tag in its canonical spelling; ``None`` where none is usable.
         content: HTML as the server sent it. It may be hostile: escape it or reduce it to text.
         engagement_score: the result of :func:`engagement_score`.
     """
@@ -116,7 +118,7 @@ def engagement_record(post: Post, weights: EngagementWeights = DEFAULT_WEIGHTS) 
         account=account.acct,
         display_name=account.display_name,
         bot=account.bot,
-        language=post.language,
+        language=stated_language(post),
         created_at=post.created_at,
         edited_at=post.edited_at,
         content=post.content,

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Final
 from mastostream.compression import Compression
 from mastostream.core.codec import decode
 from mastostream.core.hashtags import hashtag_counts
+from mastostream.core.languages import stated_language
 from mastostream.core.models import Deletion, Post
 from mastostream.exceptions import DamagedError, MissingExtraError
 from mastostream.ports.filesystem import NewFile
@@ -98,7 +99,7 @@ def _columns(post: Post) -> dict[str, object]:
         "account": post.account.acct,
         "display_name": post.account.display_name,
         "bot": post.account.bot,
-        "language": post.language,
+        "language": stated_language(post),
         "visibility": post.visibility,
         "content": post.content,
         "replies_count": post.replies_count,
