@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import attrs
 
+from mastostream.core.accounts import account_name
 from mastostream.core.engagement import (
     DEFAULT_WEIGHTS,
     EngagementWeights,
@@ -31,7 +32,6 @@ from mastostream.core.languages import in_languages, language_ranges, primary_la
 from mastostream.core.models import Post
 from mastostream.core.window_records import (
     Window,
-    account_name,
     count_posts,
     dashboard_facts,
     dashboard_metrics,

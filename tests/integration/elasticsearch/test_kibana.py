@@ -17,7 +17,7 @@ import attrs
 import pytest
 import requests
 
-from mastostream import Post, decode, encode, engagement_record, hashtag_record
+from mastostream import Post, account_name, decode, encode, engagement_record, hashtag_record
 from mastostream.core.languages import stated_language
 from mastostream.core.models import Stamp
 from mastostream.core.topic_names import ENGAGEMENT, HASHTAGS
@@ -288,7 +288,7 @@ def test_posts(asked: Asked, choice: str) -> None:
 
 @chosen
 def test_accounts(asked: Asked, choice: str) -> None:
-    accounts = {post.account.acct for post in posts_of(choice)}
+    accounts = {account_name(post) for post in posts_of(choice)}
     assert rows(asked, "account-count", CHOICES[choice][0]) == [(len(accounts),)]
 
 
@@ -324,7 +324,7 @@ def test_hashtags(asked: Asked, choice: str, panel: str, size: int) -> None:
 
 @chosen
 def test_active_accounts(asked: Asked, choice: str) -> None:
-    counts = Counter(post.account.acct for post in posts_of(choice))
+    counts = Counter(account_name(post) for post in posts_of(choice))
     assert rows(asked, "active-accounts", CHOICES[choice][0]) == most(counts, 20)
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO, Final
 
 from mastostream.compression import Compression
+from mastostream.core.accounts import account_name
 from mastostream.core.codec import decode
 from mastostream.core.hashtags import hashtag_counts
 from mastostream.core.languages import stated_language
@@ -96,7 +97,7 @@ def _columns(post: Post) -> dict[str, object]:
         "url": post.url,
         "created_at": post.created_at,
         "edited_at": post.edited_at,
-        "account": post.account.acct,
+        "account": account_name(post),
         "display_name": post.account.display_name,
         "bot": post.account.bot,
         "language": stated_language(post),
