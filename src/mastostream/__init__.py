@@ -4,6 +4,7 @@ This module has the models of posts, the functions that analyse them, and all er
 none of the packages that talk to servers.
 """
 
+from mastostream.core.accounts import account_name
 from mastostream.core.analyses import Aggregate, Analysis
 from mastostream.core.codec import decode, encode
 from mastostream.core.engagement import (
@@ -59,6 +60,7 @@ __all__ = [
     "TrendingHashtags",
     "Window",
     "WindowCount",
+    "account_name",
     "decode",
     "encode",
     "engagement_record",

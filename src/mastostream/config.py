@@ -23,6 +23,7 @@ from typing import Annotated, Any, Final, Literal
 
 import attrs
 
+from mastostream.core.languages import language_ranges
 from mastostream.exceptions import ConfigurationError
 from mastostream.prefixes import check_index_prefix, check_topic_prefix
 
@@ -296,6 +297,13 @@ class CollectSettings:
     paging_requests_per_15_min: int = attrs.field(default=300, validator=attrs.validators.ge(10))
 
 
+def _languages(_: object, field: "attrs.Attribute[Any]", value: Sequence[str]) -> None:
+    try:
+        language_ranges(value)
+    except ValueError as error:
+        raise ValueError(f"'{field.name}': {error}") from error
+
+
 @attrs.frozen(kw_only=True)
 class ConsentSettings:
     """Which posts are left out, and whether account names become pseudonyms.
@@ -305,7 +313,7 @@ class ConsentSettings:
     Attributes:
         leave_out_noindex: leave out posts of accounts that opted out of search engines.
         leave_out_bots: leave out posts of accounts that say that they are automated.
-        languages: collect only posts in these languages; empty for all languages.
+        languages: collect only posts in these languages, tags of BCP 47; empty for all languages.
         visibilities: collect only posts with these visibilities.
         pseudonym_key_file: a file with the secret key that turns account names into pseudonyms;
             keep it outside the data folder. Empty: names are kept.
@@ -313,7 +321,7 @@ class ConsentSettings:
 
     leave_out_noindex: bool = False
     leave_out_bots: bool = False
-    languages: tuple[str, ...] = ()
+    languages: tuple[str, ...] = attrs.field(default=(), validator=_languages)
     visibilities: tuple[str, ...] = ("public", "unlisted")
     pseudonym_key_file: str = ""
 
@@ -363,7 +371,7 @@ class Settings:
         servers: several servers to collect from, instead of ``server``.
         interval_s: seconds between two polls of a hashtag, at least 0.05.
         contact: how a server's owner reaches you: a URL or an address, sent with each request.
-        languages: the languages that ``--analysis language`` passes on.
+        languages: the languages that ``--analysis language`` passes on, tags of BCP 47.
         partitions: number of partitions of a topic that is created in the data folder, 1 to 256.
     """
 
@@ -375,7 +383,7 @@ class Settings:
     servers: tuple[ServerSettings, ...] = ()
     interval_s: float = attrs.field(default=3.0, validator=attrs.validators.ge(0.05))
     contact: str = ""
-    languages: tuple[str, ...] = ("en",)
+    languages: tuple[str, ...] = attrs.field(default=("en",), validator=_languages)
     partitions: int = attrs.field(
         default=1, validator=[attrs.validators.ge(1), attrs.validators.le(256)]
     )

@@ -54,6 +54,9 @@ def test_without_anything_there_are_defaults(
             "topic_prefix 'a b' has ' ', which no topic of Kafka may",
         ),
         ("[elasticsearch]\nindex_prefix = 'A-'", "index_prefix 'A-' has a capital letter"),
+        ("languages = ['en', 'English']", "'languages': 'English' is no language: expected a tag"),
+        ("languages = ['']", "'languages': '' is no language: expected a tag of BCP 47"),
+        ("[consent]\nlanguages = ['de', '*']", "consent: 'languages': '*' is no language"),
     ],
 )
 def test_a_wrong_file_is_told_in_one_line(tmp_path: Path, text: str, message: str) -> None:

@@ -249,7 +249,7 @@ def collect(
     help=f"stream: {', '.join(STREAM_ANALYSES)}; sql: {', '.join(SQL_ANALYSES)}; or "
     "module:NAME of your own. May be repeated.  [default: full, or count]",
 )
-@click.option("--languages", help="What --analysis language lets through, such as en,de.")
+@click.option("--languages", help="What --analysis language lets through, such as en,pt-BR.")
 @click.option(
     "--from-beginning",
     is_flag=True,
@@ -307,7 +307,7 @@ def analyze(
         raise click.UsageError("--from-beginning goes with --engine local")
     sys.path.insert(0, str(Path.cwd()))
     chosen = settings(
-        languages=languages.split(",") if languages else None,
+        languages=_languages(languages),
         flink__target=target,
         flink__python_archive=python_archive,
     )
@@ -343,6 +343,15 @@ def analyze(
             results=results if shows else None,
         )
         drive(stages, chosen, output, watch)
+
+
+def _languages(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    named = [language for language in text.split(",") if language.strip()]
+    if not named:
+        raise click.UsageError("--languages: expected at least one language, such as en,pt-BR")
+    return named
 
 
 def _finish_engines(

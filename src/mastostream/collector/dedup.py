@@ -17,10 +17,11 @@ import attrs
 from mastostream.collector.observation import Observation, PostState, SeenEntry
 from mastostream.collector.stamping import stamp_raw
 from mastostream.collector.state_store import CollectorStateStore, Known
+from mastostream.core.accounts import PSEUDONYM_SCHEME
 from mastostream.core.codec import decode, encode
 from mastostream.core.consent import REASONS, ConsentPolicy, reason_to_leave_out
 from mastostream.core.models import Deletion, Post, Stamp
-from mastostream.core.pseudonyms import SCHEME, pseudonym_of, pseudonymize
+from mastostream.core.pseudonyms import pseudonym_of, pseudonymize
 from mastostream.core.topic_names import STREAM
 from mastostream.ports.log import NewRecord
 
@@ -263,7 +264,7 @@ class Deduplicator:
         """Return the key that a post has in the log: a pseudonym if its key is an address."""
         if self._pseudonym_key is None or not _ADDRESS.search(key):
             return key
-        return SCHEME + pseudonym_of(key, self._pseudonym_key)
+        return PSEUDONYM_SCHEME + pseudonym_of(key, self._pseudonym_key)
 
 
 def _rising_version(observed_ms: int, known: Known | None) -> int:

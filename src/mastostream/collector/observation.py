@@ -1,12 +1,14 @@
 """The members of a status that the collector needs, as a server sends it or as the log holds it."""
 
 import hashlib
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from mastostream.core.members import POST, read_members
 from mastostream.core.models import Event, Stamp
 from mastostream.core.time import to_ms
 from mastostream.ports.log import Record
@@ -114,6 +116,7 @@ class _Stamped(msgspec.Struct):
     mastostream: Stamp | None = None
 
 
+_MEMBERS: Final = {name: POST[name] for name in ("id", "uri", "created_at", "edited_at")}
 _decode: Final = msgspec.json.Decoder(_Identity).decode
 _decode_stamp: Final = msgspec.json.Decoder(_Stamped).decode
 
@@ -126,10 +129,7 @@ def identify(
     Bytes that are no status get a key made of their hash: they go into the log as they are, and the
     engine turns them into a dead letter.
     """
-    try:
-        identity = _decode(raw)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        identity = _Identity(id="")
+    identity = _identity(raw)
     post = identity.reblog or identity
     key = post.uri if key_by == "uri" and post.uri else str(post.id)
     if not key:
@@ -145,6 +145,31 @@ def identify(
         _ms(post.created_at),
         _ms(post.edited_at) or 0,
         post.account is not None and bool(post.account.acct) and "@" not in post.account.acct,
+    )
+
+
+def _identity(raw: bytes) -> _Identity:
+    """Read what ``decode`` would read: a wrong member that nobody needs is no wrong status."""
+    with suppress(msgspec.MsgspecError, RecursionError, UnicodeError):
+        return _decode(raw)
+    with suppress(msgspec.MsgspecError, RecursionError, UnicodeError):
+        status = msgspec.json.decode(raw)
+        if isinstance(status, dict):
+            return _repaired(status)
+    return _Identity(id="")
+
+
+def _repaired(status: dict[str, Any]) -> _Identity:
+    found, _ = read_members(status, _MEMBERS, "$")
+    times = {name: value.isoformat() for name, value in found.items() if name.endswith("_at")}
+    account, boosted = status.get("account"), status.get("reblog")
+    acct = account.get("acct") if isinstance(account, dict) else None
+    return _Identity(
+        id=found.get("id", ""),
+        uri=found.get("uri"),
+        account=_Account(acct=acct) if isinstance(acct, str) else None,
+        reblog=_repaired(boosted) if boosted and isinstance(boosted, dict) else None,
+        **times,
     )
 
 
@@ -176,4 +201,8 @@ def _ms(text: str | None) -> int | None:
         time = datetime.fromisoformat(text)
         return to_ms(time if time.tzinfo else time.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
+        pass
+    try:
+        return to_ms(POST["created_at"].read(text))
+    except ValueError:
         return None

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import attrs
 
+from mastostream.core.accounts import account_name
 from mastostream.core.engagement import (
     DEFAULT_WEIGHTS,
     EngagementWeights,
@@ -27,12 +28,11 @@ from mastostream.core.engagement import (
     engagement_score,
 )
 from mastostream.core.hashtags import hashtag_record
-from mastostream.core.languages import in_languages, primary_language
+from mastostream.core.languages import in_languages, language_ranges, primary_language
 from mastostream.core.models import Post
 from mastostream.core.trends import SIZE_S, SLIDE_S, hashtag_uses_at, trending_hashtags
 from mastostream.core.window_records import (
     Window,
-    account_name,
     count_posts,
     dashboard_facts,
     dashboard_metrics,
@@ -172,10 +172,12 @@ def engagement_analysis(weights: EngagementWeights = DEFAULT_WEIGHTS) -> Analysi
 def language_analysis(languages: Sequence[str]) -> Analysis:
     """Return the analysis that passes on posts in these languages, as the server sent them.
 
-    Its topic is ``mastodon-filtered``.
+    Its topic is ``mastodon-filtered``. ``pt`` passes on ``pt-BR`` too, ``pt-BR`` only itself.
+
+    Raises:
+        ValueError: one of the languages is no tag of BCP 47.
     """
-    wanted = frozenset(language.strip().lower() for language in languages)
-    function = partial(in_languages, languages=wanted)
+    function = partial(in_languages, languages=language_ranges(languages))
     return Analysis(name="language", topic="mastodon-filtered", function=function)
 
 
@@ -236,6 +238,7 @@ def built_in(
 
     Raises:
         KeyError: the mode has no analysis of this name.
+        ValueError: one of the languages is no tag of BCP 47.
     """
     stream: dict[str, tuple[Analysis, ...]] = {
         "engagement": (engagement_analysis(weights),),

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 import attrs
 
-from mastostream.core.languages import primary_language
+from mastostream.core.languages import in_languages, language_ranges
 from mastostream.core.models import Post
 
 __all__ = ["REASONS", "ConsentPolicy", "Reason", "reason_to_leave_out"]
@@ -13,11 +13,6 @@ __all__ = ["REASONS", "ConsentPolicy", "Reason", "reason_to_leave_out"]
 Reason = Literal["visibility", "noindex", "bot", "language"]
 REASONS: Final[tuple[Reason, ...]] = ("visibility", "noindex", "bot", "language")
 """Reasons to leave out a post, in the order in which they are checked."""
-
-
-def _primary_subtags(languages: Iterable[str]) -> frozenset[str]:
-    subtags = (item.replace("_", "-").partition("-")[0].strip().lower() for item in languages)
-    return frozenset(filter(None, subtags))
 
 
 def _set(items: Iterable[str]) -> frozenset[str]:
@@ -33,14 +28,17 @@ class ConsentPolicy:
             accounts for which the server does not say so are kept: Mastodon says it only for its
             own accounts (``app/serializers/rest/account_serializer.rb`` of its source).
         leave_out_bots: leave out posts of accounts that say that they are automated.
-        languages: keep only posts in these languages: primary subtags, where ``pt-BR`` is read as
-            ``pt`` and ``und`` means that the language is not known. Empty for all languages.
+        languages: keep only posts in these languages, tags of BCP 47: ``pt`` keeps ``pt-BR``,
+            too, and ``und`` keeps posts whose language is not known. Empty for all languages.
         visibilities: keep only posts with these visibilities.
+
+    Raises:
+        ValueError: one of the languages is no tag of BCP 47.
     """
 
     leave_out_noindex: bool = False
     leave_out_bots: bool = False
-    languages: frozenset[str] = attrs.field(default=frozenset(), converter=_primary_subtags)
+    languages: frozenset[str] = attrs.field(default=frozenset(), converter=language_ranges)
     visibilities: frozenset[str] = attrs.field(
         default=frozenset({"public", "unlisted"}), converter=_set
     )
@@ -54,6 +52,6 @@ def reason_to_leave_out(post: Post, policy: ConsentPolicy) -> Reason | None:
         return "noindex"
     if policy.leave_out_bots and post.account.bot:
         return "bot"
-    if policy.languages and primary_language(post) not in policy.languages:
+    if policy.languages and in_languages(post, policy.languages) is None:
         return "language"
     return None

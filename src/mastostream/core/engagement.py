@@ -5,6 +5,8 @@ from typing import Final
 
 import attrs
 
+from mastostream.core.accounts import account_name
+from mastostream.core.languages import stated_language
 from mastostream.core.models import Post
 
 __all__ = [
@@ -78,7 +80,8 @@ class EngagementRecord:
         observed_at: time at which the counts were read, UTC. It is the version: of several records
             with one key, the one with the latest time is valid.
         instance: host name of the server that showed the post; empty where it is not known.
-        account: the author's ``acct``.
+        account: the author's :func:`account_name`.
+        language: the language tag in its canonical spelling; ``None`` where none is usable.
         content: HTML as the server sent it. It may be hostile: escape it or reduce it to text.
         engagement_score: the result of :func:`engagement_score`.
     """
@@ -113,10 +116,10 @@ def engagement_record(post: Post, weights: EngagementWeights = DEFAULT_WEIGHTS) 
         uri=post.uri,
         url=post.url,
         instance="" if stamp is None else stamp.instance,
-        account=account.acct,
+        account=account_name(post),
         display_name=account.display_name,
         bot=account.bot,
-        language=post.language,
+        language=stated_language(post),
         created_at=post.created_at,
         edited_at=post.edited_at,
         content=post.content,

@@ -46,7 +46,7 @@ def to_utc(value: datetime) -> datetime:
     """
     if value.tzinfo is UTC:
         return value
-    if value.tzinfo is None:
+    if value.utcoffset() is None:
         raise ValueError("expected a time with a zone")
     try:
         return value.astimezone(UTC)
@@ -54,21 +54,66 @@ def to_utc(value: datetime) -> datetime:
         raise ValueError("expected a time in the years 1 to 9999 (UTC)") from None
 
 
-def _optional_utc(value: datetime | None) -> datetime | None:
-    return None if value is None else to_utc(value)
+# The checks of the constructors are converters: msgspec's decoder, which checks the annotations,
+# runs validators, but no converters, so that a decoded post is not checked twice. Subclasses are
+# refused because the encoder does not take them.
+def _check_type(value: object, expected: type) -> None:
+    if type(value) is not expected:
+        raise TypeError(f"expected {expected.__name__}, got {type(value).__name__}")
 
 
-# msgspec's decoder checks the annotations and runs validators, but it does not run converters. So
-# the checks of the constructor are converters, and a decoded post is not checked twice.
+def _time(value: datetime) -> datetime:
+    _check_type(value, datetime)
+    return to_utc(value)
+
+
+def _optional_time(value: datetime | None) -> datetime | None:
+    return None if value is None else _time(value)
+
+
+def _text(value: str) -> str:
+    _check_type(value, str)
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("expected Unicode text, got half a surrogate pair") from None
+    return value
+
+
+def _optional_text(value: str | None) -> str | None:
+    return None if value is None else _text(value)
+
+
 def _name(value: str) -> str:
-    if not value:
+    if not _text(value):
         raise ValueError("expected a name, got an empty string")
     return value
 
 
+def _optional_name(value: str | None) -> str | None:
+    return None if value is None else _name(value)
+
+
+def _flag(value: bool) -> bool:
+    _check_type(value, bool)
+    return value
+
+
+def _optional_flag(value: bool | None) -> bool | None:
+    return None if value is None else _flag(value)
+
+
 def _count(value: int) -> int:
+    _check_type(value, int)
     if not 0 <= value <= MAX_COUNT:
         raise ValueError(f"expected a count from 0 to {MAX_COUNT}, got {value}")
+    return value
+
+
+def _event(value: Event) -> Event:
+    if _text(value) not in EVENTS:
+        raise ValueError(f"expected one of {', '.join(EVENTS)}, got {value!r}")
     return value
 
 
@@ -86,13 +131,14 @@ class Stamp:
             records with one key, the one with the latest time is valid.
 
     Raises:
-        ValueError: ``key`` is empty, or ``observed_at`` has no zone.
+        TypeError: a value has another type than its annotation.
+        ValueError: ``key`` is empty, ``event`` is another word, or ``observed_at`` has no zone.
     """
 
     key: Name = attrs.field(converter=_name)
-    event: Event = "new"
-    instance: str = ""
-    observed_at: Timestamp = attrs.field(converter=to_utc)
+    event: Event = attrs.field(default="new", converter=_event)
+    instance: str = attrs.field(default="", converter=_text)
+    observed_at: Timestamp = attrs.field(converter=_time)
 
 
 @attrs.frozen(kw_only=True)
@@ -101,9 +147,12 @@ class Tag:
 
     Attributes:
         name: the hashtag without ``#``; spelling and case differ between servers.
+
+    Raises:
+        TypeError: ``name`` is no ``str``.
     """
 
-    name: str
+    name: str = attrs.field(converter=_text)
 
 
 @attrs.frozen(kw_only=True)
@@ -111,7 +160,8 @@ class Account:
     """The author of a post.
 
     Attributes:
-        acct: ``name`` for an account of the server that showed the post, ``name@host`` for others.
+        acct: ``name`` for an account of the server that showed the post, ``name@host`` for others;
+            not empty. See :func:`account_name` for a name that is the same on all servers.
         id: the account's id on the server that showed the post.
         username: the name without a host.
         display_name: free text. It may be hostile: escape it wherever it is shown.
@@ -119,15 +169,46 @@ class Account:
         bot: whether the account says that it is automated.
         noindex: whether the account opted out of search engines; ``None`` where the server does not
             say so.
+
+    Raises:
+        TypeError: a value has another type than its annotation.
+        ValueError: ``acct`` is empty.
     """
 
-    acct: str
-    id: str = ""
-    username: str = ""
-    display_name: str = ""
-    url: str | None = None
-    bot: bool = False
-    noindex: bool | None = None
+    acct: Name = attrs.field(converter=_name)
+    id: str = attrs.field(default="", converter=_text)
+    username: str = attrs.field(default="", converter=_text)
+    display_name: str = attrs.field(default="", converter=_text)
+    url: str | None = attrs.field(default=None, converter=_optional_text)
+    bot: bool = attrs.field(default=False, converter=_flag)
+    noindex: bool | None = attrs.field(default=None, converter=_optional_flag)
+
+
+def _account(value: Account) -> Account:
+    _check_type(value, Account)
+    return value
+
+
+def _tags(value: tuple[Tag, ...]) -> tuple[Tag, ...]:
+    _check_type(value, tuple)
+    for tag in value:
+        _check_type(tag, Tag)
+    return value
+
+
+def _stamp_of_post(value: Stamp | None) -> Stamp | None:
+    if value is not None:
+        _check_type(value, Stamp)
+        if value.event == "delete":
+            raise ValueError("expected a Deletion for the event delete")
+    return value
+
+
+def _stamp_of_deletion(value: Stamp) -> Stamp:
+    _check_type(value, Stamp)
+    if value.event != "delete":
+        raise ValueError(f"expected the event delete, got {value.event!r}")
+    return value
 
 
 @attrs.frozen(kw_only=True)
@@ -149,7 +230,8 @@ class Post:
         language: language tag that the author's server states; ``None`` where it states none.
         visibility: ``public``, ``unlisted``, or another value of Mastodon's.
         sensitive: whether the author marked the post or its media as sensitive.
-        in_reply_to_id: id of the post that this one replies to, on the server that showed it.
+        in_reply_to_id: id of the post that this one replies to, on the server that showed it; not
+            empty.
         replies_count: number of replies that the server knew, 0 to 2**40, as are all counts.
         reblogs_count: number of boosts.
         favourites_count: number of favourites.
@@ -158,27 +240,29 @@ class Post:
         mastostream: the collector's stamp; ``None`` for a record of another producer.
 
     Raises:
-        ValueError: ``id`` is empty, a count is out of bounds, or a time has no zone.
+        TypeError: a value has another type than its annotation.
+        ValueError: an id is empty, a count is out of bounds, a time has no zone, or the stamp's
+            event is ``delete``.
     """
 
     id: Name = attrs.field(converter=_name)
-    created_at: Timestamp = attrs.field(converter=to_utc)
-    account: Account
-    uri: str = ""
-    url: str | None = None
-    edited_at: Timestamp | None = attrs.field(default=None, converter=_optional_utc)
-    content: str = ""
-    spoiler_text: str = ""
-    language: str | None = None
-    visibility: str = "public"
-    sensitive: bool = False
-    in_reply_to_id: str | None = None
+    created_at: Timestamp = attrs.field(converter=_time)
+    account: Account = attrs.field(converter=_account)
+    uri: str = attrs.field(default="", converter=_text)
+    url: str | None = attrs.field(default=None, converter=_optional_text)
+    edited_at: Timestamp | None = attrs.field(default=None, converter=_optional_time)
+    content: str = attrs.field(default="", converter=_text)
+    spoiler_text: str = attrs.field(default="", converter=_text)
+    language: str | None = attrs.field(default=None, converter=_optional_text)
+    visibility: str = attrs.field(default="public", converter=_text)
+    sensitive: bool = attrs.field(default=False, converter=_flag)
+    in_reply_to_id: Name | None = attrs.field(default=None, converter=_optional_name)
     replies_count: Count = attrs.field(default=0, converter=_count)
     reblogs_count: Count = attrs.field(default=0, converter=_count)
     favourites_count: Count = attrs.field(default=0, converter=_count)
     quotes_count: Count = attrs.field(default=0, converter=_count)
-    tags: tuple[Tag, ...] = ()
-    mastostream: Stamp | None = None
+    tags: tuple[Tag, ...] = attrs.field(default=(), converter=_tags)
+    mastostream: Stamp | None = attrs.field(default=None, converter=_stamp_of_post)
     # Set in `decode` only: it returns the boosted post in place of the post that wraps it.
     reblog: "Post | None" = attrs.field(default=None, init=False, repr=False)
 
@@ -220,17 +304,13 @@ class Deletion:
         mastostream: the collector's stamp, with the event ``delete``.
 
     Raises:
+        TypeError: a value has another type than its annotation.
         ValueError: ``id`` is empty, or the stamp has another event.
     """
 
     id: Name = attrs.field(converter=_name)
-    uri: str | None = None
-    mastostream: Stamp = attrs.field()
-
-    @mastostream.validator
-    def _is_delete(self, _: "attrs.Attribute[Stamp]", value: Stamp) -> None:
-        if value.event != "delete":
-            raise ValueError(f"expected the event delete, got {value.event!r}")
+    uri: str | None = attrs.field(default=None, converter=_optional_text)
+    mastostream: Stamp = attrs.field(converter=_stamp_of_deletion)
 
     @property
     def key(self) -> str:

@@ -17,14 +17,13 @@ from urllib.parse import unquote, urlsplit
 import attrs
 import msgspec
 
-__all__ = ["KEY_BYTES", "SCHEME", "pseudonym_of", "pseudonymize"]
+from mastostream.core.accounts import PSEUDONYM_SCHEME
+
+__all__ = ["KEY_BYTES", "pseudonym_of", "pseudonymize"]
 
 KEY_BYTES: Final = (16, 64)
 """Shortest and longest key, in bytes: a shorter key could be guessed, and BLAKE2b does not take a
 longer one."""
-
-SCHEME: Final = "pseudonym:"
-"""Scheme of the addresses that replace those of people and posts."""
 
 _DIGEST_BYTES: Final = 10
 _LONGEST_NAME: Final = 200
@@ -193,7 +192,8 @@ def _status(status: dict[str, Any], people: _People) -> dict[str, Any]:
     address = status.get("uri") or status.get("url")
     for name in ("uri", "url"):
         if status.get(name) is not None:
-            rewritten[name] = SCHEME + pseudonym_of(str(address), people.key) if address else ""
+            pseudonym = pseudonym_of(str(address), people.key)
+            rewritten[name] = PSEUDONYM_SCHEME + pseudonym if address else ""
     return rewritten
 
 
@@ -280,7 +280,7 @@ def _replace_in_html(match: re.Match[str], people: _People) -> str:
         return _replace_in_text(match, people)
     pseudonym = _profile(match["url"], people)
     if pseudonym:
-        return SCHEME + pseudonym
+        return PSEUDONYM_SCHEME + pseudonym
     return _in_text.sub(lambda part: _replace_in_text(part, people), match["url"])
 
 
@@ -315,7 +315,7 @@ def _link(anchor: str, inside: str, people: _People) -> str:
     target = _HREF.search(anchor)
     pseudonym = _profile(target[1].strip("\"'"), people) if target else None
     if pseudonym:
-        return f'<a href="{SCHEME}{pseudonym}">@{pseudonym}</a>'
+        return f'<a href="{PSEUDONYM_SCHEME}{pseudonym}">@{pseudonym}</a>'
     return f"{_text(anchor, people)}{_text(inside, people)}</a>"
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import attrs
 
+from mastostream.core.accounts import account_name
 from mastostream.core.engagement import DEFAULT_WEIGHTS, EngagementWeights, engagement_score
 from mastostream.core.hashtags import hashtag_counts
 from mastostream.core.languages import primary_language
@@ -25,7 +26,6 @@ __all__ = [
     "WindowEngagement",
     "WindowLanguages",
     "WindowUsers",
-    "account_name",
     "count_posts",
     "dashboard_facts",
     "dashboard_metrics",
@@ -145,7 +145,7 @@ class WindowUsers:
         posts: number of posts.
         distinct_accounts: number of accounts that wrote them.
         accounts: the ten most active accounts at most, most posts first, then by name; each is
-            ``name@host``, or ``name`` where the host is not known.
+            an :func:`account_name`.
         account_counts: number of posts of each account, in the order of ``accounts``.
     """
 
@@ -190,15 +190,6 @@ class DashboardMetrics:
     language_counts: tuple[int, ...]
     hashtags: tuple[str, ...]
     hashtag_counts: tuple[int, ...]
-
-
-def account_name(post: Post) -> str:
-    """Return the author as ``name@host``: the same for all servers that show the post.
-
-    Without a stamp the host of a local account is not known: then it is ``name``.
-    """
-    acct = post.account.acct
-    return acct if "@" in acct or not post.instance else f"{acct}@{post.instance}"
 
 
 def count_posts(window: Window, values: Sequence[object]) -> WindowCount:

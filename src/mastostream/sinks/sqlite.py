@@ -22,7 +22,7 @@ from uuid import uuid4
 
 import msgspec
 
-from mastostream.core.languages import UNDETERMINED
+from mastostream.core.languages import primary_subtag
 from mastostream.core.models import Timestamp
 from mastostream.core.time import from_ms, to_ms
 from mastostream.core.topic_names import ENGAGEMENT, HASHTAGS
@@ -269,7 +269,7 @@ class _Tally:
         posts: number of posts.
         total_score: sum of their engagement scores.
         accounts: accounts that wrote them.
-        languages: language without region, in lower case, to its number of posts.
+        languages: primary subtag of the language to its number of posts.
         volume: start of each interval, milliseconds since the epoch, to its number of posts.
     """
 
@@ -287,7 +287,7 @@ class _Tally:
         self.posts += 1
         self.total_score += post.engagement_score
         self.accounts.add(post.account)
-        self.languages[(post.language or UNDETERMINED).partition("-")[0].lower()] += 1
+        self.languages[primary_subtag(post.language)] += 1
         created_ms = to_ms(post.created_at)
         self.volume[created_ms - created_ms % self._interval_ms] += 1
         return post

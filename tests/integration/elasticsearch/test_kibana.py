@@ -17,7 +17,8 @@ import attrs
 import pytest
 import requests
 
-from mastostream import Post, decode, encode, engagement_record, hashtag_record
+from mastostream import Post, account_name, decode, encode, engagement_record, hashtag_record
+from mastostream.core.languages import stated_language
 from mastostream.core.models import Stamp
 from mastostream.core.topic_names import ENGAGEMENT, HASHTAGS
 from mastostream.dashboards.kibana import LIVE, saved_objects
@@ -227,14 +228,17 @@ def ms(time: datetime) -> int:
 Choice = Callable[[Post], bool]
 CHOICES: dict[str, tuple[Sequence[Json], Choice]] = {
     "all": ((), lambda _: True),
-    "language": (({"match_phrase": {"language": "en"}},), lambda post: post.language == "en"),
+    "language": (
+        ({"match_phrase": {"language": "en"}},),
+        lambda post: stated_language(post) == "en",
+    ),
     "hashtag": (
         ({"match_phrase": {"hashtags": "news"}},),
         lambda post: "news" in hashtag_record(post).hashtags,
     ),
     "both": (
         ({"match_phrase": {"language": "en"}}, {"match_phrase": {"hashtags": "news"}}),
-        lambda post: post.language == "en" and "news" in hashtag_record(post).hashtags,
+        lambda post: stated_language(post) == "en" and "news" in hashtag_record(post).hashtags,
     ),
 }
 chosen = pytest.mark.parametrize("choice", CHOICES)
@@ -262,10 +266,10 @@ def slot(post: Post) -> int:
 
 def languages_of(posts: Sequence[Post], size: int = 6) -> Callable[[Post], str]:
     """Return the group of each post: a frequent language, none, or the rest."""
-    counts = Counter(post.language or "__missing__" for post in posts)
+    counts = Counter(stated_language(post) or "__missing__" for post in posts)
     named = {language for language, _ in most(counts, size)}
     return lambda post: (
-        language if (language := post.language or "__missing__") in named else "__other__"
+        language if (language := stated_language(post) or "__missing__") in named else "__other__"
     )
 
 
@@ -273,7 +277,7 @@ def test_the_posts_are_worth_counting() -> None:
     posts = posts_of("all")
     assert len(posts) > 200
     assert len(posts) < len(POSTS), "some have to lie outside of the span"
-    assert len({post.language for post in posts}) > 8
+    assert len({stated_language(post) for post in posts}) > 8
     assert len(set(scores(posts))) > 10
 
 
@@ -284,7 +288,7 @@ def test_posts(asked: Asked, choice: str) -> None:
 
 @chosen
 def test_accounts(asked: Asked, choice: str) -> None:
-    accounts = {post.account.acct for post in posts_of(choice)}
+    accounts = {account_name(post) for post in posts_of(choice)}
     assert rows(asked, "account-count", CHOICES[choice][0]) == [(len(accounts),)]
 
 
@@ -320,7 +324,7 @@ def test_hashtags(asked: Asked, choice: str, panel: str, size: int) -> None:
 
 @chosen
 def test_active_accounts(asked: Asked, choice: str) -> None:
-    counts = Counter(post.account.acct for post in posts_of(choice))
+    counts = Counter(account_name(post) for post in posts_of(choice))
     assert rows(asked, "active-accounts", CHOICES[choice][0]) == most(counts, 20)
 
 

@@ -142,5 +142,7 @@ def test_a_mistake_is_told_before_the_job_starts() -> None:
         AnalysisFunction(COUNT)
     with pytest.raises(ConfigurationError, match=r"expected \['en'\]"):
         LanguageFilter("en")
+    with pytest.raises(ConfigurationError, match="'English' is no language"):
+        LanguageFilter(["en", "English"])
     with pytest.raises(ConfigurationError, match="REJECTED and DELETIONS"):
         PostParser(side_outputs=(FAILED,))

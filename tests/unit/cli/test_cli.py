@@ -62,6 +62,8 @@ def test_init_writes_a_file_that_is_valid_and_keeps_what_is_there(
         (["analyze", "--analysis", "none"], 2, "has no analysis 'none'"),
         (["analyze", "--analysis", "nowhere:X"], 2, "cannot import 'nowhere'"),
         (["analyze", "--analysis", "json:dumps"], 2, "has no Analysis named 'dumps'"),
+        (["analyze", "--languages", "en,English"], 2, "'English' is no language: expected a tag"),
+        (["analyze", "--languages", " , "], 2, "--languages: expected at least one language"),
         (["analyze", "--close-windows"], 2, "--close-windows goes with --once"),
         (["replay", "none.jsonl"], 2, "there is no file or folder none.jsonl"),
         (["run", "--config", "none.toml"], 2, "there is no file none.toml"),

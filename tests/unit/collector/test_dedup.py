@@ -14,7 +14,7 @@ from mastostream.collector.dedup import Deduplicator, DeleteObserved
 from mastostream.collector.observation import KeyBy, Observation, identify, seen_entry_of
 from mastostream.collector.state_store import CollectorStateStore
 from mastostream.core.consent import ConsentPolicy
-from mastostream.core.time import from_ms
+from mastostream.core.time import from_ms, to_ms
 from mastostream.ports.log import Record
 
 NOW = 1_750_000_000_000
@@ -224,6 +224,33 @@ def test_bytes_that_are_no_status_are_logged_once_as_they_are(
         )
         assert len(write_plan.records) <= 1
     log.state_store.close()
+
+
+VALUES = st.one_of(
+    st.sampled_from([None, False, 0, 1.5, "", [], {}, {"a": 1}, "x", 7]),
+    st.sampled_from(["Mon, 21 Oct 2024 21:29:01 +0200", "2024-12-31T23:59:60Z", "2024-10-21"]),
+)
+WRONG = st.dictionaries(
+    st.sampled_from(["id", "uri", "created_at", "edited_at", "account", "reblog", "tags"]), VALUES
+)
+
+
+@given(WRONG, st.none() | WRONG, st.sampled_from(["id", "uri"]))
+def test_the_collector_reads_a_status_as_the_engines_do(
+    wrong: dict[str, object], boosted: dict[str, object] | None, key_by: KeyBy
+) -> None:
+    """A wrong member that nobody needs leaves a post its key: it is no unreadable record."""
+    status = json.loads(observation("5").raw) | wrong
+    if boosted is not None:
+        status["reblog"] = json.loads(observation("6").raw) | boosted
+    raw = json.dumps(status).encode()
+    seen = identify(raw, instance="s", key_by=key_by, event="new", observed_ms=NOW)
+    post = decode(raw)
+    if isinstance(post, Post):
+        assert seen.post_id == post.id
+        assert seen.key == (post.uri if key_by == "uri" and post.uri else post.id)
+        assert seen.created_ms == to_ms(post.created_at)
+        assert seen.edited_ms == (0 if post.edited_at is None else to_ms(post.edited_at))
 
 
 def test_a_boost_is_the_boosted_post(log: Log) -> None:

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from mastostream import Account, Post
 from mastostream.core.consent import REASONS, ConsentPolicy, reason_to_leave_out
-from mastostream.core.languages import primary_language
+from mastostream.core.languages import in_languages
 from mastostream.testing.strategies import posts
 
 POLICIES = st.builds(
     ConsentPolicy,
     leave_out_noindex=st.booleans(),
     leave_out_bots=st.booleans(),
-    languages=st.frozensets(st.sampled_from(("en", "de", "pt", "und"))),
+    languages=st.frozensets(st.sampled_from(("en", "de", "pt", "pt-BR", "und"))),
     visibilities=st.frozensets(st.sampled_from(("public", "unlisted", "private"))),
 )
 ALL = frozenset({"public", "unlisted", "private", "direct"})
@@ -39,7 +39,7 @@ def test_a_post_is_kept_exactly_if_no_reason_holds(some: Post, policy: ConsentPo
         "visibility": some.visibility not in policy.visibilities,
         "noindex": policy.leave_out_noindex and some.account.noindex is True,
         "bot": policy.leave_out_bots and some.account.bot,
-        "language": bool(policy.languages) and primary_language(some) not in policy.languages,
+        "language": bool(policy.languages) and in_languages(some, policy.languages) is None,
     }
     first = next((reason for reason in REASONS if holds[reason]), None)
     assert reason_to_leave_out(some, policy) == first
@@ -90,15 +90,22 @@ def test_an_account_whose_server_says_nothing_did_not_opt_out(noindex: bool | No
     ("language", "wanted", "kept"),
     [
         ("pt-BR", ["pt"], True),
-        ("pt", ["pt-BR"], True),
+        ("pt", ["pt-BR"], False),
+        ("pt_br", ["PT-br"], True),
         ("EN_us", [" En "], True),
         ("", ["und"], True),
         ("", ["en"], False),
-        ("de", ["", " "], True),
+        ("de", [], True),
     ],
 )
-def test_languages_meet_by_their_primary_subtag(
+def test_a_language_keeps_itself_and_what_is_more_special(
     language: str, wanted: list[str], kept: bool
 ) -> None:
     reason = reason_to_leave_out(post(language=language), ConsentPolicy(languages=wanted))
     assert (reason is None) == kept
+
+
+@pytest.mark.parametrize("language", ["", " ", "English", "en,de", "*"])
+def test_what_is_no_language_is_refused(language: str) -> None:
+    with pytest.raises(ValueError, match="is no language: expected a tag of BCP 47"):
+        ConsentPolicy(languages=["en", language])

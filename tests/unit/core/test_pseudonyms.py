@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mastostream import Post, decode, encode, hashtag_counts
-from mastostream.core.pseudonyms import KEY_BYTES, SCHEME, pseudonym_of, pseudonymize
+from mastostream.core.accounts import PSEUDONYM_SCHEME
+from mastostream.core.pseudonyms import KEY_BYTES, pseudonym_of, pseudonymize
 from mastostream.testing.simulator import generate_statuses
 from mastostream.testing.strategies import posts
 
@@ -163,7 +164,7 @@ def test_the_same_post_has_one_address_whichever_server_shows_it() -> None:
     here = done(status())
     there = done(status(id="8"), host="elsewhere.example")
     deleted = done({"id": "7", "uri": status()["uri"]})
-    address = SCHEME + of(status()["uri"])
+    address = PSEUDONYM_SCHEME + of(status()["uri"])
     assert here["uri"] == here["url"] == there["uri"] == deleted["uri"] == address
 
 
@@ -301,9 +302,9 @@ def test_boosts_quotes_answers_and_linked_pages_are_followed() -> None:
     name = of("bob@town.example")
     assert result["reblog"]["account"]["acct"] == name
     assert result["reblog"]["content"] == f"@{name}"
-    assert result["reblog"]["url"].startswith(SCHEME)
+    assert result["reblog"]["url"].startswith(PSEUDONYM_SCHEME)
     assert result["quote"]["quoted_status"]["account"]["id"] == name
-    assert result["quote"]["quoted_status"]["uri"].startswith(SCHEME)
+    assert result["quote"]["quoted_status"]["uri"].startswith(PSEUDONYM_SCHEME)
     assert result["in_reply_to_account_id"] == name
     assert result["pleroma"] == {"in_reply_to_account_acct": name, "local": True}
     assert result["emoji_reactions"][0]["account_ids"] == [name, None]
@@ -316,7 +317,12 @@ def test_boosts_quotes_answers_and_linked_pages_are_followed() -> None:
 
 def test_a_linked_page_about_a_person_says_nothing_but_who() -> None:
     card = {"url": f"https://{HOST}/@ada_1/5", "title": "Ada", "description": "I", "width": 3}
-    expected = {"url": SCHEME + of(f"ada_1@{HOST}"), "title": "", "description": "", "width": 3}
+    expected = {
+        "url": PSEUDONYM_SCHEME + of(f"ada_1@{HOST}"),
+        "title": "",
+        "description": "",
+        "width": 3,
+    }
     assert done(status(card=card))["card"] == expected
 
 

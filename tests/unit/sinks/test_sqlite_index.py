@@ -75,7 +75,7 @@ def post(number: int, age_s: int) -> Post:
         id=str(number),
         created_at=NOW - timedelta(seconds=age_s),
         account=Account(acct=f"a{number % 2}"),
-        language="en" if number % 2 else None,
+        language={1: "en", 3: "EN_us"}.get(number),
         favourites_count=number,
         tags=(Tag(name="News"),),
         mastostream=Stamp(key=str(number), observed_at=NOW),

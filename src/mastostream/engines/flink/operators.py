@@ -29,7 +29,7 @@ from mastostream.core.engagement import (
     engagement_record,
 )
 from mastostream.core.hashtags import HashtagCount, hashtag_counts
-from mastostream.core.languages import in_languages
+from mastostream.core.languages import in_languages, language_ranges
 from mastostream.core.models import Deletion, Post
 from mastostream.engines.flink.ddl import OnError
 from mastostream.engines.outputs import as_sequence, explain
@@ -149,21 +149,24 @@ class HashtagExtractor(FlatMapFunction):  # type: ignore[misc]  # PyFlink has no
 class LanguageFilter(FilterFunction):  # type: ignore[misc]  # PyFlink has no types
     """Lets posts in these languages through. Use it with ``filter``.
 
-    The primary language counts: ``pt`` lets ``pt-BR`` through, ``und`` posts that name none.
+    ``pt`` lets ``pt-BR`` through, too, ``pt-BR`` only itself, and ``und`` posts that name none.
     """
 
     def __init__(self, languages: Iterable[str]) -> None:
         """Choose the languages.
 
         Args:
-            languages: codes such as ``en``, in any case.
+            languages: tags of BCP 47 such as ``en`` or ``pt-BR``, in any case.
 
         Raises:
-            ConfigurationError: ``languages`` is one text.
+            ConfigurationError: ``languages`` is one text, or has a text that is no such tag.
         """
         if isinstance(languages, str):
             raise ConfigurationError(f"LanguageFilter: expected [{languages!r}], a list")
-        self._languages = frozenset(language.strip().lower() for language in languages)
+        try:
+            self._languages = language_ranges(languages)
+        except ValueError as error:
+            raise ConfigurationError(f"LanguageFilter: {error}") from error
 
     def filter(self, value: Post) -> bool:
         return in_languages(value, self._languages) is not None

@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO, Final
 
 from mastostream.compression import Compression
+from mastostream.core.accounts import account_name
 from mastostream.core.codec import decode
 from mastostream.core.hashtags import hashtag_counts
+from mastostream.core.languages import stated_language
 from mastostream.core.models import Deletion, Post
 from mastostream.exceptions import DamagedError, MissingExtraError
 from mastostream.ports.filesystem import NewFile
@@ -95,10 +97,10 @@ def _columns(post: Post) -> dict[str, object]:
         "url": post.url,
         "created_at": post.created_at,
         "edited_at": post.edited_at,
-        "account": post.account.acct,
+        "account": account_name(post),
         "display_name": post.account.display_name,
         "bot": post.account.bot,
-        "language": post.language,
+        "language": stated_language(post),
         "visibility": post.visibility,
         "content": post.content,
         "replies_count": post.replies_count,

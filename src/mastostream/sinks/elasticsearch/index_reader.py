@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from mastostream.config import ElasticsearchSettings
-from mastostream.core.languages import UNDETERMINED
+from mastostream.core.languages import UNDETERMINED, primary_subtag
 from mastostream.core.time import from_ms, to_ms
 from mastostream.core.topic_names import ENGAGEMENT, HASHTAGS
 from mastostream.ports.index import Summary, TopPost
@@ -153,8 +153,7 @@ def _volume(
 def _languages(buckets: list[dict[str, Any]], most: int) -> tuple[tuple[str, int], ...]:
     counts: Counter[str] = Counter()
     for bucket in buckets:
-        name = (bucket["key"] or UNDETERMINED).partition("-")[0].lower()
-        counts[name] += bucket["doc_count"]
+        counts[primary_subtag(bucket["key"])] += bucket["doc_count"]
     return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most])
 
 
