@@ -22,6 +22,7 @@ from mastostream.testing.simulator import SimulatedServer
 
 BIN = Path(sys.executable).parent / "mastostream"
 Command = Callable[..., Any]
+STATUS = '{"id":"1","created_at":"2026-01-01T00:00:00Z","account":{"acct":"a"}}\n'
 
 
 def mastostream(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -89,7 +90,7 @@ def test_a_damaged_database_is_told(tmp_path: Path) -> None:
 def test_an_archive_of_another_log_is_told(command: Command, tmp_path: Path) -> None:
     (tmp_path / "mastostream.toml").write_text('[archive]\nfolder = "kept"\n')
     for folder, lines in (("old", 3), ("new", 2)):
-        (tmp_path / "statuses.jsonl").write_text('{"id":"1"}\n' * lines)
+        (tmp_path / "statuses.jsonl").write_text(STATUS * lines)
         assert command(tmp_path, "replay", "statuses.jsonl", "--data", folder).returncode == 0
     assert command(tmp_path, "archive", "--once", "--data", "old").returncode == 0
     done = mastostream(tmp_path, "archive", "--once", "--data", "new")
@@ -153,7 +154,8 @@ def test_completion_is_printed(tmp_path: Path) -> None:
 
 
 def test_hostile_text_is_shown_on_a_terminal_of_ascii(command: Command, tmp_path: Path) -> None:
-    (tmp_path / "statuses.jsonl").write_text('{"id":"1","création":"\u202e💥"}\n', encoding="utf-8")
+    bad = '{"id":"1","création":"\u202e💥"}\n'
+    (tmp_path / "statuses.jsonl").write_text(bad + STATUS * 9, encoding="utf-8")
     mastostream(tmp_path, "replay", "statuses.jsonl")
     mastostream(tmp_path, "analyze", "--once")
     listed = mastostream(tmp_path, "dead-letters", "list", PYTHONIOENCODING="ascii")
