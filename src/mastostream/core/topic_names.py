@@ -13,6 +13,7 @@ __all__ = [
     "FILTERED",
     "HASHTAGS",
     "LATE",
+    "REPLAYED",
     "STREAM",
 ]
 
@@ -24,3 +25,5 @@ COUNTS: Final = "mastodon-counts"
 DASHBOARD: Final = "mastodon-dashboard"
 DEAD_LETTERS: Final = "mastodon-dead-letters"
 LATE: Final = "mastodon-late"
+REPLAYED: Final = "mastodon-dead-letters-replayed"
+"""Which records were replayed from dead letters: the key is :attr:`DeadLetter.origin`."""

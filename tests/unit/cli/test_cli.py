@@ -6,18 +6,11 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from mastostream.cli.data import send_again
-from mastostream.cli.main import cli
-from mastostream.core.topic_names import DEAD_LETTERS, STREAM
-from mastostream.log.sqlite import SqliteLogReader, SqliteLogWriter
-from mastostream.ports.log import NewRecord
 from mastostream.testing.simulator import SimulatedServer
 
 BIN = Path(sys.executable).parent / "mastostream"
@@ -96,25 +89,6 @@ def test_an_archive_of_another_log_is_told(command: Command, tmp_path: Path) -> 
     done = mastostream(tmp_path, "archive", "--once", "--data", "new")
     assert done.returncode == 4
     assert "the archive is another log's" in done.stderr
-
-
-def test_what_fails_again_while_dead_letters_are_replayed_is_left_for_the_next_time(
-    tmp_path: Path,
-) -> None:
-    """An engine that refuses all at once has made new ones before the old ones are read."""
-
-    def letter(offset: int) -> NewRecord:
-        facts = {"topic": STREAM, "partition": 0, "offset": offset}
-        headers = tuple((name, str(value).encode()) for name, value in facts.items())
-        return NewRecord(DEAD_LETTERS, None, b"bad", headers)
-
-    path = tmp_path / "mastostream.sqlite3"
-    reader = SqliteLogReader(path, topic=DEAD_LETTERS, group="replay")
-    with closing(reader), closing(SqliteLogWriter(path)) as writer:
-        writer.append([letter(offset) for offset in (0, 1, 2, 1_000, 1_001, 1_002)])
-        assert send_again(reader, writer, {0: 3}) == (3, 0)
-    listed = CliRunner().invoke(cli, ["dead-letters", "list", "--json", "--data", str(tmp_path)])
-    assert len(listed.stdout.splitlines()) == 6
 
 
 def test_metrics_and_health_are_served_while_it_runs(tmp_path: Path) -> None:
