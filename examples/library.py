@@ -1,17 +1,25 @@
 """The functions alone, without any pipeline: read statuses from a file and print the best.
 
-Run it with ``python library.py statuses.jsonl``.
+Run it with ``python library.py statuses.jsonl``; ``mastostream archive compact --single
+statuses.jsonl`` makes such a file of an archive.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
 from mastostream import Post, Rejected, decode, engagement_score, hashtag_counts
 
 
-def main(path: Path) -> None:
+def main() -> None:
     """Print the ten posts with the highest engagement, and what was no post."""
-    items = [decode(line) for line in path.read_bytes().splitlines()]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", type=Path, help="statuses as JSON, one a line")
+    options = parser.parse_args()
+    if not options.file.is_file():
+        parser.error(f"there is no file {options.file}")
+
+    items = [decode(line) for line in options.file.read_bytes().splitlines()]
     posts = [item for item in items if isinstance(item, Post)]
     for post in sorted(posts, key=engagement_score, reverse=True)[:10]:
         tags = " ".join(f"#{count.tag}" for count in hashtag_counts(post))
@@ -22,4 +30,4 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

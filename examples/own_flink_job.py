@@ -20,6 +20,7 @@ from pyflink.datastream.connectors.kafka import (
 )
 
 from mastostream import EngagementWeights, HashtagCount, MastostreamError
+from mastostream.config import KafkaSettings, Settings
 from mastostream.engines.flink.operators import (
     REJECTED,
     Encoder,
@@ -28,15 +29,32 @@ from mastostream.engines.flink.operators import (
     LanguageFilter,
     PostParser,
 )
+from mastostream.log.kafka import ensure_topics
 from mastostream.services import download
 from mastostream.services.versions import FLINK_KAFKA_JAR
+from mastostream.wiring import kafka_client_config
+
+SOURCE = "Mastodon_stream"
+SCORES = "post-scores"
+TAGS = "post-tags"
+
+
+def make_topics(servers: str) -> None:
+    """Make the topics that are missing: a job waits for ever, silently, for one that is not there.
+
+    It raises an error if Kafka cannot be reached, for which a job would wait as well.
+    """
+    settings = Settings(log="kafka", kafka=KafkaSettings(servers=servers))
+    made = ensure_topics(kafka_client_config(settings), [SOURCE, SCORES, TAGS])
+    if SOURCE in made:
+        print(f"{SOURCE} was not there: made it; it is empty until producer.py runs")
 
 
 def source(servers: str, once: bool) -> KafkaSource:
     builder = (
         KafkaSource.builder()
         .set_bootstrap_servers(servers)
-        .set_topics("Mastodon_stream")
+        .set_topics(SOURCE)
         .set_group_id("own-flink-job")
         .set_starting_offsets(KafkaOffsetsInitializer.earliest())
         .set_value_only_deserializer(ByteArraySchema())
@@ -70,6 +88,7 @@ def main() -> None:
     parser.add_argument("--once", action="store_true", help="end with what is there now")
     options = parser.parse_args()
 
+    make_topics(options.servers)
     settings = Configuration()
     settings.set_string("python.executable", sys.executable)
     settings.set_string("execution.checkpointing.interval", "10 s")
@@ -77,7 +96,7 @@ def main() -> None:
     env.add_jars(download(FLINK_KAFKA_JAR, "jar", lambda *_: None).as_uri())
 
     records = source(options.servers, options.once)
-    values = env.from_source(records, WatermarkStrategy.no_watermarks(), "Mastodon_stream")
+    values = env.from_source(records, WatermarkStrategy.no_watermarks(), SOURCE)
     posts = values.process(PostParser(side_outputs=(REJECTED,)))
     posts.get_side_output(REJECTED).map(lambda item: "; ".join(item.reasons)).print()
 
@@ -90,7 +109,7 @@ def main() -> None:
         .key_by(lambda count: count.tag, key_type=Types.STRING())
         .reduce(both)
     )
-    for results, topic in ((scores, "post-scores"), (tags, "post-tags")):
+    for results, topic in ((scores, SCORES), (tags, TAGS)):
         written = results.map(Encoder(), output_type=Types.STRING())
         written.sink_to(sink(options.servers, topic))
     env.execute("own-flink-job")

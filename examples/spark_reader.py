@@ -3,16 +3,23 @@
     python spark_reader.py mastostream-data/archive/Mastodon_stream
     python spark_reader.py hdfs://localhost:9000/kafka_demo/Mastodon_stream
 
-JSON lines may be plain or gzip. Spark reads zstd only where Hadoop's native library is, which
-pyspark alone does not bring: archive with ``--compression gzip``, or as Parquet, whose pages may
-be zstd anyhow.
+JSON lines may be plain, gzip or zstd. Hadoop's own reader of zstd needs a native library, which
+pyspark alone does not bring; so files of it are decompressed by Python, one in memory at a time.
+For large archives on a cluster, archive as Parquet (``--format parquet``).
 """
 
+import argparse
+import os
 import sys
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 from pyspark.sql.types import ArrayType, LongType, StringType, StructField, StructType
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 # Only what is asked for: statuses of different servers and ages have different members.
 STATUS = StructType(
@@ -42,8 +49,7 @@ STATUS = StructType(
 def read_archive(spark: SparkSession, folder: str) -> DataFrame:
     """Return the records with the same columns, whichever format they are kept in.
 
-    Files whose names begin with ``_`` are left out by Spark itself; ``date=`` folders become a
-    column ``date``.
+    Files whose names begin with ``_`` are left out by Spark itself.
     """
     try:
         parquet = spark.read.option("pathGlobFilter", "*.parquet").parquet(folder)
@@ -52,15 +58,26 @@ def read_archive(spark: SparkSession, folder: str) -> DataFrame:
             raise
     else:
         return parquet
-    lines = spark.read.schema(STATUS).option("pathGlobFilter", "*.jsonl*").json(folder)
+    lines = spark.read.option("pathGlobFilter", "*.{jsonl,jsonl.gz}").text(folder)
+    packed = spark.read.format("binaryFile").option("pathGlobFilter", "*.jsonl.zst").load(folder)
+    unpacked = packed.select(f.explode(unpack("content")).alias("value"))
+    status = f.from_json("value", STATUS).alias("status")
+    records = lines.select("value").union(unpacked).select(status).select("status.*")
     stamp = f.col("mastostream")
-    return lines.select(
+    return records.select(
         "*",
         f.coalesce(stamp["key"], "id").alias("key"),
         f.coalesce(stamp["event"], f.lit("new")).alias("event"),
         f.coalesce(stamp["observed_at"], "created_at").cast("timestamp").alias("observed_at"),
         f.transform("tags", lambda tag: f.lower(tag["name"])).alias("hashtags"),
     )
+
+
+@f.udf(ArrayType(StringType()))
+def unpack(content: bytes) -> list[str]:
+    """Return the lines of a file that is compressed by zstd."""
+    lines = zstd.decompress(bytes(content)).splitlines()
+    return [line.decode("utf-8", "replace") for line in lines]
 
 
 def latest_posts(records: DataFrame) -> DataFrame:
@@ -74,7 +91,14 @@ def latest_posts(records: DataFrame) -> DataFrame:
     return newest.select("seen.*").where(f.col("event") != "delete")
 
 
-def main(folder: str) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", help="the folder of a topic in an archive")
+    folder = parser.parse_args().folder
+
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     spark = (
         SparkSession.builder.master("local[2]")
         .appName("mastostream")
@@ -99,4 +123,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -1,17 +1,25 @@
-"""Plain, gzip and zstd files: opening them, and the suffixes of their names."""
+"""Plain, gzip, bzip2 and zstd files: opening them, and the suffixes of their names."""
 
+import bz2
 import gzip
 import sys
 import zlib
 from collections.abc import Mapping
-from typing import IO, Final, Literal, Self, cast
+from typing import IO, BinaryIO, Final, Literal, Self, cast
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-__all__ = ["DAMAGE", "SUFFIXES", "Compression", "compressed", "compression_of"]
+__all__ = [
+    "DAMAGE",
+    "SUFFIXES",
+    "Compression",
+    "compressed",
+    "compression_of",
+    "decompressed",
+]
 
 Compression = Literal["none", "gzip", "zstd"]
 
@@ -23,6 +31,11 @@ _GZIP_BITS: Final = zlib.MAX_WBITS | 16
 
 _ZSTD_JOB_BYTES: Final = 2 * 2**20
 """The piece of a file that a thread of zstd compresses at a time."""
+
+_BZIP2: Final = b"BZh"
+_GZIP: Final = b"\x1f\x8b"
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+"""The first bytes of a file, by the specifications: bzip2 has no formal one, RFC 1952, RFC 8878."""
 
 DAMAGE: Final = (OSError, EOFError, zlib.error, zstd.ZstdError)
 """The exceptions that a read raises if the data is cut short or wrong."""
@@ -48,6 +61,26 @@ def compressed(raw: IO[bytes], compression: Compression, mode: Literal["rb", "wb
             return cast("IO[bytes]", zstd.ZstdFile(raw, mode))
         return cast("IO[bytes]", zstd.ZstdFile(raw, mode, options=_zstd_options()))
     return raw
+
+
+def decompressed(raw: BinaryIO) -> IO[bytes]:
+    """Return a file that reads the decompressed bytes of ``raw``, whatever the file's name is.
+
+    The first bytes tell gzip, bzip2 and zstd apart; anything else is read as it is. The file may
+    hold several streams, one after the other. A read of ``n`` bytes takes memory in proportion to
+    ``n``, however much the file grows when it is decompressed; zstd takes up to 128 MiB more.
+
+    Args:
+        raw: the file, which can be sought; it is read from its start.
+    """
+    raw.seek(0)
+    start = raw.read(4)
+    raw.seek(0)
+    if start.startswith(_BZIP2):
+        return cast("IO[bytes]", bz2.BZ2File(raw))
+    if start.startswith(_GZIP):
+        return compressed(raw, "gzip", "rb")
+    return compressed(raw, "zstd" if start == _ZSTD else "none", "rb")
 
 
 class _GzipWriter:

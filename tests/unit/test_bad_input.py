@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from mastostream.archiver import Archiver
+from mastostream.config import Settings
 from mastostream.core.analyses import built_in
 from mastostream.core.dead_letters import dead_letter_of
 from mastostream.core.topic_names import DEAD_LETTERS, ENGAGEMENT, HASHTAGS, STREAM
@@ -19,9 +20,9 @@ from mastostream.log.sqlite import (
 from mastostream.ports.clock import SystemClock
 from mastostream.ports.log import NewRecord, Record
 from mastostream.runner import run_until_idle
-from mastostream.sinks.archive import FileArchive, value_of
+from mastostream.sinks.archive import FileArchive
 from mastostream.sinks.sqlite import SqliteIndex
-from mastostream.sources.replay import _lines, replay_files
+from mastostream.wiring import replay_inputs
 
 
 def status(**members: object) -> bytes:
@@ -86,8 +87,8 @@ def test_every_bad_input_is_a_document_or_a_dead_letter_and_none_is_lost(tmp_pat
     assert [letter.raw for letter in letters] == list(REFUSED.values())
     assert all(letter.reasons and all(letter.reasons) for letter in letters)
     assert len(read(path, ENGAGEMENT)) == len(TAKEN) + 1
-    archived = [value_of(line) for line, _ in _lines(replay_files(tmp_path / "archive"))]
-    assert archived == values
+    files = replay_inputs(Settings(), str(tmp_path / "archive"))
+    assert [value for file in files for value, _ in file.values()] == values
 
 
 def test_results_that_retention_took_before_they_were_indexed_are_counted(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mastostream import Post, decode
 from mastostream.testing.simulator import generate_statuses
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -30,19 +31,18 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 def folder(tmp_path: Path) -> Path:
     for example in EXAMPLES.glob("*.py"):
         (tmp_path / example.name).write_bytes(example.read_bytes())
-    statuses = [json.loads(status) for status in generate_statuses(40)]
-    statuses[3]["content"] = "<p>why?</p>"
-    lines = "".join(json.dumps(status) + "\n" for status in statuses)
-    (tmp_path / "statuses.jsonl").write_text(lines)
+    (tmp_path / "statuses.jsonl").write_bytes(b"\n".join(generate_statuses(40)))
     return tmp_path
+
+
+QUESTIONS = ("analyze", "--once", "--json", "--analysis", "own_analysis:QUESTIONS")
 
 
 def test_an_analysis_post_by_post_and_one_of_windows(folder: Path) -> None:
     run(folder, "mastostream", "replay", "statuses.jsonl")
-    asked = run(
-        folder, "mastostream", "analyze", "--once", "--json", "--analysis", "own_analysis:QUESTIONS"
-    )
-    assert json.loads(asked.stdout.splitlines()[-1])["outputs"] == 1
+    asked = json.loads(run(folder, "mastostream", *QUESTIONS).stdout.splitlines()[-1])
+    posts = [decode(line) for line in (folder / "statuses.jsonl").read_bytes().splitlines()]
+    assert asked["outputs"] == sum("?" in each.content for each in posts if isinstance(each, Post))
     counted = run(
         folder,
         *("mastostream", "analyze", "--once", "--close-windows", "--json"),
@@ -51,6 +51,21 @@ def test_an_analysis_post_by_post_and_one_of_windows(folder: Path) -> None:
     results = [json.loads(line) for line in counted.stdout.splitlines()]
     minutes = [result["record"] for result in results if result["kind"] == "result"]
     assert sum(minute["posts"] for minute in minutes) == 40
+
+
+def test_the_first_analysis_finds_something_in_the_data_of_the_demo(folder: Path) -> None:
+    run(folder, "mastostream", "demo", "--data", "mastostream-data", "--seconds", "6")
+    asked = run(folder, "mastostream", *QUESTIONS, "--data", "mastostream-data")
+    assert json.loads(asked.stdout.splitlines()[-1])["outputs"] > 0
+
+
+@pytest.mark.parametrize(("arguments", "told"), [([], "required: file"), (["no"], "no file no")])
+def test_a_script_without_its_file_says_so(folder: Path, arguments: list[str], told: str) -> None:
+    command = [sys.executable, "library.py", *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_functions_alone(folder: Path) -> None:

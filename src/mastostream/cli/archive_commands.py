@@ -2,7 +2,7 @@
 
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
@@ -32,8 +32,10 @@ from mastostream.cli.run_view import stopping
 from mastostream.core.topic_names import STREAM
 from mastostream.dashboards.text import safe
 from mastostream.exceptions import FatalError
+from mastostream.sources.file_check import check_files
 from mastostream.sources.replay import replay as replay_into
 from mastostream.sources.replay import total_bytes
+from mastostream.sources.text_file import TextFile
 from mastostream.wiring import (
     archiver,
     compact,
@@ -234,34 +236,52 @@ def replay(
 ) -> None:
     """Send an archive, or any file of statuses, into the log.
 
-    PATH is a folder of the archive (also hdfs://host:port/path), or a file of JSON lines (plain,
-    .gz, .zst), of Parquet, or a JSON array.
+    PATH is a folder of the archive (also hdfs://host:port/path), a Parquet file of one, or a file
+    of statuses as JSON: one a line, one after the other, or in arrays; plain or compressed by gzip,
+    bzip2 or zstd. A file is read to its end before anything is sent. One that is damaged, cut
+    short, or holds too much that is no status is refused as a whole, with exit code 2.
     """
     chosen = settings()
     files = replay_inputs(chosen, place)
+    texts = [file for file in files if isinstance(file, TextFile)]
     stop = threading.Event()
-    writer = log_writer(chosen)
-    try:
-        with stopping(stop), _bar(output, "replay", total_bytes(files)) as (bar, task):
-            result = replay_into(
-                files,
-                writer,
-                topic=topic,
-                clock=system_clock(),
-                stop=stop,
-                speed=speed,
-                on_progress=lambda records, done: bar.update(
-                    task, completed=done, label=f"{records} records"
-                ),
-            )
-    finally:
-        writer.close()
+    with stopping(stop):
+        if texts:
+            _check(texts, output, statuses=topic == STREAM, stop=stop)
+        writer = log_writer(chosen)
+        try:
+            with _bar(output, "replay", total_bytes(files)) as (bar, task):
+                result = replay_into(
+                    files,
+                    writer,
+                    topic=topic,
+                    clock=system_clock(),
+                    stop=stop,
+                    speed=speed,
+                    on_progress=lambda records, done: bar.update(
+                        task, completed=done, label=f"{records} records"
+                    ),
+                )
+        finally:
+            writer.close()
     output.emit("done", **attrs.asdict(result))
     if not output.json:
         tell(
             output,
             f"{'stopped' if stop.is_set() else 'done'}: {result.records} records into "
             f"{topic_name(chosen, topic)}, {result.undecodable} of them no posts",
+        )
+
+
+def _check(
+    files: Sequence[TextFile], output: Output, *, statuses: bool, stop: threading.Event
+) -> None:
+    with _bar(output, "check", total_bytes(files)) as (bar, task):
+        check_files(
+            files,
+            statuses=statuses,
+            stop=stop,
+            on_progress=lambda done: bar.update(task, completed=done),
         )
 
 

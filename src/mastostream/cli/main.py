@@ -51,6 +51,7 @@ _COMMANDS: Final = {
     "run": "pipeline",
     "services": "services",
     "simulate": "simulate",
+    "tail": "tail_command",
     "topics": "topics_command",
 }
 """The module of each command."""

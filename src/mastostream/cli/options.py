@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -16,7 +17,15 @@ from rich.console import Console
 from mastostream.config import Settings, load_settings
 from mastostream.core.topic_names import STREAM
 
-__all__ = ["Output", "common", "server_options", "servers_setting", "tell", "topic_option"]
+__all__ = [
+    "Output",
+    "common",
+    "server_options",
+    "servers_setting",
+    "tell",
+    "topic_option",
+    "utc_time",
+]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -123,6 +132,16 @@ def server_options(command: Callable[_P, _T]) -> Callable[_P, _T]:
 def servers_setting(servers: Sequence[str]) -> list[dict[str, str]] | None:
     """Return the setting ``servers`` for these names; ``None`` keeps the configured servers."""
     return [{"server": server} for server in servers] or None
+
+
+def utc_time(text: str) -> datetime:
+    """Return the time that ISO 8601 text stands for; in UTC unless it says otherwise.
+
+    Raises:
+        ValueError: it stands for none.
+    """
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def topic_option(text: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:

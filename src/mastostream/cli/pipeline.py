@@ -124,7 +124,8 @@ def demo(
     No network is needed, and nothing has to be set up.
     """
     chosen = settings(tags=list(_DEMO_TAGS), interval_s=1.0)
-    if chosen.data == Settings().data:
+    # Without a word about the folder, the simulated posts stay away from the real ones.
+    if click.get_current_context().params["data"] is None and chosen.data == Settings().data:
         folder = tempfile.mkdtemp(prefix="mastostream-demo-")
         chosen = attrs.evolve(chosen, data=folder)
     from mastostream.testing.simulator import (  # noqa: PLC0415 - imports a web server

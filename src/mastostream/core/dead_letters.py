@@ -4,16 +4,26 @@ A dead letter in the log is a record whose value is the original value, byte by 
 say where the original record was and what was wrong with it.
 """
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
 import attrs
 
-__all__ = ["DeadLetter", "dead_letter_headers", "dead_letter_of"]
+__all__ = [
+    "DeadLetter",
+    "dead_letter_headers",
+    "dead_letter_matches",
+    "dead_letter_of",
+    "reason_kind",
+]
 
 MAX_REASONS: Final = 20
 """Upper bound of reasons in one dead letter: a status may have a thousand wrong members."""
+
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+_NUMBER: Final = re.compile(r"\d+")
 
 
 @attrs.frozen(kw_only=True)
@@ -96,6 +106,35 @@ def dead_letter_of(value: bytes, headers: Iterable[tuple[str, bytes]]) -> DeadLe
         time=time if time.tzinfo else time.replace(tzinfo=UTC),
         raw=value,
     )
+
+
+def dead_letter_matches(
+    letter: DeadLetter,
+    *,
+    stage: str | None = None,
+    reason: str | None = None,
+    since: datetime | None = None,
+) -> bool:
+    """Whether a dead letter is one of those that are asked for; ``None`` asks for all.
+
+    Args:
+        letter: the dead letter.
+        stage: the name of its stage, or the part before the colon: ``analyze`` stands for the
+            stages of all analyses.
+        reason: text that one of its reasons contains; upper and lower case are the same.
+        since: the earliest time at which the stage gave up.
+    """
+    return (
+        (stage is None or letter.stage == stage or letter.stage.startswith(f"{stage}:"))
+        and (reason is None or any(reason.lower() in text.lower() for text in letter.reasons))
+        and (since is None or letter.time >= since)
+    )
+
+
+def reason_kind(letter: DeadLetter) -> str:
+    """Return the first reason without what differs from record to record: numbers, quoted text."""
+    first = letter.reasons[0] if letter.reasons else ""
+    return _NUMBER.sub("N", _QUOTED.sub("'...'", first))
 
 
 def _number(text: str | None) -> int:

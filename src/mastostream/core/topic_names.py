@@ -13,6 +13,7 @@ __all__ = [
     "FILTERED",
     "HASHTAGS",
     "LATE",
+    "REPLAYED",
     "STREAM",
     "TRENDS",
 ]
@@ -26,3 +27,5 @@ DASHBOARD: Final = "mastodon-dashboard"
 TRENDS: Final = "mastodon-trends"
 DEAD_LETTERS: Final = "mastodon-dead-letters"
 LATE: Final = "mastodon-late"
+REPLAYED: Final = "mastodon-dead-letters-replayed"
+"""Which records were replayed from dead letters: the key is :attr:`DeadLetter.origin`."""

@@ -2,26 +2,22 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import Final, Protocol
 
 import attrs
-import msgspec
 
-from mastostream.compression import DAMAGE, compressed, compression_of
 from mastostream.core.codec import decode
 from mastostream.core.models import Deletion, Post, Rejected
 from mastostream.core.time import to_ms
-from mastostream.exceptions import ConfigurationError, DamagedError
+from mastostream.exceptions import ConfigurationError
 from mastostream.ports.clock import Clock
 from mastostream.ports.log import LogWriter, NewRecord
+from mastostream.sources.text_file import TextFile, Unwrap, is_text_file
 
 __all__ = [
-    "TEXT_SUFFIXES",
     "ReplayFile",
     "ReplayResult",
-    "TextFile",
     "due_s",
     "replay",
     "replay_files",
@@ -33,12 +29,6 @@ BATCH: Final = 500
 
 LONGEST_PAUSE_S: Final = 3_600.0
 """A longer pause between two posts is cut to this, before it is divided by the replay's speed."""
-
-TEXT_SUFFIXES: Final = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".json", ".ndjson")
-"""The endings of the files that a replay takes from a folder."""
-
-Unwrap = Callable[[bytes], bytes]
-"""Turns a line of a file into the record's value."""
 
 OnProgress = Callable[[int, int], None]
 """Takes the number of records that were sent, and of bytes that were read."""
@@ -61,28 +51,6 @@ class ReplayFile(Protocol):
 
 
 @attrs.frozen(kw_only=True)
-class TextFile:
-    """A :class:`ReplayFile` of JSON lines (plain, gzip, zstd) or of one JSON array.
-
-    Attributes:
-        name: its path, whose ending says which format and compression it has.
-        size_bytes: the size of the file as it is stored.
-        open: opens the file.
-        unwrap: turns a line into the record's value.
-    """
-
-    name: str
-    size_bytes: int
-    open: Callable[[], BinaryIO]
-    unwrap: Unwrap = bytes
-
-    def values(self) -> Iterator[tuple[bytes, int]]:
-        with closing(self.open()) as raw:
-            for line in _file_lines(self.name, raw):
-                yield self.unwrap(line), raw.tell()
-
-
-@attrs.frozen(kw_only=True)
 class ReplayResult:
     """The number of records that a replay has sent.
 
@@ -99,12 +67,12 @@ class ReplayResult:
 def replay_files(path: Path, unwrap: Unwrap = bytes) -> tuple[TextFile, ...]:
     """Return the file at a path of this machine, or all files in the folder there, by path.
 
-    Subfolders are searched too. Only files with one of :data:`TEXT_SUFFIXES` count, and none whose
+    Subfolders are searched too. Only files that :func:`is_text_file` takes count, and none whose
     name begins with ``_``. A file that the path itself names is taken whatever its name is.
 
     Args:
         path: a file or a folder.
-        unwrap: turns a line of a file into the record's value.
+        unwrap: turns an object of a file into the record's value.
 
     Raises:
         ConfigurationError: there is no file to read.
@@ -113,9 +81,7 @@ def replay_files(path: Path, unwrap: Unwrap = bytes) -> tuple[TextFile, ...]:
         files = sorted(
             file
             for file in path.rglob("*")
-            if file.is_file()
-            and file.name.endswith(TEXT_SUFFIXES)
-            and not file.name.startswith("_")
+            if file.is_file() and is_text_file(file.name) and not file.name.startswith("_")
         )
         if not files:
             raise ConfigurationError(f"{path} holds no archive: expected files *.jsonl")
@@ -154,7 +120,7 @@ def replay(  # noqa: PLR0913 - each is a choice of the user's, by name
     speed: float | None = None,
     on_progress: OnProgress | None = None,
 ) -> ReplayResult:
-    """Append every value unchanged to a topic; return once the log has confirmed all of them.
+    """Append every value, as its file gives it, to a topic; return once the log has confirmed all.
 
     The values that were already read are also sent if ``stop`` is set or a file raises an error.
 
@@ -241,32 +207,3 @@ def _lines(files: Sequence[ReplayFile]) -> Iterator[tuple[bytes, int]]:
         for value, position in file.values():
             yield value, before + position
         before += file.size_bytes
-
-
-def _file_lines(name: str, raw: BinaryIO) -> Iterator[bytes]:
-    if name.endswith(".json"):
-        yield from _array_or_lines(name, raw)
-        return
-    number = 0
-    try:
-        for number, line in enumerate(compressed(raw, compression_of(name), "rb"), start=1):  # noqa: B007 - the error names it
-            if text := line.rstrip(b"\r\n"):
-                yield text
-    except DAMAGE as error:
-        raise DamagedError(f"{name} is damaged after line {number}: {error}") from error
-
-
-def _array_or_lines(name: str, raw: BinaryIO) -> Iterator[bytes]:
-    """Read a JSON array of statuses, which is loaded as a whole, or JSON lines."""
-    start = raw.read(64).lstrip()
-    raw.seek(0)
-    if start.startswith(b"["):
-        try:
-            items = msgspec.json.decode(raw.read(), type=list[msgspec.Raw])
-        except msgspec.DecodeError as error:
-            raise DamagedError(f"{name} is no JSON array: {error}") from error
-        yield from map(bytes, items)
-        return
-    for line in raw:
-        if text := line.rstrip(b"\r\n"):
-            yield text

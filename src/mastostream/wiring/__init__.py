@@ -28,6 +28,7 @@ from mastostream.wiring.log_backends import (
     log_reader,
     log_writer,
     topic_name,
+    topic_names,
     topics,
 )
 from mastostream.wiring.paths import DataPaths, data_paths, stage_lock, system_clock
@@ -75,6 +76,7 @@ __all__ = [
     "stage_lock",
     "system_clock",
     "topic_name",
+    "topic_names",
     "topics",
     "troubles",
     "verify",

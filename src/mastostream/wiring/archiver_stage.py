@@ -33,7 +33,8 @@ from mastostream.sinks.archive import (
     values,
     verify_archive,
 )
-from mastostream.sources.replay import TEXT_SUFFIXES, ReplayFile, TextFile
+from mastostream.sources.replay import ReplayFile
+from mastostream.sources.text_file import TextFile, is_text_file
 from mastostream.wiring.log_backends import log_ends, log_name, log_reader, topic_name
 from mastostream.wiring.paths import data_paths
 
@@ -179,12 +180,12 @@ def replay_inputs(settings: Settings, place: str) -> tuple[ReplayFile, ...]:
         return tuple(_text(filesystem, entry.path, entry.size_bytes) for entry in paths)
     for entry in others:
         _logger.warning("%s stands beside an archive: left out, name it to send it", entry.path)
-    return tuple(_replayed(filesystem, file) for file in kept)
+    return tuple(_ArchivedFile(filesystem=filesystem, file=file) for file in kept)
 
 
 @attrs.frozen(kw_only=True)
-class _ParquetFile:
-    """A Parquet file of an archive, as a :class:`sources.replay.ReplayFile`."""
+class _ArchivedFile:
+    """A file of an archive, as a :class:`sources.replay.ReplayFile`."""
 
     filesystem: FileSystem
     file: ArchiveFile
@@ -195,12 +196,6 @@ class _ParquetFile:
 
     def values(self) -> Iterator[tuple[bytes, int]]:
         return values(self.filesystem, self.file)
-
-
-def _replayed(filesystem: FileSystem, file: ArchiveFile) -> ReplayFile:
-    if file.format == "parquet":
-        return _ParquetFile(filesystem=filesystem, file=file)
-    return _text(filesystem, file.path, file.size_bytes)
 
 
 def _text(filesystem: FileSystem, path: str, size_bytes: int) -> TextFile:
@@ -225,5 +220,5 @@ def _data_files(filesystem: FileSystem, path: str, place: str) -> Iterator[FileF
                 continue
             if entry.is_folder:
                 folders.append(entry.path)
-            elif entry.name.endswith((*TEXT_SUFFIXES, ".parquet")):
+            elif is_text_file(entry.name) or entry.name.endswith(".parquet"):
                 yield entry

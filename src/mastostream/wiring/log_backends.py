@@ -12,6 +12,7 @@ from mastostream.core.topic_names import (
     FILTERED,
     HASHTAGS,
     LATE,
+    REPLAYED,
     STREAM,
     TRENDS,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "log_reader",
     "log_writer",
     "topic_name",
+    "topic_names",
     "topics",
 ]
 
@@ -46,6 +48,7 @@ TOPICS: Final = (
     DASHBOARD,
     TRENDS,
     DEAD_LETTERS,
+    REPLAYED,
     LATE,
 )
 """The topics of the built-in stages; users' own analyses may have more."""
@@ -161,6 +164,20 @@ def topics(settings: Settings, names: Sequence[str] = TOPICS) -> tuple[TopicFact
 
         return kafka_topic_facts(config, names)
     return topic_facts(data_paths(settings).log)
+
+
+def topic_names(settings: Settings) -> tuple[str, ...]:
+    """Return the names of all topics of this pipeline's log, without the prefix.
+
+    Raises:
+        RetriableError: the log cannot be read now.
+    """
+    if settings.log == "kafka":
+        config = kafka_client_config(settings)
+        from mastostream.log.kafka import kafka_topic_names  # noqa: PLC0415 - needs an extra
+
+        return kafka_topic_names(config)
+    return tuple(dict.fromkeys(facts.topic for facts in topic_facts(data_paths(settings).log)))
 
 
 def log_ends(settings: Settings, topic: str) -> Mapping[int, int]:

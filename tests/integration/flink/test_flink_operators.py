@@ -20,7 +20,7 @@ from mastostream import (
 )
 from mastostream.core.languages import in_languages
 from mastostream.core.topic_names import STREAM
-from mastostream.log.kafka import KafkaClientConfig, KafkaLogReader, KafkaLogWriter, ensure_topics
+from mastostream.log.kafka import KafkaClientConfig, KafkaLogReader, KafkaLogWriter
 from mastostream.ports.log import NewRecord
 from mastostream.services import KafkaServer
 from mastostream.testing.conformance.log import new_topic, read_all
@@ -57,7 +57,8 @@ def place(kafka_server: KafkaServer) -> Iterator[KafkaClientConfig]:
 
 
 def test_the_example_from_kafka_to_kafka(place: KafkaClientConfig) -> None:
-    ensure_topics(place, [STREAM, "post-scores", "post-tags"])
+    nothing = run(EXAMPLE, "--servers", place.servers, "--once")
+    assert "Mastodon_stream was not there: made it" in nothing
     with closing(KafkaLogWriter(place)) as writer:
         writer.append(
             [NewRecord(STREAM, f"k{number}", value) for number, value in enumerate(VALUES)]
@@ -77,6 +78,15 @@ def test_the_example_from_kafka_to_kafka(place: KafkaClientConfig) -> None:
             sums[hashtag.tag] += hashtag.count
     last = {tag["tag"]: tag["count"] for tag in map(json.loads, written(place, "post-tags"))}
     assert {tag: last[tag] for tag in sums} == sums
+
+
+def test_the_example_says_that_kafka_is_away() -> None:
+    pytest.importorskip("pyflink")
+    command = [sys.executable, EXAMPLE, "--servers", "127.0.0.1:1"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "Kafka at 127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def written(place: KafkaClientConfig, topic: str) -> list[bytes]:

@@ -318,7 +318,9 @@ def told(done: subprocess.CompletedProcess[str]) -> Mapping[str, object]:
 def test_the_commands_from_a_log_to_hdfs_and_back(
     hdfs_server: HdfsServer, tmp_path: Path, backend: str, form: str
 ) -> None:
-    statuses = [b'{"id":"%d"}' % number for number in range(500)] + [b'{"broken', b'{"a":\t1}']
+    rest = b'"created_at":"2026-01-01T00:00:00Z","account":{"acct":"a"}'
+    statuses = [b'{"id":"%d",%b}' % (number, rest) for number in range(500)]
+    statuses += [b'{"broken', b'{"a":\t1}']
     (tmp_path / "statuses.jsonl").write_bytes(b"\n".join(statuses))
     folder = new_folder(hdfs_server)
     run = partial(command, tmp_path, hdfs_backend=backend, hdfs_webhdfs_url=hdfs_server.webhdfs_url)

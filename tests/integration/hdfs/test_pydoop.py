@@ -85,7 +85,8 @@ def test_the_commands_also_after_a_datanode_was_lost(
         backend = {"MASTOSTREAM_HDFS_BACKEND": "pydoop"}
         return pydoop.run(*program, *arguments, "--json", cwd=tmp_path, code=code, **backend)
 
-    lines = b"".join(b'{"id":"%d"}\n' % number for number in range(300))
+    rest = b'"created_at":"2026-01-01T00:00:00Z","account":{"acct":"a"}'
+    lines = b"".join(b'{"id":"%d",%b}\n' % (number, rest) for number in range(300))
     (tmp_path / "statuses.jsonl").write_bytes(lines)
     folder = f"{hdfs_server.url}/test-{uuid.uuid4().hex}"
     run("replay", "statuses.jsonl")

@@ -14,9 +14,9 @@ from typing import Any
 
 import mastodon
 
-from mastostream.sinks.archive import value_of
-from mastostream.sources.replay import _lines, replay_files
+from mastostream.config import Settings
 from mastostream.testing.simulator import SimulatedServer, generate_statuses
+from mastostream.wiring import replay_inputs
 
 from .window_recount import check_windows_of
 
@@ -51,7 +51,8 @@ def one(folder: Path, query: str) -> Any:
 
 
 def archived(folder: Path) -> list[bytes]:
-    return [value_of(line) for line, _ in _lines(replay_files(folder / "archive"))]
+    files = replay_inputs(Settings(), str(folder / "archive"))
+    return [value for file in files for value, _ in file.values()]
 
 
 def check_nothing_lost_or_repeated(folder: Path) -> list[str | None]:
@@ -198,6 +199,7 @@ def test_an_analysis_of_ones_own_and_dead_letters_that_are_tried_again(tmp_path:
     (tmp_path / "mine.py").write_text(ANALYSIS)
     status = {"id": "1", "created_at": "2024-01-01T00:00:00Z", "account": {"acct": "a"}}
     lines = [json.dumps(status | {"content": "hey!"}), '{"id":"2","account":{"acct":5}}', "{broken"]
+    lines += [json.dumps(status | {"id": str(number)}) for number in range(10, 30)]
     (tmp_path / "in.jsonl").write_text("\n".join(lines) + "\n")
     for arguments in (
         ["replay", "in.jsonl"],
@@ -215,8 +217,8 @@ def test_an_analysis_of_ones_own_and_dead_letters_that_are_tried_again(tmp_path:
     for expected in ("2 records sent again", "0 records sent again"):
         again = mastostream("dead-letters", "replay", "--data", "d", cwd=tmp_path)
         assert expected in again.stdout
-    assert [value for _, value in records(tmp_path / "d", "Mastodon_stream")][3:] == [
-        line.encode() for line in lines[1:]
+    assert [value for _, value in records(tmp_path / "d", "Mastodon_stream")] == [
+        line.encode() for line in lines + lines[1:3]
     ]
 
 

@@ -15,7 +15,8 @@ from mastostream.exceptions import FatalError
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder with ten records in its log."""
     monkeypatch.chdir(tmp_path)
-    lines = "".join(json.dumps({"id": str(number)}) + "\n" for number in range(10))
+    status = {"created_at": "2026-01-01T00:00:00Z", "account": {"acct": "a"}}
+    lines = "".join(json.dumps({"id": str(number)} | status) + "\n" for number in range(10))
     (tmp_path / "statuses.jsonl").write_text(lines)
     assert run("replay", "statuses.jsonl").exit_code == 0
     return tmp_path / "mastostream-data"

@@ -8,23 +8,17 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from click.testing import CliRunner
 
-from mastostream.cli.data import send_again
-from mastostream.cli.main import cli
-from mastostream.core.topic_names import DEAD_LETTERS, STREAM
-from mastostream.log.sqlite import SqliteLogReader, SqliteLogWriter
-from mastostream.ports.log import NewRecord
 from mastostream.testing.simulator import SimulatedServer, generate_statuses
 
 BIN = Path(sys.executable).parent / "mastostream"
 Command = Callable[..., Any]
+STATUS = '{"id":"1","created_at":"2026-01-01T00:00:00Z","account":{"acct":"a"}}\n'
 
 
 def mastostream(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -94,31 +88,12 @@ def test_a_damaged_database_is_told(tmp_path: Path) -> None:
 def test_an_archive_of_another_log_is_told(command: Command, tmp_path: Path) -> None:
     (tmp_path / "mastostream.toml").write_text('[archive]\nfolder = "kept"\n')
     for folder, lines in (("old", 3), ("new", 2)):
-        (tmp_path / "statuses.jsonl").write_text('{"id":"1"}\n' * lines)
+        (tmp_path / "statuses.jsonl").write_text(STATUS * lines)
         assert command(tmp_path, "replay", "statuses.jsonl", "--data", folder).returncode == 0
     assert command(tmp_path, "archive", "--once", "--data", "old").returncode == 0
     done = mastostream(tmp_path, "archive", "--once", "--data", "new")
     assert done.returncode == 4
     assert "the archive is another log's" in done.stderr
-
-
-def test_what_fails_again_while_dead_letters_are_replayed_is_left_for_the_next_time(
-    tmp_path: Path,
-) -> None:
-    """An engine that refuses all at once has made new ones before the old ones are read."""
-
-    def letter(offset: int) -> NewRecord:
-        facts = {"topic": STREAM, "partition": 0, "offset": offset}
-        headers = tuple((name, str(value).encode()) for name, value in facts.items())
-        return NewRecord(DEAD_LETTERS, None, b"bad", headers)
-
-    path = tmp_path / "mastostream.sqlite3"
-    reader = SqliteLogReader(path, topic=DEAD_LETTERS, group="replay")
-    with closing(reader), closing(SqliteLogWriter(path)) as writer:
-        writer.append([letter(offset) for offset in (0, 1, 2, 1_000, 1_001, 1_002)])
-        assert send_again(reader, writer, {0: 3}) == (3, 0)
-    listed = CliRunner().invoke(cli, ["dead-letters", "list", "--json", "--data", str(tmp_path)])
-    assert len(listed.stdout.splitlines()) == 6
 
 
 def test_metrics_and_health_are_served_while_it_runs(tmp_path: Path) -> None:
@@ -204,7 +179,8 @@ def test_completion_is_printed(tmp_path: Path) -> None:
 
 
 def test_hostile_text_is_shown_on_a_terminal_of_ascii(command: Command, tmp_path: Path) -> None:
-    (tmp_path / "statuses.jsonl").write_text('{"id":"1","création":"\u202e💥"}\n', encoding="utf-8")
+    bad = '{"id":"1","création":"\u202e💥"}\n'
+    (tmp_path / "statuses.jsonl").write_text(bad + STATUS * 9, encoding="utf-8")
     mastostream(tmp_path, "replay", "statuses.jsonl")
     mastostream(tmp_path, "analyze", "--once")
     listed = mastostream(tmp_path, "dead-letters", "list", PYTHONIOENCODING="ascii")

@@ -12,6 +12,7 @@ from mastostream.log.kafka.topics import (
     check_topics,
     ensure_topics,
     kafka_topic_facts,
+    kafka_topic_names,
 )
 from mastostream.log.kafka.window_state_store import KafkaWindowLog
 from mastostream.log.kafka.writer import KafkaLogWriter
@@ -27,4 +28,5 @@ __all__ = [
     "check_topics",
     "ensure_topics",
     "kafka_topic_facts",
+    "kafka_topic_names",
 ]

@@ -19,7 +19,14 @@ from mastostream.log.kafka.metadata import available_topics, topic_map
 from mastostream.log.kafka.offsets import Offsets
 from mastostream.ports.log import TopicFacts
 
-__all__ = ["TopicCheck", "check_topics", "ensure_topics", "kafka_topic_facts", "partitions_of"]
+__all__ = [
+    "TopicCheck",
+    "check_topics",
+    "ensure_topics",
+    "kafka_topic_facts",
+    "kafka_topic_names",
+    "partitions_of",
+]
 
 
 @attrs.frozen(kw_only=True)
@@ -181,6 +188,20 @@ def kafka_topic_facts(config: KafkaClientConfig, topics: Sequence[str]) -> tuple
             for partition in partitions
         ]
     return tuple(facts)
+
+
+def kafka_topic_names(config: KafkaClientConfig) -> tuple[str, ...]:
+    """Return the topics that have this pipeline's prefix, without it, by name.
+
+    Topics of Kafka itself, whose names begin with two underscores, are left out.
+
+    Raises:
+        RetriableError, ConfigurationError, FatalError: as :func:`errors.translated` says.
+    """
+    _, existing = topic_map(config)
+    prefix = config.topic_prefix
+    names = (name for name in existing if name.startswith(prefix) and not name.startswith("__"))
+    return tuple(sorted(name.removeprefix(prefix) for name in names))
 
 
 def _config(config: KafkaClientConfig, *, compacted: bool) -> dict[str, str]:

@@ -48,6 +48,12 @@ TAGS: Final = (
     "astronomy",
     "knitting",
 )
+_QUESTION_MARKS: Final = {"ja": "？", "zh": "？", "ar": "؟"}  # noqa: RUF001 - their own
+"""The question marks of languages that do not use ``?``."""
+
+_ASKED_EVERY: Final = 9
+"""A sentence is a question if its number of words is a multiple of this: an eighth of all are."""
+
 _EMOJI: Final = "🙂🐈📷🌧🎉☕🚲🌻"
 _SYLLABLES: Final = ("ka", "lo", "mi", "ren", "sa", "tu", "vel", "dor", "ni", "pax", "or", "zen")
 
@@ -69,8 +75,10 @@ def user_name(rng: random.Random) -> str:
 
 
 def sentence(rng: random.Random, spoken: str, words: int) -> str:
-    """Return this many words of a language at random, some with an emoji at the end."""
+    """Return this many words of a language at random; some ask, some end with an emoji."""
     text = " ".join(rng.choices(LANGUAGES[spoken].split(), k=words))
+    if words % _ASKED_EVERY == 0:
+        text += _QUESTION_MARKS.get(spoken, "?")
     return text + (f" {rng.choice(_EMOJI)}" if rng.random() < 0.3 else "")
 
 
