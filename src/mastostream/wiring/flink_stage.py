@@ -183,7 +183,7 @@ def _check_age(savepoint: str) -> None:
     if age_s > FORGET_MARGIN_MS / 1000:
         raise ConfigurationError(
             f"{savepoint} is {age_s / 86_400:.1f} days old, so that windows would lack posts: "
-            "start without --from-savepoint, which reads the topic from the beginning"
+            "start without --from-savepoint; the job then reads the topic from its beginning"
         )
 
 
