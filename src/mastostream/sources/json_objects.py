@@ -28,7 +28,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 _STRING: Final = rb'"(?:[^"\\\n]++|\\[^\n])*+"'
 """A string of JSON, which never goes over the end of a line."""
 
-_SEPARATORS: Final = re.compile(rb"(?:[\s,\x1e]|%b)*+" % _BOM)
+_SEPARATORS: Final = re.compile(rb"(?:[\s,\x1e]++|%b)*+" % _BOM)
 """U+001E begins each value of a JSON text sequence (RFC 7464), U+FEFF each file of several that
 were put one behind the other."""
 
