@@ -4,13 +4,14 @@ import codecs
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from io import UnsupportedOperation
 from itertools import chain
 from typing import IO, BinaryIO, Final
 
 import attrs
 
 from mastostream.compression import DAMAGE, decompressed
-from mastostream.exceptions import DamagedError
+from mastostream.exceptions import ConfigurationError, DamagedError
 from mastostream.sources.json_objects import split_objects
 
 __all__ = ["TextFile", "Unwrap", "is_text_file"]
@@ -51,7 +52,13 @@ class TextFile:
 
     def values(self) -> Iterator[tuple[bytes, int]]:
         with closing(self.open()) as raw:
-            text = _utf8(_blocks(decompressed(raw), self.name), self.name)
+            try:
+                stream = decompressed(raw)
+            except UnsupportedOperation:
+                raise ConfigurationError(
+                    f"{self.name} can be read only once, as a pipe: write it into a file first"
+                ) from None
+            text = _utf8(_blocks(stream, self.name), self.name)
             for value in split_objects(text, self.name):
                 yield self.unwrap(value), raw.tell()
 
@@ -76,4 +83,4 @@ def _utf8(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
         for text in codecs.iterdecode(blocks, encoding):
             yield text.encode()
     except UnicodeError as error:
-        raise DamagedError(f"{name} is not the {encoding} that it begins as: {error}") from error
+        raise DamagedError(f"{name} begins as text in {encoding}, and is none: {error}") from error

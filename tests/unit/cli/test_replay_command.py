@@ -75,7 +75,7 @@ def test_statuses_are_sent_however_they_are_written(
         (json.dumps({"statuses": STATUSES}).encode(), ["jq -c '.statuses[]'"]),
         (json.dumps([{"data": each} for each in STATUSES]).encode(), ["'.[].data' in an array"]),
         (b"", ["statuses.jsonl holds no statuses"]),
-        (bytes(range(256)) * 9, ["records in statuses.jsonl are no statuses"]),
+        (bytes(range(1, 256)) * 9, ["10 of 10 records", "statuses.jsonl are no statuses"]),
         (b"\n".join([*LINES, b"{broken"]), ["1 of 6 records", "record 6"]),
     ],
 )

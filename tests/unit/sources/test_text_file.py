@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import json
+import os
 import tracemalloc
 from collections.abc import Callable
 from typing import Final
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from mastostream import encode
 from mastostream.compression import compressed
 from mastostream.core.models import Post
-from mastostream.exceptions import DamagedError
+from mastostream.exceptions import ConfigurationError, DamagedError
 from mastostream.sources.text_file import TextFile, is_text_file
 from mastostream.testing.strategies import posts
 
@@ -112,7 +113,7 @@ def test_a_compressed_file_that_is_cut_or_changed_is_told(
 
 
 def test_utf_16_that_is_cut_within_a_character_is_told() -> None:
-    with pytest.raises(DamagedError, match="is not the utf-16"):
+    with pytest.raises(DamagedError, match="begins as text in utf-16, and is none"):
         list(file_of('{"id": "1"}'.encode("utf-16")[:-1]).values())
 
 
@@ -132,6 +133,14 @@ def test_a_file_that_grows_a_thousandfold_needs_little_memory(
     tracemalloc.stop()
     assert values == ([b'{"id": "1"}'] if bomb == b" " else [])
     assert peak < 128 * 2**20
+
+
+def test_a_pipe_is_refused_since_a_file_is_read_twice() -> None:
+    read, write = os.pipe()
+    os.close(write)
+    pipe = TextFile(name="/dev/fd/9", size_bytes=0, open=lambda: os.fdopen(read, "rb"))
+    with pytest.raises(ConfigurationError, match="write it into a file first"):
+        list(pipe.values())
 
 
 @pytest.mark.parametrize(
