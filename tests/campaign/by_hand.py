@@ -85,10 +85,10 @@ BY_HAND = (
         after="        self._ready = False\n",
     ),
     ByHand(
-        what="Flink SQL counts each delivery where it should count each post",
-        path="src/mastostream/engines/flink/sql/count.sql",
-        before="COUNT(DISTINCT `key`) AS posts",
-        after="COUNT(`key`) AS posts",
+        what="Flink SQL counts posts that are deleted",
+        path="src/mastostream/engines/flink/sql/prelude.sql",
+        before="deleted_ms IS NULL OR deleted_ms <= version_ms",
+        after="TRUE",
     ),
     ByHand(
         what="the name of an archive file says one offset too many",

@@ -1,18 +1,19 @@
 """Builds the engine that runs analyses as a job on Flink."""
 
+import math
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import attrs
 
 from mastostream.config import FlinkSettings, Settings
 from mastostream.core.analyses import Analysis
-from mastostream.core.topic_names import COUNTS, DASHBOARD, LATE, STREAM
+from mastostream.core.topic_names import COUNTS, DASHBOARD, LATE, STREAM, TRENDS
 from mastostream.engines.flink import (
     LOCAL,
     SQL_NAMES,
@@ -23,7 +24,6 @@ from mastostream.engines.flink import (
     Topics,
     check_bundle,
     check_cluster,
-    delay_literal,
     read_sql,
     record_of,
 )
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from pyflink.table import StatementSet, StreamTableEnvironment, Table
 
 __all__ = ["chosen_analyses", "flink_engine", "flink_job", "sql_literals"]
+
+_DAY_S: Final = 86_400.0
+"""How much longer than the horizon SQL keeps what it knows of posts: one day. A job that has an end
+takes less."""
 
 
 def flink_engine(  # noqa: PLR0913 - every argument is a choice of the user, by name
@@ -115,8 +119,14 @@ def flink_job(
 
     Raises:
         MissingExtraError: the extra ``kafka`` is not installed.
-        ConfigurationError: the settings of Kafka contain one that users may not set.
+        ConfigurationError: the settings of Kafka contain one that users may not set, or windows in
+            SQL are never to be corrected.
     """
+    if in_sql and not once and math.isinf(settings.windows.correct_every_s):
+        raise ConfigurationError(
+            'windows.correct_every_s = "never": windows in SQL on Flink are corrected as long as '
+            "the job runs; choose a number of seconds, or --once"
+        )
     parts = "+".join([*(f"sql-{name}" for name in in_sql), *(analysis.name for analysis in chosen)])
     shown = "" if on_results is None else "-shown"
     name = f"{name_prefix(settings)}{settings.kafka.group}-flink-{parts}{shown}"
@@ -221,14 +231,16 @@ def _job(
 
     def declare(env: "StreamTableEnvironment") -> "StatementSet":
         from mastostream.engines.flink.sql_job import add_sql  # noqa: PLC0415 - needs an extra
-        from mastostream.engines.flink.stream_job import stream_job  # noqa: PLC0415 - needs an extra
-        from mastostream.engines.flink.window_topology import add_windows  # noqa: PLC0415 - needs an extra
 
         if not per_post:
             statements = env.create_statement_set()
         else:
+            from mastostream.engines.flink.stream_job import stream_job  # noqa: PLC0415 - needs an extra
+
             statements = stream_job(env, per_post, STREAM, topics, settings.flink.on_error)
         if windowed:
+            from mastostream.engines.flink.window_topology import add_windows  # noqa: PLC0415 - needs an extra
+
             add_windows(
                 env,
                 statements,
@@ -288,15 +300,26 @@ def _settings_of(files: Iterable[SqlFile]) -> dict[str, str]:
 
 
 def sql_literals(settings: Settings, topics: Topics) -> dict[str, str | int]:
-    """Return the values that replace literals in the SQL files, by the literals' names."""
+    """Return the values that replace literals in the SQL files, by the literals' names.
+
+    A job that ends writes its windows when it ends: it would wait for longer than it takes. With
+    ``correct_every_s = 0`` no job waits.
+    """
+    windows = settings.windows
+    wait_s = min(windows.correct_every_s, _DAY_S)
+    if topics.bounded and wait_s > 0:
+        wait_s = _DAY_S
     return {
         "topic": topics.full_name(STREAM),
         "counts": topics.full_name(COUNTS),
         "dashboard": topics.full_name(DASHBOARD),
+        "trends": topics.full_name(TRENDS),
         "late": topics.full_name(LATE),
         "servers": topics.servers,
         "group": topics.group,
-        "delay": delay_literal(round(settings.windows.delay_s * 1000)),
-        "idle_timeout": f"{round(settings.windows.idle_timeout_s * 1000)} ms",
+        "mini_batch": "true" if wait_s > 0 else "false",
+        "correct_every": f"{max(1, round(wait_s * 1000))} ms",
+        "horizon_ms": round(windows.horizon_s * 1000),
+        "state_ttl": f"{round((windows.horizon_s + _DAY_S) * 1000)} ms",
         **attrs.asdict(settings.weights),
     }

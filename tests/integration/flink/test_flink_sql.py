@@ -1,4 +1,4 @@
-"""SQL on Flink: the records of the local engine, and files that Flink's own SQL client runs."""
+"""SQL on Flink: the newest record of each window is a recount, also in Flink's own SQL client."""
 
 import json
 import os
@@ -19,65 +19,86 @@ import pytest
 import requests
 
 from mastostream import Account, Deletion, Post, Rejected, Stamp, Tag, decode, encode
+from mastostream.core.analyses import built_in
 from mastostream.core.models import Event
-from mastostream.core.topic_names import COUNTS, DASHBOARD, LATE, STREAM
+from mastostream.core.topic_names import COUNTS, DASHBOARD, LATE, STREAM, TRENDS
 from mastostream.engines.flink import ENDED
 from mastostream.log.kafka import KafkaClientConfig, KafkaLogReader, KafkaLogWriter, ensure_topics
-from mastostream.ports.log import NewRecord
+from mastostream.ports.log import NewRecord, Record
 from mastostream.services import FlinkCluster, KafkaServer, download
 from mastostream.services.versions import FLINK_KAFKA_JAR
 from mastostream.testing.conformance.log import new_prefix, new_topic, read_all
 
 from .flink_inputs import arbitrary, history
+from .window_recount import Json, Recount, canonical, newest
 
 BIN = Path(sys.executable).parent
 START = datetime(2026, 9, 1, tzinfo=UTC)
 SHOWN = ("engagement", "language", "users")
+WRITTEN = {"count": COUNTS, "dashboard": DASHBOARD, "trends": TRENDS}
+TOPICS = (STREAM, *WRITTEN.values(), LATE)
 LANGUAGES = ("en", "pt-BR", "PT_pt", " de ", "", None)
-ACCOUNTS = ("alice", "bob@example.org", "carol")
+ACCOUNTS = ("alice", "bob@example.org", "carol", 'da"ve\n')
 TAGS = ("news", "Café", "straße", "ＡＢＣ", "日本語", "हिन्दी", "a-b", "--", "l·l")
 
-Records = Counter[str]
+Windows = dict[str, Json]
 
 
 @pytest.fixture(scope="module")
 def place(kafka_server: KafkaServer) -> KafkaClientConfig:
-    """Topics that no other test uses. With one partition, the same posts are late each time."""
-    return KafkaClientConfig(servers=kafka_server.address, partitions=1, topic_prefix=new_prefix())
+    """Topics that no other test uses."""
+    place = KafkaClientConfig(servers=kafka_server.address, topic_prefix=new_prefix())
+    ensure_topics(place, TOPICS)
+    return place
 
 
 @pytest.fixture(scope="module")
-def expected(
+def recount(
     place: KafkaClientConfig,
     real_statuses: Sequence[bytes],
     tmp_path_factory: pytest.TempPathFactory,
     thorough: bool,
-) -> dict[str, Records]:
-    """The local engine's records, by topic or by the name of an analysis that is only shown."""
-    ensure_topics(place, [STREAM, COUNTS, DASHBOARD, LATE])
+) -> Recount:
+    """What the newest records have to be, of a log that is written here."""
+    simulated = tmp_path_factory.mktemp("simulated") if thorough else None
+    records = [
+        *history(real_statuses, simulated),
+        *arbitrary(START - timedelta(minutes=10), START),
+        *made(random.Random(1)),
+        *broken(),
+    ]
+    random.Random(2).shuffle(records)
+    append(place, records)
+    return Recount(in_topic(place, STREAM))
+
+
+def append(place: KafkaClientConfig, records: Sequence[NewRecord]) -> None:
+    """Write records to the log, those of one post to one partition."""
     with closing(KafkaLogWriter(place)) as writer:
-        simulated = tmp_path_factory.mktemp("simulated") if thorough else None
-        writer.append(history(real_statuses, simulated))
-        writer.append(arbitrary(START - timedelta(minutes=10), START, tags=TAGS))
-        writer.append([*made(random.Random(1)), *broken()])
-    folder = tmp_path_factory.mktemp("local")
-    records = {}
-    for name in SHOWN:
-        records[name] = shown(analyze(place, folder, name, "--close-windows"))
-    analyze(place, folder, "count", "--analysis", "dashboard", "--close-windows")
-    records |= written(place)
-    own = ("count", "dashboard")
-    late = (text for text in records[LATE].elements() if json.loads(text)["analysis"] in own)
-    return records | {LATE: Counter(late)}
+        writer.append([record._replace(key=key_of(record)) for record in records])
 
 
-def post(chance: random.Random, key: str, seconds: float, event: Event = "new") -> NewRecord:
+def key_of(record: NewRecord) -> str | None:
+    item = decode(record.value)
+    return None if isinstance(item, Rejected) else item.key
+
+
+def in_topic(place: KafkaClientConfig, topic: str) -> list[Record]:
+    with closing(KafkaLogReader(place, topic=topic, group=new_topic())) as reader:
+        return read_all(reader)
+
+
+def post(
+    chance: random.Random, key: str, seconds: float, event: Event = "new", *, after_s: float = 0
+) -> NewRecord:
+    """Return a version of a post that is observed so long after its creation."""
     tags = chance.sample(TAGS, chance.randrange(4))
     text = " ".join(f'<a href="https://a.example/tags/x">#<span>{tag}</span></a>' for tag in tags)
-    stamp = Stamp(key=key, event=event, instance="a.example", observed_at=START)
+    created_at = START + timedelta(seconds=seconds)
+    observed_at = created_at + timedelta(seconds=after_s)
     status = Post(
         id=key,
-        created_at=START + timedelta(seconds=seconds),
+        created_at=created_at,
         account=Account(acct=chance.choice(ACCOUNTS)),
         language=chance.choice(LANGUAGES),
         content=f"<p>{text} {text if chance.random() < 0.3 else ''} #{chance.choice(TAGS)}.</p>",
@@ -86,38 +107,59 @@ def post(chance: random.Random, key: str, seconds: float, event: Event = "new") 
         reblogs_count=chance.randrange(5),
         replies_count=chance.randrange(5),
         quotes_count=chance.randrange(5),
-        mastostream=stamp,
+        mastostream=Stamp(key=key, event=event, instance="a.example", observed_at=observed_at),
     )
     return NewRecord(STREAM, key, encode(status))
 
 
+def deletion(key: str, seconds: float, *, after_s: float) -> NewRecord:
+    observed_at = START + timedelta(seconds=seconds + after_s)
+    stamp = Stamp(key=key, event="delete", observed_at=observed_at)
+    return NewRecord(STREAM, key, encode(Deletion(id="1", mastostream=stamp)))
+
+
+DAY = 86_400
+AFTER_S = (-3_700, -3_600, 0, 1, 1.001, 60, 300, DAY, 7 * DAY - 1, 7 * DAY, 7 * DAY + 1, 9 * DAY)
+
+
 def made(chance: random.Random) -> list[NewRecord]:
-    """Return posts out of order, some repeated, edited, deleted, boosted, late, or ahead."""
+    """Return what may become of posts, in a few windows and with few different times.
+
+    Posts are edited, read again, repeated, deleted, deleted again, revived, moved to another time
+    of creation, observed too late or too early, boosted, and without a stamp.
+    """
     records = []
-    for number in range(1_500):
-        now_s = number / 2
-        records.append(post(chance, f"p{number}", now_s - chance.random() * 25))
-        known = f"p{chance.randrange(number + 1)}"
-        match chance.randrange(12):
-            case 0:
-                records.append(records[-1])
-            case 1:
-                records.append(post(chance, known, now_s, "edit"))
-            case 2:
-                records.append(post(chance, f"u{number}", now_s - 200, "refresh"))
-            case 3:
-                stamp = Stamp(key=known, event="delete", observed_at=START)
-                records.append(
-                    NewRecord(STREAM, known, encode(Deletion(id="1", mastostream=stamp)))
-                )
-            case 4:
-                records.append(post(chance, f"late{number}", now_s - chance.randrange(40, 300)))
-            case 5:
-                records.append(boost(records[-1], f"b{number}", stamped=chance.random() < 0.5))
-            case 6 if number > 1_450:  # its arrival becomes the event time of the stream
-                records.append(post(chance, f"ahead{number}", 10**9))
-            case _:
-                pass
+    for number in range(600):
+        key, seconds = f"p{number}", chance.randrange(-3_600, 900) * chance.random()
+        for _ in range(chance.choice((1, 1, 2, 4, 8))):
+            after_s = (
+                chance.choice(AFTER_S[1:]) if chance.random() < 0.9 else chance.choice(AFTER_S)
+            )
+            moved = chance.choice((0, 0, 0, 0, 5, 400))
+            event = chance.choice(("new", "edit", "refresh"))
+            match chance.randrange(8):
+                case 0 | 1:
+                    records.append(deletion(key, seconds, after_s=after_s))
+                case 2:
+                    stamped = chance.random() < 0.5
+                    boosted = post(chance, key, seconds, event, after_s=after_s)
+                    records.append(boost(boosted, key, stamped=stamped))
+                case 3:
+                    unstamped = json.loads(post(chance, key, seconds).value) | {"mastostream": None}
+                    if chance.random() < 0.5:
+                        edited_at = START + timedelta(seconds=seconds + after_s)
+                        unstamped["edited_at"] = edited_at.isoformat()[:23] + "Z"
+                    records.append(NewRecord(STREAM, key, json.dumps(unstamped).encode()))
+                case _:
+                    records.append(post(chance, key, seconds + moved, event, after_s=after_s))
+        if chance.random() < 0.3:
+            records.append(chance.choice(records))
+    year_s = 365 * DAY
+    for number in range(20):
+        records.append(post(chance, f"early{number}", year_s, after_s=-DAY))
+        unstamped = json.loads(post(chance, f"bad-clock{number}", year_s * (number % 3)).value)
+        unstamped["mastostream"] = None
+        records.append(NewRecord(STREAM, f"bad-clock{number}", json.dumps(unstamped).encode()))
     return records
 
 
@@ -164,97 +206,118 @@ def environment_of(place: KafkaClientConfig, folder: Path) -> dict[str, str]:
     }
 
 
-def analyze(place: KafkaClientConfig, folder: Path, name: str, *arguments: str) -> str:
-    """Run analyses once; return the output, which is lines of JSON."""
+def analyze(
+    place: KafkaClientConfig, folder: Path, name: str, *arguments: str, **settings: str
+) -> str:
+    """Run analyses on Flink until the end of the log; return the output, which is lines of JSON."""
     done = subprocess.run(
         command(name, "--once", *arguments),
         check=False,
         capture_output=True,
         text=True,
         cwd=folder,
-        env=environment_of(place, folder),
+        env=environment_of(place, folder) | settings,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def shown(output: str) -> Records:
+def shown(output: str) -> list[Json]:
     lines = (json.loads(line) for line in output.splitlines())
-    return Counter(canonical(line["record"]) for line in lines if "record" in line)
+    return [line["record"] for line in lines if "record" in line]
 
 
-def canonical(record: dict[str, object]) -> str:
-    """Return a record as a text that does not depend on how its times are written."""
-    times = {
-        name: datetime.fromisoformat(value).isoformat(timespec="milliseconds")
-        for name, value in record.items()
-        if isinstance(value, str) and name in {"created_at", "watermark"}
-    }
-    if "reason" in record:
-        times["observed_at"] = ""  # the time of day
-    return json.dumps(record | times, sort_keys=True)
+def written(place: KafkaClientConfig, topic: str, skipped: int = 0) -> list[Json]:
+    """Return the records of a topic. None is null, and each has the key that it says."""
+    records = in_topic(place, topic)[skipped:]
+    values = [json.loads(record.value) for record in records]
+    assert [value["key"] for value in values] == [record.key for record in records]
+    return values
 
 
-def written(place: KafkaClientConfig) -> dict[str, Records]:
-    by_topic = {}
-    for topic in (COUNTS, DASHBOARD, LATE):
-        reader = KafkaLogReader(place, topic=topic, group=new_topic())
-        records = read_all(reader)
-        reader.close()
-        for record in records:
-            assert json.loads(record.value)["key"] == record.key
-        by_topic[topic] = Counter(canonical(json.loads(record.value)) for record in records)
-    return by_topic
+def windows_of(recount: Recount, name: str) -> Windows:
+    (analysis,) = built_in("sql", name)
+    windows = recount.windows(analysis)
+    assert len(windows) > 10
+    assert any(not window["posts"] for window in windows.values())
+    return windows
 
 
 @pytest.mark.campaign
-def test_real_statuses_are_among_them(
-    corpus: Sequence[bytes], expected: dict[str, Records]
-) -> None:
-    assert any(json.loads(record)["key"].startswith("2022-11-") for record in expected[COUNTS])
+def test_real_statuses_are_among_them(corpus: Sequence[bytes], recount: Recount) -> None:
+    assert any(key.startswith("2022-11-") for key in windows_of(recount, "count"))
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_what_is_only_shown_is_what_the_local_engine_shows(
-    place: KafkaClientConfig,
-    expected: dict[str, Records],
-    on_flink: Sequence[str],
-    tmp_path: Path,
-    name: str,
+def test_what_is_only_shown_is_a_recount(
+    place: KafkaClientConfig, recount: Recount, on_flink: Sequence[str], tmp_path: Path, name: str
 ) -> None:
-    before = written(place)
+    before = {topic: len(in_topic(place, topic)) for topic in TOPICS}
     records = shown(analyze(place, tmp_path, name, *on_flink))
-    assert records == expected[name]
-    assert len(records) > 10
-    assert written(place) == before, "what is shown is not written"
+    assert newest(records) == windows_of(recount, name)
+    assert {topic: len(in_topic(place, topic)) for topic in TOPICS} == before
 
 
-def test_what_is_written_is_what_the_local_engine_writes(
-    place: KafkaClientConfig, expected: dict[str, Records], on_flink: Sequence[str], tmp_path: Path
+def test_what_is_written_is_a_recount(
+    place: KafkaClientConfig, recount: Recount, on_flink: Sequence[str], tmp_path: Path
 ) -> None:
-    before = written(place)
-    analyze(place, tmp_path, "count", "--analysis", "dashboard", *on_flink)
-    added = {topic: records - before[topic] for topic, records in written(place).items()}
-    for topic in (COUNTS, DASHBOARD, LATE):
-        assert added[topic] == expected[topic], topic
-        assert added[topic].total() > 10, topic
+    before = {topic: len(in_topic(place, topic)) for topic in TOPICS}
+    others = ("--analysis", "dashboard", "--analysis", "trends")
+    analyze(place, tmp_path, "count", *others, *on_flink)
+    late = written(place, LATE, before[LATE])
+    for name, topic in WRITTEN.items():
+        records = written(place, topic, before[topic])
+        assert newest(records) == windows_of(recount, name), name
+        (analysis,) = built_in("sql", name)
+        own = [canonical(record) for record in late if record["analysis"] == name]
+        assert by_text(own) == by_text(recount.late(analysis))
+        assert {record["reason"] for record in own} == {"late", "ahead"}
+    assert any(window["hashtags"] for window in windows_of(recount, "trends").values())
+
+
+def by_text(records: Sequence[Json]) -> Counter[str]:
+    return Counter(json.dumps(record, sort_keys=True) for record in records)
+
+
+def test_no_record_is_null_while_the_only_post_of_a_window_changes(
+    kafka_server: KafkaServer, on_flink: Sequence[str], tmp_path: Path
+) -> None:
+    """Each change is written, as nothing waits for more changes."""
+    place = KafkaClientConfig(servers=kafka_server.address, topic_prefix=new_prefix())
+    ensure_topics(place, TOPICS)
+    chance = random.Random(3)
+    changes = [
+        *(post(chance, "only", 5, "refresh", after_s=after_s) for after_s in range(300)),
+        post(chance, "only", 1_000, "edit", after_s=1),
+        deletion("only", 1_000, after_s=2),
+    ]
+    append(place, changes)
+    others = ("--analysis", "dashboard", "--analysis", "trends")
+    at_once = {"MASTOSTREAM_WINDOWS_CORRECT_EVERY_S": "0"}
+    analyze(place, tmp_path, "count", *others, *on_flink, **at_once)
+    recount = Recount(in_topic(place, STREAM))
+    for name, topic in WRITTEN.items():
+        records = written(place, topic)
+        (analysis,) = built_in("sql", name)
+        assert newest(records) == recount.windows(analysis)
+        assert not any(record["posts"] for record in newest(records).values())
+        assert len(records) > 300
 
 
 @pytest.mark.campaign
 def test_what_is_written_may_be_shown_instead(
-    place: KafkaClientConfig, expected: dict[str, Records], tmp_path: Path
+    place: KafkaClientConfig, recount: Recount, tmp_path: Path
 ) -> None:
     records = shown(analyze(place, tmp_path, "count", "--engine", "flink", "--print"))
-    assert records == expected[COUNTS]
+    assert newest(records) == windows_of(recount, "count")
 
 
 @pytest.mark.campaign
 def test_what_is_no_json_is_counted(
-    place: KafkaClientConfig, expected: dict[str, Records], tmp_path: Path
+    place: KafkaClientConfig, recount: Recount, tmp_path: Path
 ) -> None:
     """The records read are counted too. Both counts come from Flink."""
-    with closing(KafkaLogReader(place, topic=STREAM, group=new_topic())) as reader:
-        values = [record.value for record in read_all(reader)]
+    values = [record.value for record in in_topic(place, STREAM)]
     broken = sum(not is_object(value) for value in values)
     assert broken > 5
     arguments = command("users", "--engine", "flink")
@@ -286,34 +349,36 @@ def is_object(value: bytes) -> bool:
 
 
 @pytest.mark.campaign
-def test_a_file_runs_in_the_sql_client_as_it_stands(
-    place: KafkaClientConfig,
-    expected: dict[str, Records],
-    flink_cluster: FlinkCluster,
-    tmp_path: Path,
+def test_files_run_in_the_sql_client_as_they_stand(
+    place: KafkaClientConfig, recount: Recount, flink_cluster: FlinkCluster, tmp_path: Path
 ) -> None:
-    """Except for the address, and for an end of the input. One file writes, one only shows."""
-    before = written(place)[COUNTS]
-    output = in_sql_client(place, flink_cluster, tmp_path, "count")
-    until_ended(flink_cluster)
-    assert written(place)[COUNTS] - before == expected[COUNTS], output
+    """Except for the address, and for an end of the input. One file only shows."""
+    for name, topic in WRITTEN.items():
+        before = len(in_topic(place, topic))
+        output = in_sql_client(place, flink_cluster, tmp_path, name)
+        until_ended(flink_cluster)
+        records = written(place, topic, before)
+        assert newest(records) == windows_of(recount, name), output
     output = in_sql_client(place, flink_cluster, tmp_path, "users")
-    rows = [line for line in output.splitlines() if line.startswith("|") and "+I" in line]
-    assert len(rows) == expected["users"].total(), output
+    rows = [line.split("|") for line in output.splitlines() if line.startswith(("| +I", "| +U"))]
+    assert {row[2].strip() for row in rows} == set(windows_of(recount, "users")), output
 
 
 def in_sql_client(place: KafkaClientConfig, cluster: FlinkCluster, folder: Path, name: str) -> str:
-    text = (files("mastostream.engines.flink") / "sql" / f"{name}.sql").read_text()
-    text = text.replace("localhost:9092", place.servers)
-    for topic in (STREAM, COUNTS, DASHBOARD, LATE):
-        text = text.replace(f"'{topic}'", f"'{place.topic_prefix}{topic}'")
-    startup = "'scan.startup.mode' = 'earliest-offset',"
-    text = text.replace(startup, f"{startup} 'scan.bounded.mode' = 'latest-offset',")
-    (folder / f"{name}.sql").write_text(text)
+    for part in ("prelude", name):
+        text = (files("mastostream.engines.flink") / "sql" / f"{part}.sql").read_text()
+        text = text.replace("localhost:9092", place.servers)
+        for topic in TOPICS:
+            text = text.replace(f"'{topic}'", f"'{place.topic_prefix}{topic}'")
+        startup = "'scan.startup.mode' = 'earliest-offset',"
+        text = text.replace(startup, f"{startup} 'scan.bounded.mode' = 'latest-offset',")
+        (folder / f"{part}.sql").write_text(text)
     host, port = cluster.address.split(":")
     jar = download(FLINK_KAFKA_JAR, "jar", lambda *_: None)
     home = next(iter(files("pyflink").iterdir())).parent  # type: ignore[attr-defined]
-    command = ["bash", home / "bin" / "sql-client.sh", "-j", jar, "-f", folder / f"{name}.sql"]
+    command = ["bash", home / "bin" / "sql-client.sh", "-j", jar]
+    command += ["-i", folder / "prelude.sql", "-f", folder / f"{name}.sql"]
+    command += ["-pyexec", sys.executable, "-pyclientexec", sys.executable]
     command += [f"-Drest.address={host}", f"-Drest.port={port}", "-Dexecution.target=remote"]
     environment = {
         **os.environ,

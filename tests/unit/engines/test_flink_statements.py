@@ -1,18 +1,21 @@
 """The SQL files: without changes they are what the default settings run."""
 
+import math
 import re
-from datetime import timedelta
 from importlib.resources import files
+from importlib.util import find_spec
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mastostream.config import Settings
+from mastostream.config import Settings, WindowSettings
 from mastostream.core.analyses import SQL_ANALYSES, built_in
+from mastostream.core.trends import SIZE_S, SLIDE_S, TrendingHashtags
 from mastostream.core.window_records import DashboardMetrics, LateRecord, WindowCount
-from mastostream.engines.flink import SQL_NAMES, Topics, delay_literal, read_sql
+from mastostream.engines.flink import SQL_NAMES, Topics, read_sql
+from mastostream.engines.flink.statements import PRELUDE
 from mastostream.wiring.flink_stage import sql_literals
 
 NAMED = re.compile(r"/\*([a-z_]+)\*/")
@@ -22,8 +25,11 @@ def text_of(name: str) -> str:
     return (files("mastostream.engines.flink") / "sql" / f"{name}.sql").read_text("utf-8")
 
 
-def topics(name: str) -> Topics:
-    return Topics(servers="localhost:9092", group=f"mastostream-flink-sql-{name}")
+def statements_of(name: str) -> str:
+    return "\n".join(read_sql(name, {}).declarations)
+
+
+TOPICS = Topics(servers="localhost:9092", group="mastostream-flink-sql")
 
 
 def test_there_is_a_file_for_each_analysis() -> None:
@@ -32,22 +38,25 @@ def test_there_is_a_file_for_each_analysis() -> None:
 
 @pytest.mark.parametrize("name", SQL_NAMES)
 def test_a_file_stands_for_the_default_settings(name: str) -> None:
-    assert read_sql(name, {}) == read_sql(name, sql_literals(Settings(), topics(name)))
+    assert read_sql(name, {}) == read_sql(name, sql_literals(Settings(), TOPICS))
 
 
 @pytest.mark.parametrize("name", SQL_NAMES)
 def test_every_named_literal_is_a_setting(name: str) -> None:
-    known = sql_literals(Settings(), topics(name))
-    assert set(NAMED.findall(text_of(name))) <= set(known)
+    known = sql_literals(Settings(), TOPICS)
+    named = set(NAMED.findall(text_of(PRELUDE) + text_of(name)))
+    assert named <= set(known)
     changed = read_sql(name, dict.fromkeys(known, "changed"))
-    statements = "\n".join(changed.declarations)
-    assert statements.count("'changed'") >= len(set(NAMED.findall(text_of(name)))) > 4
+    statements = "\n".join(
+        [*changed.declarations, *map("{0[0]} = '{0[1]}'".format, changed.settings.items())]
+    )
+    assert statements.count("'changed'") >= len(named) > 4
     assert not NAMED.search(statements)
 
 
 @pytest.mark.parametrize("name", SQL_NAMES)
 def test_every_topic_of_a_file_gets_the_prefix(name: str) -> None:
-    prefixed = attrs.evolve(topics(name), prefix="a.", group="a.g")
+    prefixed = attrs.evolve(TOPICS, prefix="a.", group="a.g")
     with_prefix, plain = (
         [
             re.findall(r"'topic' = '([^']*)'", statement)
@@ -71,7 +80,7 @@ def test_only_what_has_a_topic_is_written(name: str) -> None:
         ("count", "counts", WindowCount),
         ("dashboard", "dashboard", DashboardMetrics),
         ("count", "late", LateRecord),
-        ("dashboard", "late", LateRecord),
+        ("trends", "trends", TrendingHashtags),
     ],
 )
 def test_a_table_has_the_members_of_its_records(name: str, table: str, model: type) -> None:
@@ -91,47 +100,66 @@ def test_no_setting_leaves_its_quotes(hostile: str) -> None:
     assert sum(quoted in statement for statement in file.declarations) == 3
 
 
-@given(st.integers(0, 99 * 86_400_000))
-def test_a_delay_is_written_as_an_interval(delay_ms: int) -> None:
-    match = re.fullmatch(r"(\d+) (\d\d):(\d\d):(\d\d)\.(\d{3})", delay_literal(delay_ms))
-    assert match is not None
-    days, hours, minutes, seconds, ms = map(int, match.groups())
-    interval = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds, milliseconds=ms)
-    assert interval == timedelta(milliseconds=delay_ms)
-
-
-COMMON = ("CREATE TABLE late ", "CREATE VIEW windowed ", "CREATE VIEW first_sights ")
-
-
-@pytest.mark.parametrize("beginning", COMMON)
-def test_files_say_the_same_of_what_they_have_in_common(beginning: str) -> None:
-    statements = [
-        statement.replace("'10' SECOND", "'1' MINUTE")
-        for name in SQL_NAMES
-        for statement in read_sql(name, {}).declarations
-        if statement.startswith(beginning)
-    ]
-    assert len(statements) > 1
-    assert set(statements) == {statements[0]}
-
-
-def test_all_files_read_posts_alike() -> None:
-    """Only their columns and the names of their groups differ."""
-    shared = set()
-    for name in SQL_NAMES:
-        posts = read_sql(name, {"group": "g"}).declarations[0]
-        shared.add(posts[posts.index("arrived_at") :])
-    (common,) = shared
-    assert "'value.json.ignore-parse-errors' = 'true'" in common
-
-
-def test_all_files_take_the_same_for_posts() -> None:
-    shared = set()
-    for name in SQL_NAMES:
-        (view,) = (
-            statement
-            for statement in read_sql(name, {}).declarations
-            if statement.startswith("CREATE VIEW arr")
+def test_a_record_is_written_when_the_settings_say() -> None:
+    every = {
+        (seconds, once): read_sql("count", sql_literals(settings_with(seconds), topics)).settings
+        for once in (False, True)
+        for seconds in (0.0, 2.5, math.inf)
+        for topics in [attrs.evolve(TOPICS, bounded=once)]
+    }
+    batches = {
+        case: (
+            settings["table.exec.mini-batch.enabled"],
+            settings["table.exec.mini-batch.allow-latency"],
         )
-        shared.add(view[view.index("written_at,\n") :])
-    assert len(shared) == 1
+        for case, settings in every.items()
+    }
+    assert batches[0.0, False] == batches[0.0, True] == ("false", "1 ms")
+    assert batches[2.5, False] == ("true", "2500 ms")
+    assert batches[2.5, True] == batches[math.inf, True] == ("true", "86400000 ms")
+
+
+def settings_with(correct_every_s: float) -> Settings:
+    return Settings(windows=WindowSettings(correct_every_s=correct_every_s))
+
+
+def test_what_is_known_is_kept_for_longer_than_a_post_may_be_observed() -> None:
+    settings = Settings(windows=WindowSettings(horizon_s=3_600.0))
+    file = read_sql("count", sql_literals(settings, TOPICS))
+    assert file.settings["table.exec.state.ttl"] == f"{(3_600 + 86_400) * 1000} ms"
+    assert "> 3600000" in "\n".join(file.declarations)
+
+
+@pytest.mark.parametrize("name", SQL_NAMES)
+def test_windows_are_those_of_the_local_engine(name: str) -> None:
+    (analysis,) = built_in("sql", name)
+    assert analysis.aggregate is not None
+    slide_ms = analysis.aggregate.slide_s * 1000
+    statements = statements_of(name)
+    assert re.findall(r"(\d+) AS slide_ms", statements)[-1] == str(slide_ms)
+    (number, unit) = re.findall(r"INTERVAL '(\d+)' (\w+) AS window_end", statements)[0]
+    assert int(number) * {"SECOND": 1, "MINUTE": 60}[unit] == analysis.aggregate.size_s
+
+
+def test_trends_are_in_all_windows_that_contain_them() -> None:
+    lists = re.findall(r"ARRAY\[([\d,\s]+)\] AS backs", statements_of("trends"))
+    expected = list(range(0, SIZE_S * 1000, SLIDE_S * 1000))
+    assert [[int(number) for number in each.split(",")] for each in lists] == [expected] * 2
+
+
+@pytest.mark.parametrize("name", SQL_NAMES)
+def test_only_hashtags_take_python(name: str) -> None:
+    functions = read_sql(name, {}).functions
+    assert set(functions) == ({"hashtag_uses"} if name in {"dashboard", "trends"} else set())
+    assert all(find_spec(path.rpartition(".")[0]) for path in functions.values())
+
+
+def test_the_files_share_the_prelude_without_copies() -> None:
+    shared = {statement.partition(" AS")[0] for statement in creations(text_of(PRELUDE))}
+    assert len(shared) > 8
+    for name in SQL_NAMES:
+        assert not shared & {each.partition(" AS")[0] for each in creations(text_of(name))}
+
+
+def creations(text: str) -> list[str]:
+    return re.findall(r"^CREATE (?:TABLE|VIEW) \w+", text, re.MULTILINE)

@@ -1,14 +1,16 @@
 """What a Flink job is called, and which topics its statements name."""
 
+import math
 import os
 import re
 import time
 from pathlib import Path
 from typing import Any, Self
 
+import attrs
 import pytest
 
-from mastostream.config import KafkaSettings, Settings
+from mastostream.config import KafkaSettings, Settings, WindowSettings
 from mastostream.engines.flink import FlinkJob, Topics, read_sql
 from mastostream.engines.flink.sql_job import add_sql
 from mastostream.engines.local.local_engine import OnResults
@@ -72,6 +74,13 @@ def test_sql_names_everything_with_the_prefix(settings: Settings) -> None:
     assert set(TRANSACTIONS.findall(text)) == {
         f"{name}-count-{table}" for table in ("counts", "late")
     }
+
+
+def test_windows_in_sql_are_corrected_unless_the_job_ends(settings: Settings) -> None:
+    never = attrs.evolve(settings, windows=WindowSettings(correct_every_s=math.inf))
+    with pytest.raises(ConfigurationError, match="correct_every_s"):
+        flink_job(never, ["count"], [], once=False)
+    assert flink_job(never, ["count"], [], once=True).settings
 
 
 def test_functions_run_under_a_name_with_the_prefix(settings: Settings) -> None:

@@ -6,7 +6,7 @@ from mastostream.engines.flink.job import FlinkJob
 from mastostream.engines.flink.job_stage import FlinkEngine
 from mastostream.engines.flink.python_bundle import PythonBundle, bundle_name, check_bundle, pack
 from mastostream.engines.flink.results import record_of
-from mastostream.engines.flink.statements import SQL_NAMES, SqlFile, delay_literal, read_sql
+from mastostream.engines.flink.statements import SQL_NAMES, SqlFile, read_sql
 
 __all__ = [
     "ENDED",
@@ -23,7 +23,6 @@ __all__ = [
     "bundle_name",
     "check_bundle",
     "check_cluster",
-    "delay_literal",
     "pack",
     "read_sql",
     "record_of",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyflink.common import Configuration
     from pyflink.datastream import StreamExecutionEnvironment
 
-__all__ = ["name_states", "open_environment", "table_of"]
+__all__ = ["name_states", "open_environment", "redirect_java_output", "table_of"]
 
 _WORKERS: Final = "_python_worker_execution_mode"
 """The environment variable by which PyFlink chooses where Python functions run."""
@@ -59,6 +59,21 @@ def _environment(target: str, chosen: "Configuration") -> "StreamExecutionEnviro
     return StreamExecutionEnvironment(
         java.StreamExecutionEnvironment(chosen._j_configuration)  # noqa: SLF001 - no public way
     )
+
+
+def redirect_java_output() -> None:
+    """Send what Java prints to standard error, where it does not stand between records.
+
+    Most of Flink's messages go to a file. But a class loader that is closed may get a logger
+    without configuration, and Log4j prints the errors of such a logger on standard output. An
+    example is a thread of Kafka's client that still runs when a job within the process has ended.
+    Under ``flink run`` nothing changes: there Java prints what ``flink`` tells its user.
+    """
+    from pyflink.java_gateway import get_gateway  # noqa: PLC0415 - an extra
+
+    if not by_flink_run():
+        system = get_gateway().jvm.java.lang.System
+        system.setOut(system.err)
 
 
 def name_states(environment: "StreamExecutionEnvironment") -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import attrs
 
+from mastostream.core.trends import TrendingHashtags
 from mastostream.core.window_records import (
     DashboardMetrics,
     WindowCount,
@@ -22,6 +23,7 @@ _KINDS: Final[Mapping[str, type[Any]]] = {
     "users": WindowUsers,
     "count": WindowCount,
     "dashboard": DashboardMetrics,
+    "trends": TrendingHashtags,
 }
 
 

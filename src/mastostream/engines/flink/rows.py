@@ -11,7 +11,10 @@ __all__ = ["Rows"]
 
 
 class Rows:
-    """Passes the rows of a query to a callback, from a thread: PyFlink can only wait for a row."""
+    """Passes the rows of a query to a callback, from a thread: PyFlink can only wait for a row.
+
+    A query that corrects its rows has a changelog: of a row that changes, the new one is passed.
+    """
 
     def __init__(self, result: "TableResult", on_row: Callable[[Sequence[object]], None]) -> None:
         self._result = result
@@ -32,9 +35,12 @@ class Rows:
         return not self._thread.is_alive()
 
     def _collect(self) -> None:
+        from pyflink.common import RowKind  # noqa: PLC0415 - an extra
+
         try:
             with self._result.collect() as rows:
                 for row in rows:
-                    self._on_row(list(row))
+                    if row.get_row_kind() in {RowKind.INSERT, RowKind.UPDATE_AFTER}:
+                        self._on_row(list(row))
         except Exception as error:  # noqa: BLE001 - raised again in wait()
             self._error = error

@@ -1,5 +1,6 @@
-"""Runs windowed analyses as SQL: the statements of a file, without any function in Python."""
+"""Runs windowed analyses as SQL: the statements of the prelude and of the file of each analysis."""
 
+import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ def add_sql(
 def results_of(env: "StreamTableEnvironment", name: str, file: SqlFile, topics: Topics) -> "Table":
     """Return the query of a file's results, to be shown. Nothing is written.
 
+    Its rows are a changelog: each row of a window replaces the one before it.
+
     Args:
         env: the environment in which the file's tables are declared.
         name: the name of the analysis.
@@ -44,7 +47,7 @@ def results_of(env: "StreamTableEnvironment", name: str, file: SqlFile, topics: 
         topics: how topics are read.
     """
     _declare(env, name, file, topics)
-    return env.sql_query("SELECT * FROM results")
+    return env.sql_query("SELECT * FROM results WHERE posts IS NOT NULL")
 
 
 def _declare(env: "StreamTableEnvironment", name: str, file: SqlFile, topics: Topics) -> None:
@@ -52,6 +55,10 @@ def _declare(env: "StreamTableEnvironment", name: str, file: SqlFile, topics: To
         env.get_config().set(setting, value)
     env.execute_sql(f"CREATE DATABASE sql_{name}")
     env.use_database(f"sql_{name}")
+    for function, path in file.functions.items():
+        # The statement of SQL would start one more Python, as Java does not know this one.
+        module, _, attribute = path.rpartition(".")
+        env.create_temporary_function(function, getattr(importlib.import_module(module), attribute))
     for statement in file.declarations:
         env.execute_sql(statement)
     for table in file.tables:

@@ -1,103 +1,32 @@
 -- Shows the average and the maximum engagement of the posts of each minute. Nothing is written.
 --
--- Each post counts once, in the window of its creation, also if it is delivered, edited or read
--- several times. Its first delivery counts. A boost counts as the post that it boosts.
--- A post that arrives after its window has closed is left out.
---
--- This file also runs in Flink's own SQL client, unchanged. mastostream replaces the literals
--- that have a name in a comment by the settings of the user.
-
-SET 'table.local-time-zone' = 'UTC';
--- Objects are not copied between steps. Aggregates are not computed in two phases, as this only
--- costs time in a single subtask.
-SET 'pipeline.object-reuse' = 'true';
-SET 'table.optimizer.agg-phase-strategy' = 'ONE_PHASE';
+-- prelude.sql runs before this file.
 
 SET 'sql-client.execution.result-mode' = 'tableau';
 
-CREATE TABLE posts (
-  id STRING,
-  created_at TIMESTAMP_LTZ(3),
-  account ROW<acct STRING>,
-  favourites_count BIGINT,
-  reblogs_count BIGINT,
-  replies_count BIGINT,
-  quotes_count BIGINT,
-  reblog ROW<id STRING, created_at TIMESTAMP_LTZ(3), account ROW<acct STRING>,
-    favourites_count BIGINT, reblogs_count BIGINT, replies_count BIGINT,
-    quotes_count BIGINT>,
-  mastostream ROW<`key` STRING, event STRING>,
-  arrived_at TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
-  written_at AS IF(reblog IS NULL, created_at, reblog.created_at),
-  -- A post with a time in the future moves the watermark only to its arrival. Windows end with
-  -- whole seconds, and a finer watermark only costs time. Flink closes [start, end) when the
-  -- watermark is 1 ms before its end.
-  WATERMARK FOR written_at AS FLOOR(
-    IF(written_at > arrived_at, arrived_at, written_at)
-    - INTERVAL /*delay*/ '0 00:00:30.000' DAY TO SECOND(3) TO SECOND
-  ) - INTERVAL '0.001' SECOND
-) WITH (
-  'connector' = 'kafka',
-  'topic' = /*topic*/ 'Mastodon_stream',
-  'properties.bootstrap.servers' = /*servers*/ 'localhost:9092',
-  'properties.group.id' = /*group*/ 'mastostream-flink-sql-engagement',
-  'properties.isolation.level' = 'read_committed',
-  'scan.startup.mode' = 'earliest-offset',
-  'scan.parallelism' = '1',  -- one reader: its watermark alone decides which posts are late
-  'scan.watermark.emit.strategy' = 'on-event',
-  'scan.watermark.idle-timeout' = /*idle_timeout*/ '30000 ms',
-  'value.format' = 'json',
-  'value.json.ignore-parse-errors' = 'true',
-  'value.json.timestamp-format.standard' = 'ISO-8601'
-);
-
--- Records that have the members of a post, and are no deletions.
-CREATE VIEW arrivals AS
+CREATE VIEW totals AS
 SELECT
-  COALESCE(mastostream.`key`, reblog.id, id) AS `key`,
-  COALESCE(mastostream.event, 'new') AS event,
-  COALESCE(IF(reblog IS NULL, favourites_count, reblog.favourites_count), 0) * /*favourites*/ 1
-    + COALESCE(IF(reblog IS NULL, reblogs_count, reblog.reblogs_count), 0) * /*reblogs*/ 2
-    + COALESCE(IF(reblog IS NULL, replies_count, reblog.replies_count), 0) * /*replies*/ 3
-    + COALESCE(IF(reblog IS NULL, quotes_count, reblog.quotes_count), 0) * /*quotes*/ 2
-    AS engagement_score,
-  written_at,
-  written_at > arrived_at + INTERVAL '1' HOUR AS is_ahead,
-  CURRENT_WATERMARK(written_at) + INTERVAL '0.001' SECOND AS `watermark`
-FROM posts
-WHERE IF(reblog IS NULL, id, reblog.id) <> ''
-  AND IF(reblog IS NULL, account.acct, reblog.account.acct) IS NOT NULL
-  AND written_at IS NOT NULL
-  AND COALESCE(mastostream.event, 'new') <> 'delete';
-
-CREATE VIEW windowed AS
-SELECT *, `watermark` IS NOT NULL AND window_end <= `watermark` AS is_late
-FROM TUMBLE(TABLE arrivals, DESCRIPTOR(written_at), INTERVAL '1' MINUTE);
-
--- The first delivery of each post counts.
-CREATE VIEW first_sights AS
-SELECT *
-FROM (
-  SELECT
-    *,
-    ROW_NUMBER() OVER (
-      PARTITION BY window_start, window_end, `key` ORDER BY written_at
-    ) AS delivery
-  FROM windowed
-  WHERE NOT is_ahead AND NOT is_late
-)
-WHERE delivery = 1;
+  `key`,
+  MAX(observed_ms) AS observed_ms,
+  IF(
+    SUM(stays) > 0 AND MAX(observed_ms) IS NOT NULL,
+    COUNT(*) FILTER (WHERE counts),
+    CAST(NULL AS BIGINT)
+  ) AS posts,
+  SUM(engagement_score) FILTER (WHERE counts) AS engagement,
+  MAX(engagement_score) FILTER (WHERE counts) AS max_engagement
+FROM window_rows
+GROUP BY `key`;
 
 CREATE VIEW results AS
 SELECT
-  DATE_FORMAT(window_start, 'yyyy-MM-dd''T''HH:mm:ss''Z''') AS `key`,
-  window_end AS observed_at,
+  `key`,
+  CAST(TO_TIMESTAMP_LTZ(observed_ms, 3) AS TIMESTAMP(3)) AS observed_at,
   window_start,
-  window_end,
-  COUNT(*) AS posts,
-  CAST(SUM(engagement_score) AS DOUBLE) / COUNT(*) AS average_engagement,
-  MAX(engagement_score) AS max_engagement
-FROM first_sights
-GROUP BY window_start, window_end;
+  window_start + INTERVAL '1' MINUTE AS window_end,
+  posts,
+  IF(posts > 0, CAST(engagement AS DOUBLE) / posts, 0e0) AS average_engagement,
+  COALESCE(max_engagement, 0) AS max_engagement
+FROM (SELECT *, TO_TIMESTAMP(`key`, 'yyyy-MM-dd''T''HH:mm:ss''Z''') AS window_start FROM totals);
 
-SELECT * FROM results;
+SELECT * FROM results WHERE posts IS NOT NULL;

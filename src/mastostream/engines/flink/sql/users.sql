@@ -1,133 +1,69 @@
 -- Shows the ten most active accounts of each minute. Nothing is written.
 --
--- Each post counts once, in the window of its creation, also if it is delivered, edited or read
--- several times. Its first delivery counts. A boost counts as the post that it boosts.
--- A post that arrives after its window has closed is left out.
---
--- This file also runs in Flink's own SQL client, unchanged. mastostream replaces the literals
--- that have a name in a comment by the settings of the user.
-
-SET 'table.local-time-zone' = 'UTC';
--- Objects are not copied between steps. Aggregates are not computed in two phases, as this only
--- costs time in a single subtask.
-SET 'pipeline.object-reuse' = 'true';
-SET 'table.optimizer.agg-phase-strategy' = 'ONE_PHASE';
+-- prelude.sql runs before this file.
 
 SET 'sql-client.execution.result-mode' = 'tableau';
 
-CREATE TABLE posts (
-  id STRING,
-  created_at TIMESTAMP_LTZ(3),
-  account ROW<acct STRING>,
-  reblog ROW<id STRING, created_at TIMESTAMP_LTZ(3), account ROW<acct STRING>>,
-  mastostream ROW<`key` STRING, event STRING, instance STRING>,
-  arrived_at TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
-  written_at AS IF(reblog IS NULL, created_at, reblog.created_at),
-  -- A post with a time in the future moves the watermark only to its arrival. Windows end with
-  -- whole seconds, and a finer watermark only costs time. Flink closes [start, end) when the
-  -- watermark is 1 ms before its end.
-  WATERMARK FOR written_at AS FLOOR(
-    IF(written_at > arrived_at, arrived_at, written_at)
-    - INTERVAL /*delay*/ '0 00:00:30.000' DAY TO SECOND(3) TO SECOND
-  ) - INTERVAL '0.001' SECOND
-) WITH (
-  'connector' = 'kafka',
-  'topic' = /*topic*/ 'Mastodon_stream',
-  'properties.bootstrap.servers' = /*servers*/ 'localhost:9092',
-  'properties.group.id' = /*group*/ 'mastostream-flink-sql-users',
-  'properties.isolation.level' = 'read_committed',
-  'scan.startup.mode' = 'earliest-offset',
-  'scan.parallelism' = '1',  -- one reader: its watermark alone decides which posts are late
-  'scan.watermark.emit.strategy' = 'on-event',
-  'scan.watermark.idle-timeout' = /*idle_timeout*/ '30000 ms',
-  'value.format' = 'json',
-  'value.json.ignore-parse-errors' = 'true',
-  'value.json.timestamp-format.standard' = 'ISO-8601'
-);
+CREATE VIEW counted AS
+SELECT `key`, account, COUNT(*) AS posts
+FROM window_rows
+WHERE counts
+GROUP BY `key`, account;
 
--- Records that have the members of a post, and are no deletions.
-CREATE VIEW arrivals AS
-SELECT
-  COALESCE(mastostream.`key`, reblog.id, id) AS `key`,
-  COALESCE(mastostream.event, 'new') AS event,
-  -- `name@host`, which is the same on every server that shows the post.
-  IF(
-    IF(reblog IS NULL, account.acct, reblog.account.acct) LIKE '%@%'
-      OR COALESCE(mastostream.instance, '') = '',
-    IF(reblog IS NULL, account.acct, reblog.account.acct),
-    IF(reblog IS NULL, account.acct, reblog.account.acct) || '@' || mastostream.instance
-  ) AS account,
-  written_at,
-  written_at > arrived_at + INTERVAL '1' HOUR AS is_ahead,
-  CURRENT_WATERMARK(written_at) + INTERVAL '0.001' SECOND AS `watermark`
-FROM posts
-WHERE IF(reblog IS NULL, id, reblog.id) <> ''
-  AND IF(reblog IS NULL, account.acct, reblog.account.acct) IS NOT NULL
-  AND written_at IS NOT NULL
-  AND COALESCE(mastostream.event, 'new') <> 'delete';
-
-CREATE VIEW windowed AS
-SELECT *, `watermark` IS NOT NULL AND window_end <= `watermark` AS is_late
-FROM TUMBLE(TABLE arrivals, DESCRIPTOR(written_at), INTERVAL '1' MINUTE);
-
--- The first delivery of each post counts.
-CREATE VIEW first_sights AS
+CREATE VIEW ranked AS
 SELECT *
 FROM (
   SELECT
     *,
-    ROW_NUMBER() OVER (
-      PARTITION BY window_start, window_end, `key` ORDER BY written_at
-    ) AS delivery
-  FROM windowed
-  WHERE NOT is_ahead AND NOT is_late
-)
-WHERE delivery = 1;
-
-CREATE VIEW counted AS
-SELECT window_start, window_end, account, COUNT(*) AS posts
-FROM first_sights
-GROUP BY window_start, window_end, account;
-
-CREATE VIEW totals AS
-SELECT
-  window_start,
-  window_end,
-  COUNT(*) AS posts,
-  COUNT(DISTINCT account) AS distinct_accounts
-FROM first_sights
-GROUP BY window_start, window_end;
-
-CREATE VIEW most_active AS
-SELECT
-  window_start,
-  window_end,
-  ARRAY_AGG(account) AS accounts,  -- rows arrive in the order of `place`
-  ARRAY_AGG(posts) AS account_counts
-FROM (
-  SELECT
-    *,
-    ROW_NUMBER() OVER (
-      PARTITION BY window_start, window_end ORDER BY posts DESC, account
-    ) AS place
+    ROW_NUMBER() OVER (PARTITION BY `key` ORDER BY posts DESC, account) AS place
   FROM counted
 )
-WHERE place <= 10
-GROUP BY window_start, window_end;
+WHERE place <= 10;
+
+-- Flink does not keep the order of aggregated rows. So the items of a list are JSON that begins
+-- with the place of each, and they are sorted as texts.
+CREATE VIEW totals AS
+SELECT
+  `key`,
+  MAX(observed_ms) AS observed_ms,
+  IF(
+    SUM(stays) > 0 AND MAX(observed_ms) IS NOT NULL,
+    COUNT(*) FILTER (WHERE counts),
+    CAST(NULL AS BIGINT)
+  ) AS posts,
+  COUNT(DISTINCT account) FILTER (WHERE counts) AS distinct_accounts,
+  '[' || COALESCE(
+    ARRAY_JOIN(ARRAY_SORT(ARRAY_AGG(item) FILTER (WHERE item IS NOT NULL)), ','), ''
+  ) || ']' AS accounts
+FROM (
+  SELECT `key`, stays, observed_ms, counts, account, CAST(NULL AS STRING) AS item
+  FROM window_rows
+  UNION ALL
+  SELECT
+    `key`,
+    0,
+    CAST(NULL AS BIGINT),
+    FALSE,
+    CAST(NULL AS STRING),
+    '{"place":"' || LPAD(CAST(place AS STRING), 2, '0') || '","count":"'
+      || CAST(posts AS STRING) || '","name":' || JSON_STRING(account) || '}'
+  FROM ranked
+)
+GROUP BY `key`;
 
 CREATE VIEW results AS
 SELECT
-  DATE_FORMAT(totals.window_start, 'yyyy-MM-dd''T''HH:mm:ss''Z''') AS `key`,
-  totals.window_end AS observed_at,
-  totals.window_start,
-  totals.window_end,
+  `key`,
+  CAST(TO_TIMESTAMP_LTZ(observed_ms, 3) AS TIMESTAMP(3)) AS observed_at,
+  window_start,
+  window_start + INTERVAL '1' MINUTE AS window_end,
   posts,
   distinct_accounts,
-  accounts,
-  account_counts
-FROM totals
-JOIN most_active
-  ON totals.window_start = most_active.window_start
-  AND totals.window_end = most_active.window_end;
+  JSON_QUERY(accounts, '$[*].name' RETURNING ARRAY<STRING> EMPTY ARRAY ON EMPTY) AS accounts,
+  CAST(
+    JSON_QUERY(accounts, '$[*].count' RETURNING ARRAY<STRING> EMPTY ARRAY ON EMPTY)
+    AS ARRAY<BIGINT>
+  ) AS account_counts
+FROM (SELECT *, TO_TIMESTAMP(`key`, 'yyyy-MM-dd''T''HH:mm:ss''Z''') AS window_start FROM totals);
 
-SELECT * FROM results;
+SELECT * FROM results WHERE posts IS NOT NULL;
