@@ -5,11 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mastostream import Post, encode, hashtag_counts
+from mastostream.engines.flink.hashtag_uses import uses_of
 from mastostream.testing.strategies import posts
-
-pytest.importorskip("pyflink")
-
-from mastostream.engines.flink.hashtag_function import uses_of
 
 
 @given(posts())
