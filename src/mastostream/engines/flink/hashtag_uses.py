@@ -25,7 +25,7 @@ def uses_of(content: str | None, tags: str | None) -> str:
     members = {
         "id": "-",
         "created_at": "1970-01-01T00:00:00Z",
-        "account": {"acct": ""},
+        "account": {"acct": "-"},
         "content": content or "",
         "tags": msgspec.Raw(tags.encode()),
     }
