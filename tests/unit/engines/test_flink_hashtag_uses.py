@@ -22,6 +22,6 @@ def test_it_never_raises(content: str | None, tags: str | None) -> None:
     assert isinstance(uses_of(content, tags), str)
 
 
-@pytest.mark.parametrize("tags", [None, "", "[]", "{}", "null", '[{"name": 5}]', "[", '["news"]'])
+@pytest.mark.parametrize("tags", [None, "", "[]", "{}", "null", '[{"name": 5}]', "["])
 def test_what_is_no_list_of_hashtags_has_no_uses(tags: str | None) -> None:
     assert uses_of("<p>#news</p>", tags) == ""
