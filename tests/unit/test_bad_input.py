@@ -39,6 +39,8 @@ TAKEN = {
     "deep member that nobody reads": b'{"deep":' + b"[" * 500 + b"]" * 500 + b"," + status()[1:],
     "member twice": status(id="twice")[:-1] + b',"language":"de","language":"en"}',
     "line breaks": b"\n\n" + status(id="lines") + b"\n",
+    "negative count": status(id="negative", favourites_count=-1),
+    "wrong members that nobody needs": status(id="odd", edited_at=False, tags="", language=["en"]),
 }
 REFUSED = {
     "empty": b"",
@@ -47,7 +49,6 @@ REFUSED = {
     "a list": b"[]",
     "deep": b'{"id":' + b"[" * 200_000,
     "lone surrogate": status()[:-1] + b',"content":"\\ud800"}',
-    "negative count": status(favourites_count=-1),
     "wrong types": status(account={"acct": 5}, tags="none"),
     "no such date": status(created_at="2024-13-77"),
 }

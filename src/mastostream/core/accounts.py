@@ -10,7 +10,7 @@ __all__ = ["PSEUDONYM_SCHEME", "account_name"]
 PSEUDONYM_SCHEME: Final = "pseudonym:"
 """Scheme of the addresses that replace those of people and posts in a log of pseudonyms."""
 
-_HOST: Final = re.compile(r"https?://([^/?#@\s]{1,255})(?![^/?#])", re.ASCII)
+_match_host: Final = re.compile(r"https?://([^/?#@\s]{1,255})(?![^/?#])", re.ASCII).match
 
 
 def account_name(post: Post) -> str:
@@ -23,13 +23,15 @@ def account_name(post: Post) -> str:
     OStatus begin with ``tag:``), the host is that of the author's page, else that in ``acct``, else
     the server that showed the post. If none is known, and for a pseudonym, the result is ``name``.
     """
-    name, *domain = post.account.acct.lower().split("@")
-    if post.uri.startswith(PSEUDONYM_SCHEME):
-        return name
-    host = _host(post.uri) or _host(post.account.url) or "".join(domain[:1]) or post.instance
-    return f"{name}@{host.lower()}" if host else name
+    name, _, domain = post.account.acct.partition("@")
+    host = _host(post.uri)
+    if not host:
+        if post.uri.startswith(PSEUDONYM_SCHEME):
+            return name.lower()
+        host = _host(post.account.url) or domain.partition("@")[0] or post.instance
+    return f"{name}@{host}".lower() if host else name.lower()
 
 
 def _host(address: str | None) -> str:
-    match = _HOST.match(address or "")
+    match = _match_host(address) if address else None
     return match[1] if match else ""

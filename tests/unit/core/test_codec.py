@@ -15,7 +15,11 @@ from mastostream.testing.strategies import deletions, posts
 STATUS = {"id": "1", "created_at": "2024-10-21T19:29:01.175Z", "account": {"acct": "a"}}
 STAMP = {"key": "k", "event": "new", "observed_at": "2024-10-21T19:30:00Z"}
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
     max_leaves=8,
 )
