@@ -265,9 +265,19 @@ def test_people_see_the_names_that_kafka_has(kafka_server: KafkaServer, tmp_path
     for one in (left, right):
         feed(one, [b"no post"])
         one.run("analyze", "--once")
-    assert "1 records sent again" in left.run("dead-letters", "replay")
+    for choice, count in ((["--stage", "index"], 0), (["--reason", "json"], 1), ([], 0)):
+        assert f"{count} records sent again" in left.run("dead-letters", "replay", *choice)
     assert left.topic(STREAM) == [b"no post", b"no post"]
     assert right.topic(STREAM) == [b"no post"]
+
+    records = [
+        json.loads(line) for line in left.run("tail", STREAM, "--once", "--json").splitlines()
+    ]
+    assert [(each["topic"], each["value"]) for each in records] == [(STREAM, "no post")] * 2
+    assert "no post" in right.run("tail", STREAM, "--from", "beginning", "--once")
+    (letter,) = right.run("tail", DEAD_LETTERS, "--count", "1").splitlines()
+    assert "analyze" in letter
+    assert f"{STREAM}/" in letter
 
 
 OWN: Final = """
