@@ -28,7 +28,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 _STRING: Final = rb'"(?:[^"\\\n]++|\\[^\n])*+"'
 """A string of JSON, which never goes over the end of a line."""
 
-_SEPARATORS: Final = re.compile(rb"(?:[\s,\x1e]|%b)*+" % _BOM)
+_SEPARATORS: Final = re.compile(rb"(?:[\s,\x1e]++|%b)*+" % _BOM)
 """U+001E begins each value of a JSON text sequence (RFC 7464), U+FEFF each file of several that
 were put one behind the other."""
 
@@ -92,8 +92,7 @@ class _Splitter:
     def _skip_separators(self) -> bool:
         """Go to the next thing that is no separator; return whether there is one."""
         while True:
-            match = _SEPARATORS.match(self._text, self._start)
-            end = match.end() if match else self._start
+            end = self._end_of(_SEPARATORS, self._start)
             self._line_is_new |= b"\n" in self._text[self._start : end]
             self._start = end
             if self._ended or len(self._text) - end >= len(_BOM):
@@ -129,6 +128,11 @@ class _Splitter:
         self._start = end
         return value.rstrip()
 
+    def _end_of(self, pattern: re.Pattern[bytes], start: int) -> int:
+        """Return where the match of a pattern at ``start`` ends; ``start`` if there is none."""
+        match = pattern.match(self._text, start)
+        return match.end() if match else start
+
     def _end_of_line(self, start: int) -> int:
         """Return the end of the line at ``start``, or -1 if it has not been read yet."""
         end = self._text.find(b"\n", start)
@@ -155,8 +159,9 @@ class _Splitter:
     def _end_of_other(self) -> int:
         """Return the end of what is no object: one value in an array, the rest of the line else."""
         while True:
-            match = _SCALAR.match(self._text, self._start) if self._open_arrays else None
-            end = match.end() if match else self._end_of_line(self._start)
+            end = self._end_of(_SCALAR, self._start) if self._open_arrays else self._start
+            if end == self._start:
+                end = self._end_of_line(self._start)
             if self._ended or 0 <= end < len(self._text):
                 return end
             self._read_on()
@@ -165,8 +170,7 @@ class _Splitter:
         """Yield the object at the start; or its lines one by one, if it is not closed."""
         depth, place = 0, self._start
         while True:
-            match = _BRACELESS.match(self._text, place)
-            place = match.end() if match else place
+            place = self._end_of(_BRACELESS, place)
             token = self._text[place : place + 1]
             broken = token == b'"'
             at_line = token == b"{" and depth > 0 and self._text[place - 1 : place] == b"\n"

@@ -76,4 +76,4 @@ def _utf8(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
         for text in codecs.iterdecode(blocks, encoding):
             yield text.encode()
     except UnicodeError as error:
-        raise DamagedError(f"{name} is not the {encoding} that it begins as: {error}") from error
+        raise DamagedError(f"{name} begins as text in {encoding}, and is none: {error}") from error

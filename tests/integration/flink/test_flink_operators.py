@@ -82,7 +82,7 @@ def test_the_example_from_kafka_to_kafka(place: KafkaClientConfig) -> None:
 
 def test_the_example_says_that_kafka_is_away() -> None:
     pytest.importorskip("pyflink")
-    command = [sys.executable, EXAMPLE, "--servers", "127.0.0.1:1"]
+    command = [sys.executable, str(EXAMPLE), "--servers", "127.0.0.1:1"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "Kafka at 127.0.0.1:1" in done.stderr

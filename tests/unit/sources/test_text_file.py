@@ -112,7 +112,7 @@ def test_a_compressed_file_that_is_cut_or_changed_is_told(
 
 
 def test_utf_16_that_is_cut_within_a_character_is_told() -> None:
-    with pytest.raises(DamagedError, match="is not the utf-16"):
+    with pytest.raises(DamagedError, match="begins as text in utf-16, and is none"):
         list(file_of('{"id": "1"}'.encode("utf-16")[:-1]).values())
 
 
