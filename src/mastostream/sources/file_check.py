@@ -32,7 +32,8 @@ def check_files(
         files: the files that are to be replayed.
         statuses: whether their records have to be posts or deletions.
         stop: set it to end the check early.
-        on_progress: called with the bytes that were read so far, after each thousand records.
+        on_progress: called with the bytes that were read so far, after each thousand records and
+            each file.
 
     Raises:
         ConfigurationError: a file is damaged, cut short, or holds too much that is neither a post
@@ -47,8 +48,11 @@ def check_files(
             stop=stop,
             on_progress=lambda read, before=before: on_progress(before + read),  # type: ignore[misc]  # bound as a default
         )
+        if stop.is_set():
+            return
         before += file.size_bytes
-    if not records and not stop.is_set():
+        on_progress(before)
+    if not records:
         names = ", ".join(file.name for file in files[:3])
         raise ConfigurationError(f"nothing was sent: {names} holds no statuses")
 

@@ -5,6 +5,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -156,9 +157,13 @@ def replay_inputs(settings: Settings, place: str) -> tuple[ReplayFile, ...]:
         place: path or URL of the file or folder.
 
     Raises:
-        ConfigurationError: there is nothing to read.
+        ConfigurationError: there is nothing to read, or it is a pipe.
         RetriableError: the file system cannot be read now.
     """
+    if Path(place).is_fifo():
+        raise ConfigurationError(
+            f"{place} is a pipe, and a file is read twice: write it into a file first"
+        )
     filesystem, path = open_place(place, settings.hdfs)
     for _ in range(_LISTINGS):
         others: list[FileFacts] = []

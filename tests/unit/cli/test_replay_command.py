@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -97,6 +98,13 @@ def test_a_bad_line_among_many_good_ones_is_sent_and_told(command: Command, tmp_
     assert done.returncode == 0, done.stderr
     assert "22 records into Mastodon_stream, 2 of them no posts" in done.stdout
     assert logged(tmp_path) == lines + LINES * 2
+
+
+def test_a_pipe_is_refused_since_a_file_is_read_twice(command: Command, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    done = command(tmp_path, "replay", "pipe")
+    assert done.returncode == 2
+    assert "write it into a file first" in done.stderr
 
 
 def test_a_file_that_cannot_be_used_among_others_refuses_the_folder(
