@@ -21,6 +21,7 @@ from mastostream.core.hashtags import (
     normalize_hashtag,
 )
 from mastostream.core.models import Account, Deletion, Post, Rejected, Stamp, Tag
+from mastostream.core.plain_text import plain_text
 from mastostream.core.window_records import DashboardMetrics, Window, WindowCount
 from mastostream.exceptions import (
     BusyError,
@@ -65,4 +66,5 @@ __all__ = [
     "hashtag_record",
     "merge_hashtag_counts",
     "normalize_hashtag",
+    "plain_text",
 ]
