@@ -6,10 +6,9 @@ for each post. It begins with the oldest post that Kafka keeps; several of them 
 """
 
 import argparse
-import re
 import sys
 
-from mastostream import Analysis, MastostreamError, Post
+from mastostream import Analysis, MastostreamError, Post, plain_text
 from mastostream.config import KafkaSettings, Settings
 from mastostream.runner import run
 from mastostream.wiring import engines, system_clock
@@ -17,11 +16,10 @@ from mastostream.wiring import engines, system_clock
 
 def words(post: Post) -> dict[str, object]:
     """Return how many words a post has."""
-    text = re.sub(r"<[^>]*>", " ", post.content)
     return {
         "key": post.key,
         "account": post.account.acct,
-        "words": len(text.split()),
+        "words": len(plain_text(post.content).split()),
         "observed_at": post.observed_at,
     }
 

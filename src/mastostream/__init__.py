@@ -22,6 +22,7 @@ from mastostream.core.hashtags import (
     normalize_hashtag,
 )
 from mastostream.core.models import Account, Deletion, Post, Rejected, Stamp, Tag
+from mastostream.core.plain_text import plain_text
 from mastostream.core.trends import TrendingHashtags
 from mastostream.core.window_records import DashboardMetrics, Window, WindowCount
 from mastostream.exceptions import (
@@ -69,4 +70,5 @@ __all__ = [
     "hashtag_record",
     "merge_hashtag_counts",
     "normalize_hashtag",
+    "plain_text",
 ]

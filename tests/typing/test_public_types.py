@@ -15,6 +15,7 @@ from mastostream import (
     engagement_score,
     hashtag_counts,
     merge_hashtag_counts,
+    plain_text,
 )
 
 
@@ -25,4 +26,5 @@ def check(post: Post) -> None:
     assert_type(engagement_record(post), EngagementRecord)
     assert_type(hashtag_counts(post), tuple[HashtagCount, ...])
     assert_type(merge_hashtag_counts((), ()), tuple[HashtagCount, ...])
+    assert_type(plain_text(post.content), str)
     assert_type(Analysis(name="a", function=engagement_record), Analysis)

@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from mastostream.dashboards.text import plain_text, safe
+from mastostream.dashboards.text import safe, safe_text
 from mastostream.ports.index import Summary
 from mastostream.ports.stage import StageHealth
 
@@ -145,7 +145,7 @@ def _top_posts(summary: Summary, now: datetime) -> Panel:
             str(post.engagement_score),
             _duration((now - post.created_at).total_seconds()),
             Text(safe(post.account)),
-            Text(plain_text(post.content)),
+            Text(safe_text(post.content)),
         )
     return Panel(table, title="top posts by engagement")
 

@@ -4,9 +4,9 @@ import re
 import unicodedata
 from typing import Final
 
-from selectolax.lexbor import LexborHTMLParser
+from mastostream.core.plain_text import plain_text
 
-__all__ = ["plain_text", "safe"]
+__all__ = ["safe", "safe_text"]
 
 LONGEST: Final = 500
 """Longest result of :func:`safe`, in characters."""
@@ -28,11 +28,6 @@ def safe(text: str) -> str:
     return _SPACES.sub(" ", kept).strip()[:LONGEST].strip()
 
 
-def plain_text(html: str) -> str:
-    """Return the text of a post's HTML without scripts and styles, made :func:`safe`."""
-    body = LexborHTMLParser(html[: LONGEST * 20]).body
-    if body is None:
-        return safe(html)
-    for node in body.css("script, style"):
-        node.decompose()
-    return safe(body.text(separator=" ").replace("# ", "#"))
+def safe_text(html: str) -> str:
+    """Return the text of a post's HTML, made :func:`safe`."""
+    return safe(plain_text(html[: LONGEST * 20]))

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from mastostream import WindowCount
 from mastostream.dashboards.terminal import ViewState, render, window_table
-from mastostream.dashboards.text import plain_text, safe
+from mastostream.dashboards.text import safe, safe_text
 from mastostream.ports.index import Summary, TopPost
 from mastostream.ports.stage import StageHealth
 
@@ -41,7 +41,7 @@ def test_safe_text_steers_nothing_and_stays_when_repeated(text: str) -> None:
 
 def test_html_is_reduced_to_its_text() -> None:
     html = "<p>Hello &amp; <b>you</b></p><script>alert(1)</script><p>#<span>tag</span></p>"
-    assert plain_text(html) == "Hello & you #tag"
+    assert safe_text(html) == "Hello & you #tag"
 
 
 def state(texts: list[str]) -> ViewState:
