@@ -7,7 +7,7 @@ from mastostream.core.codec import decode
 from mastostream.core.dead_letters import dead_letter_of
 from mastostream.core.models import Deletion, Post
 from mastostream.core.time import from_ms
-from mastostream.dashboards.text import plain_text, safe
+from mastostream.dashboards.text import safe, safe_text
 from mastostream.ports.log import Record
 
 __all__ = ["record_line"]
@@ -34,7 +34,7 @@ def _content(record: Record) -> str:
     item = decode(record.value)
     if isinstance(item, Post):
         return (
-            f"{item.event} post by {item.account.acct}: {plain_text(item.content)} "
+            f"{item.event} post by {item.account.acct}: {safe_text(item.content)} "
             f"({item.replies_count} replies, {item.reblogs_count} boosts, "
             f"{item.favourites_count} favourites)"
         )
