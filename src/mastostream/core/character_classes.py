@@ -1,17 +1,18 @@
-"""The characters that Ruby's ``[[:alnum:]]`` matches: letters, marks that are part of them, digits.
+"""The classes of characters that Ruby's regular expressions know, of which hashtags are made.
 
-These are the characters of Unicode 15.0 with the property ``Alphabetic``
-(``DerivedCoreProperties.txt``) or the category ``Nd`` (``extracted/DerivedGeneralCategory.txt``).
-Python's ``unicodedata`` has no such property, and its data change with each version of Python; a
-hashtag has to be spelled in the same way on all of them.
+They are those of Unicode 15.0, as Ruby's ``tool/enc-unicode.rb`` defines them. Python's
+``unicodedata`` lacks the property ``Alphabetic``, and its data change with each version of Python;
+a hashtag has to be found and spelled in the same way on all of them.
+
+The tables hold code points and ranges of code points, hexadecimal, in ascending order.
 """
 
 from functools import cache
 from typing import Final
 
-__all__ = ["alphanumeric_class"]
+__all__ = ["alphanumeric_class", "decimal_digit_class", "word_class"]
 
-_RANGES: Final = """
+_ALPHANUMERIC: Final = """
 30-39 41-5A 61-7A AA B5 BA C0-D6 D8-F6 F8-2C1 2C6-2D1 2E0-2E4 2EC 2EE 345 370-374 376-377
 37A-37D 37F 386 388-38A 38C 38E-3A1 3A3-3F5 3F7-481 48A-52F 531-556 559 560-588 5B0-5BD 5BF
 5C1-5C2 5C4-5C5 5C7 5D0-5EA 5EF-5F2 610-61A 620-657 659-669 66E-6D3 6D5-6DC 6E1-6E8 6ED-6FC 6FF
@@ -92,13 +93,66 @@ FE76-FEFC FF10-FF19 FF21-FF3A FF41-FF5A FF66-FFBE FFC2-FFC7 FFCA-FFCF FFD2-FFD7 
 1EE8B-1EE9B 1EEA1-1EEA3 1EEA5-1EEA9 1EEAB-1EEBB 1F130-1F149 1F150-1F169 1F170-1F189 1FBF0-1FBF9
 20000-2A6DF 2A700-2B739 2B740-2B81D 2B820-2CEA1 2CEB0-2EBE0 2F800-2FA1D 30000-3134A 31350-323AF
 """
-"""Code points and ranges of code points, hexadecimal, in ascending order."""
+"""The property ``Alphabetic`` (``DerivedCoreProperties.txt``), and the decimal digits."""
+
+_DECIMAL_DIGITS: Final = """
+30-39 660-669 6F0-6F9 7C0-7C9 966-96F 9E6-9EF A66-A6F AE6-AEF B66-B6F BE6-BEF C66-C6F CE6-CEF
+D66-D6F DE6-DEF E50-E59 ED0-ED9 F20-F29 1040-1049 1090-1099 17E0-17E9 1810-1819 1946-194F
+19D0-19D9 1A80-1A89 1A90-1A99 1B50-1B59 1BB0-1BB9 1C40-1C49 1C50-1C59 A620-A629 A8D0-A8D9
+A900-A909 A9D0-A9D9 A9F0-A9F9 AA50-AA59 ABF0-ABF9 FF10-FF19 104A0-104A9 10D30-10D39 11066-1106F
+110F0-110F9 11136-1113F 111D0-111D9 112F0-112F9 11450-11459 114D0-114D9 11650-11659 116C0-116C9
+11730-11739 118E0-118E9 11950-11959 11C50-11C59 11D50-11D59 11DA0-11DA9 11F50-11F59 16A60-16A69
+16AC0-16AC9 16B50-16B59 1D7CE-1D7FF 1E140-1E149 1E2F0-1E2F9 1E4F0-1E4F9 1E950-1E959 1FBF0-1FBF9
+"""
+"""The category ``Nd`` (``extracted/DerivedGeneralCategory.txt``); no digit is ``Alphabetic``."""
+
+_OTHER_WORD: Final = """
+5F 300-344 346-36F 483-489 591-5AF 658 6DF-6E0 6EA-6EC 740-74A 7EB-7F3 7FD 818-819 82D 859-85B
+898-89F 8CA-8D3 8E0-8E1 8EA-8EF 93C 94D 951-954 9BC 9CD 9FE A3C A4D ABC ACD AFD-AFF B3C B4D B55
+BCD C3C C4D CBC CCD D3B-D3C D4D DCA E47-E4C E4E EBA EC8-ECC ECE F18-F19 F35 F37 F39 F3E-F3F F84
+F86-F87 FC6 1037 1039-103A 135D-135F 1714-1715 1734 17B4-17B5 17C9-17D3 17DD 180B-180D 180F
+1939-193B 1A60 1A75-1A7C 1A7F 1AB0-1ABE 1AC1-1ACB 1B34 1B44 1B6B-1B73 1BAA-1BAB 1BE6 1BF2-1BF3
+1C37 1CD0-1CD2 1CD4-1CE8 1CED 1CF4 1CF7-1CF9 1DC0-1DE6 1DF5-1DFF 203F-2040 2054 20D0-20F0
+2CEF-2CF1 2D7F 302A-302F 3099-309A A66F-A672 A67C-A67D A6F0-A6F1 A806 A82C A8C4 A8E0-A8F1
+A92B-A92D A953 A9B3 A9C0 AABF AAC1 AAF6 ABEC-ABED FE00-FE0F FE20-FE2F FE33-FE34 FE4D-FE4F FF3F
+101FD 102E0 10A38-10A3A 10A3F 10AE5-10AE6 10EFD-10EFF 10F46-10F50 10F82-10F85 11046 11070 1107F
+110B9-110BA 11133-11134 11173 111C0 111C9-111CC 11235-11236 112E9-112EA 1133B-1133C 1134D
+11366-1136C 11370-11374 11442 11446 1145E 114C2-114C3 115BF-115C0 1163F 116B6-116B7 1172B
+11839-1183A 1193D-1193E 11943 119E0 11A33-11A34 11A47 11A98-11A99 11C3F 11D42 11D44-11D45 11D97
+11F41-11F42 13440 13447-13455 16AF0-16AF4 16B30-16B36 16FE4 1BC9D 1CF00-1CF2D 1CF30-1CF46
+1D165-1D169 1D16D-1D172 1D17B-1D182 1D185-1D18B 1D1AA-1D1AD 1D242-1D244 1DA00-1DA36 1DA3B-1DA6C
+1DA75 1DA84 1DA9B-1DA9F 1DAA1-1DAAF 1E130-1E136 1E2AE 1E2EC-1E2EF 1E4EC-1E4EF 1E8D0-1E8D6
+1E944-1E946 1E948-1E94A E0100-E01EF
+"""
+"""The categories ``Mn``, ``Mc``, ``Me`` and ``Pc``, without what is ``Alphabetic``."""
 
 
 @cache
 def alphanumeric_class() -> str:
-    """Return all these characters as the inside of a character class of :mod:`re`."""
-    ranges = (entry.partition("-") for entry in _RANGES.split())
+    """Return what ``[[:alnum:]]`` matches, as the inside of a character class of :mod:`re`.
+
+    That is letters, the marks that are parts of letters, and decimal digits.
+    """
+    return _inside(_ALPHANUMERIC)
+
+
+@cache
+def decimal_digit_class() -> str:
+    """Return what ``[[:digit:]]`` matches, as the inside of a character class of :mod:`re`."""
+    return _inside(_DECIMAL_DIGITS)
+
+
+@cache
+def word_class() -> str:
+    """Return what ``[[:word:]]`` matches, as the inside of a character class of :mod:`re`.
+
+    That is ``[[:alnum:]]``, all other marks, and punctuation that connects, such as ``_``.
+    """
+    return alphanumeric_class() + _inside(_OTHER_WORD)
+
+
+def _inside(table: str) -> str:
+    ranges = (entry.partition("-") for entry in table.split())
     return "".join(
         chr(int(first, 16)) + (f"-{chr(int(last, 16))}" if last else "")
         for first, _, last in ranges
