@@ -143,7 +143,6 @@ def _invalid() -> re.Pattern[str]:
 
 
 _HASH: Final = "#\uff03"
-_SEPARATOR: Final = re.compile(f"[{_SEPARATORS}]")
 # What follows the scheme of a page's address that has a path or a query. What these may contain is
 # said in Mastodon's `config/initializers/twitter_regex.rb`. Parentheses belong to it in pairs.
 _WHITE_SPACE: Final = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -266,27 +265,18 @@ def _use() -> re.Pattern[str]:
 def _name(run: str) -> str:
     """Return the name with which a run of word characters and separators begins; may be empty.
 
-    ``HASHTAG_NAME_PAT`` takes everything up to the last word character, if there is a letter or a
-    separator between that and the first one; otherwise it takes the first word, if that has a
-    letter.
+    That is what ``HASHTAG_NAME_PAT`` takes of it: all but separators at the end, if there is a
+    letter, a separator, or ``_`` between two other characters.
     """
     if run.isascii() and run.isalpha():
         return run
     name = run.rstrip(_SEPARATORS)
-    if _letter_or_separator().search(name, 1, len(name) - 1):
-        return name
-    word = _SEPARATOR.split(name, maxsplit=1)[0]
-    return word if _letter().search(word) else ""
-
-
-@cache
-def _letter() -> re.Pattern[str]:
-    return re.compile(f"(?![{decimal_digit_class()}])[{alphanumeric_class()}]")
+    return name if "_" in name[1:-1] or _letter_or_separator().search(name) else ""
 
 
 @cache
 def _letter_or_separator() -> re.Pattern[str]:
-    return re.compile(f"[_{_SEPARATORS}]|{_letter().pattern}")
+    return re.compile(f"[{_SEPARATORS}]|(?![{decimal_digit_class()}])[{alphanumeric_class()}]")
 
 
 def merge_hashtag_counts(left: HashtagCounts, right: HashtagCounts) -> HashtagCounts:

@@ -257,19 +257,8 @@ def test_characters_are_words_letters_and_digits_as_unicode_says() -> None:
     known = {*code_points(spellings["removed"]), *code_points(spellings["kept"])}
     known |= {int(code, 16) for code in spellings["becomes"]}
     known -= {0, *range(0x363, 0x370), *range(0x1DD3, 0x1DE7)}
-    different = [
-        hex(code)
-        for code in sorted(known)
-        for text in (
-            f"#{chr(code)}",
-            f"#1{chr(code)}",
-            f"#1{chr(code)}1",
-            f"#x{chr(code)}x",
-            f"{chr(code)}#a",
-        )
-        if hashtags_in(html.escape(text)) != [normalize_hashtag(name) for name in extracted(text)]
-    ]
-    assert not different
+    text = " ".join("#{0} #1{0} #1{0}1 #x{0}x {0}#a".format(chr(code)) for code in sorted(known))
+    assert hashtags_in(html.escape(text)) == [normalize_hashtag(name) for name in extracted(text)]
 
 
 @pytest.mark.parametrize(
