@@ -119,21 +119,26 @@ def facts_of(log: FakeLog, partitions: int) -> list[TopicFacts]:
     ]
 
 
-def test_it_waits_for_new_records_until_it_is_stopped() -> None:
+@pytest.mark.parametrize("start", [None, Start(offset=590)])
+def test_it_waits_for_new_records_until_it_is_stopped(start: Start | None) -> None:
     log, stop = FakeLog(), threading.Event()
     log.append("t", *(b"%d" % number for number in range(600)))
+    facts = facts_of(log, 1)
+    log.append("t", b"605", b"606")  # between the look at the ends and the first read
     records = shown_records(
         log.reader("t", "tail"),
-        facts_of(log, 1),
-        start=None,
-        wanted=lambda record: not record.value.endswith(b"5"),
+        facts,
+        start=start,
+        wanted=lambda record: record.offset >= 591 and not record.value.endswith(b"5"),
         count=None,
         follows=True,
         stop=stop,
     )
-    assert [each.value for each in islice(records, 10)][-2:] == [b"598", b"599"]
-    log.append("t", b"605", b"606")
+    first = [each.value for each in islice(records, 8)]
+    assert first[-2:] == [b"598", b"599"]
     assert next(records).value == b"606"
+    log.append("t", b"615", b"616")
+    assert next(records).value == b"616"
     stop.set()
     assert list(records) == []
 

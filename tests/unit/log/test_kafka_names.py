@@ -15,6 +15,7 @@ from mastostream.log.kafka import (
     check_topics,
     ensure_topics,
     kafka_topic_facts,
+    kafka_topic_names,
 )
 from mastostream.log.kafka.offsets import Offsets
 from mastostream.log.kafka.partition_merge import BUFFER_RECORDS, MergedPartitions
@@ -155,3 +156,10 @@ def test_offsets_are_asked_of_the_topic_with_the_prefix(
     assert offsets.first("t", [0]) == {0: 0}
     assert offsets.end("t", [0]) == {0: 6}
     assert kafka.names == {config.full_name("t")}
+
+
+def test_the_topics_of_a_pipeline_are_those_with_its_prefix() -> None:
+    topics = {"t", "team-a.t", "team-a.u", "team-b.v", "__consumer_offsets"}
+    kafka = FakeKafka({0: 6}, topics=topics)
+    assert kafka_topic_names(kafka.config("team-a.")) == ("t", "u")
+    assert kafka_topic_names(kafka.config()) == ("t", "team-a.t", "team-a.u", "team-b.v")

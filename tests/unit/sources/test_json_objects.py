@@ -121,6 +121,11 @@ def test_lines_that_are_no_objects_cost_only_themselves(broken: list[bytes]) -> 
     assert split(*cut(text, 3)) == [LINES[0], *broken, LINES[1]]
 
 
+def test_an_object_that_is_not_closed_ends_before_the_next_line_that_is_one() -> None:
+    text = b'{"id": 1, "of": {\n' + LINES[1] + b'\n{\n "id": 3\n}\n'
+    assert split(text) == [b'{"id": 1, "of": {', LINES[1], b'{"id":3}']
+
+
 def test_what_is_no_object_in_an_array_costs_only_itself() -> None:
     assert split(b'[1, "a, [b]", {"a": 1}, null]{"b": 2}') == [
         b"1",
