@@ -45,7 +45,8 @@ def encode_message(message: PostMessage) -> bytes:
 
 def decode_message(data: bytes) -> PostMessage:
     """Decode what :func:`encode_message` has encoded."""
-    return _decode_message(data)
+    message: PostMessage = _decode_message(data)
+    return message
 
 
 def encode_entry(entry: Entry) -> bytes:
