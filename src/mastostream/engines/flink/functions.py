@@ -139,7 +139,8 @@ class KeepPosts(KeyedProcessFunction):  # type: ignore[misc]  # PyFlink has no t
         self._starts = False
         analysis, post, message = value
         if analysis == REST_NAME:
-            rows.append(value)
+            # Not the row itself, which has the names of other columns.
+            rows.append(Row(analysis, post, message))
         else:
             rows += [Row(*change) for change in self._posts.take(analysis, post, message)]
         return rows

@@ -34,7 +34,7 @@ PostMessage = tuple[int, int | None, bytes]
 for a deletion), and what the analysis keeps of it, as JSON. Times are milliseconds since 1970."""
 
 _encoder: Final = msgspec.msgpack.Encoder()
-_message_decoder: Final[msgspec.msgpack.Decoder[PostMessage]] = msgspec.msgpack.Decoder(PostMessage)
+_decode_message: Final = msgspec.msgpack.Decoder(PostMessage).decode
 _decode_entry: Final = msgspec.msgpack.Decoder(Entry).decode
 
 
@@ -45,7 +45,8 @@ def encode_message(message: PostMessage) -> bytes:
 
 def decode_message(data: bytes) -> PostMessage:
     """Decode what :func:`encode_message` has encoded."""
-    return _message_decoder.decode(data)
+    message: PostMessage = _decode_message(data)
+    return message
 
 
 def encode_entry(entry: Entry) -> bytes:
