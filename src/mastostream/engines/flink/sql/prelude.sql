@@ -73,11 +73,6 @@ CREATE TABLE late (
   'value.json.timestamp-format.standard' = 'ISO-8601'
 );
 
--- What differs between analyses: the distance between the starts of two windows, and the uses of
--- each hashtag in a post, such as `news=2 python=1`. Files change this view before they use others.
-CREATE VIEW analysed_posts AS
-SELECT *, 60000 AS slide_ms, CAST(NULL AS STRING) AS hashtags FROM posts;
-
 -- Versions of posts, and deletions.
 CREATE VIEW records AS
 SELECT
@@ -113,12 +108,25 @@ SELECT
     ),
     'und'
   ) AS `language`,
-  hashtags,
-  slide_ms
-FROM analysed_posts
+  IF(reblog IS NULL, content, reblog.content) AS content,
+  IF(reblog IS NULL, tags, reblog.tags) AS tags
+FROM posts
 WHERE IF(reblog IS NULL OR mastostream.event = 'delete', id, reblog.id) <> ''
   AND (mastostream IS NULL OR mastostream.`key` <> '')
   AND COALESCE(mastostream.event, 'new') IN ('new', 'edit', 'refresh', 'delete');
+
+-- What differs between analyses: the distance between the starts of two windows, and what is kept
+-- of a post; uses of hashtags are kept as `news=2 python=1`. The file of an analysis changes this
+-- view before it uses others.
+CREATE VIEW analysed_records AS
+SELECT
+  *,
+  60000 AS slide_ms,
+  CAST(NULL AS STRING) AS kept_account,
+  CAST(NULL AS BIGINT) AS kept_score,
+  CAST(NULL AS STRING) AS kept_language,
+  CAST(NULL AS STRING) AS kept_hashtags
+FROM records;
 
 -- The same with all times in milliseconds since the epoch.
 CREATE VIEW timed AS
@@ -127,7 +135,7 @@ SELECT
   EXTRACT(EPOCH FROM created_at) * 1000 + EXTRACT(MILLISECOND FROM created_at) AS created_ms,
   EXTRACT(EPOCH FROM observed_at) * 1000 + EXTRACT(MILLISECOND FROM observed_at) AS observed_ms,
   EXTRACT(EPOCH FROM arrived_at) * 1000 + EXTRACT(MILLISECOND FROM arrived_at) AS arrived_ms
-FROM records
+FROM analysed_records
 WHERE event = 'delete' OR (account IS NOT NULL AND created_at IS NOT NULL);
 
 -- Why a version does not count, and the start of the last window that contains its creation.
@@ -162,10 +170,10 @@ SELECT
   observed_ms,
   created_ms,
   start_ms,
-  account,
-  engagement_score,
-  `language`,
-  hashtags,
+  kept_account AS account,
+  kept_score AS engagement_score,
+  kept_language AS `language`,
+  kept_hashtags AS hashtags,
   PROCTIME() AS received_at
 FROM judged
 WHERE reason IS NULL;
@@ -221,11 +229,13 @@ SELECT
   engagement_score,
   `language`,
   hashtags
-FROM (SELECT *, IF(place > 1, moments[place - 1], CAST(NULL AS BIGINT)) AS deleted_ms FROM ordered)
+FROM (
+  SELECT *, IF(place > 1, moments[place - 1], CAST(NULL AS BIGINT)) AS deleted_ms FROM ordered
+)
 CROSS JOIN UNNEST(starts) AS held (ms);
 
 -- One row for each window, which stays: without it, Flink would delete a window's record while the
--- entry of the only post changes.
+-- entry of the only post changes. Analyses give a number of posts only where it has arrived.
 CREATE VIEW window_starts AS
 SELECT start_ms
 FROM (
