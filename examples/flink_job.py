@@ -22,8 +22,8 @@ def main() -> None:
         "--analysis",
         action="append",
         help="stream: engagement, hashtags, language, full (its default); sql: count (its "
-        "default), dashboard, and with --print engagement, language, users; or module:NAME; "
-        "may be repeated",
+        "default), dashboard, trends, and with --print engagement, language, users; or "
+        "module:NAME; may be repeated",
     )
     parser.add_argument("--servers", help="host:port of Kafka; localhost:9092 by default")
     parser.add_argument("--once", action="store_true", help="end with what is there now")

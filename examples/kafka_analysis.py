@@ -8,7 +8,7 @@ for each post. It begins with the oldest post that Kafka keeps; several of them 
 import argparse
 import sys
 
-from mastostream import Analysis, MastostreamError, Post, plain_text
+from mastostream import Analysis, MastostreamError, Post, account_name, plain_text
 from mastostream.config import KafkaSettings, Settings
 from mastostream.runner import run
 from mastostream.wiring import engines, system_clock
@@ -18,7 +18,7 @@ def words(post: Post) -> dict[str, object]:
     """Return how many words a post has."""
     return {
         "key": post.key,
-        "account": post.account.acct,
+        "account": account_name(post),
         "words": len(plain_text(post.content).split()),
         "observed_at": post.observed_at,
     }

@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mastostream import Post, Rejected, decode, engagement_score, hashtag_counts
+from mastostream import Post, Rejected, account_name, decode, engagement_score, hashtag_counts
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     posts = [item for item in items if isinstance(item, Post)]
     for post in sorted(posts, key=engagement_score, reverse=True)[:10]:
         tags = " ".join(f"#{count.tag}" for count in hashtag_counts(post))
-        print(f"{engagement_score(post):8}  {post.account.acct!a}  {tags!a}")
+        print(f"{engagement_score(post):8}  {account_name(post)!a}  {tags!a}")
     for item in items:
         if isinstance(item, Rejected):
             print("no post:", "; ".join(item.reasons), file=sys.stderr)

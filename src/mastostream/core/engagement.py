@@ -111,7 +111,7 @@ def engagement_record(post: Post, weights: EngagementWeights = DEFAULT_WEIGHTS) 
     account, stamp = post.account, post.mastostream
     return EngagementRecord(
         key=post.id if stamp is None else stamp.key,
-        observed_at=post.created_at if stamp is None else stamp.observed_at,
+        observed_at=post.observed_at if stamp is None else stamp.observed_at,
         id=post.id,
         uri=post.uri,
         url=post.url,

@@ -10,11 +10,13 @@ from typing import Final
 
 import attrs
 
+from mastostream.core.accounts import account_name
 from mastostream.core.character_classes import (
     alphanumeric_class,
     decimal_digit_class,
     word_class,
 )
+from mastostream.core.languages import stated_language
 from mastostream.core.models import Post
 from mastostream.core.plain_text import plain_text
 
@@ -62,7 +64,7 @@ class HashtagRecord:
         observed_at: time at which the post was read, UTC. It is the version: of several records
             with one key, the one with the latest time is valid.
         instance: host name of the server that showed the post; empty where it is not known.
-        account: the author's ``acct``.
+        account: the author's :func:`account_name`.
         hashtags: normalised hashtags in the order in which the server lists them, each once; empty
             where the post has none.
         hashtag_counts: how often this post uses each hashtag, at least 1, in the order of
@@ -301,11 +303,11 @@ def hashtag_record(post: Post) -> HashtagRecord:
     counts, stamp = _count_uses(post), post.mastostream
     return HashtagRecord(
         key=post.id if stamp is None else stamp.key,
-        observed_at=post.created_at if stamp is None else stamp.observed_at,
+        observed_at=post.observed_at if stamp is None else stamp.observed_at,
         id=post.id,
         instance="" if stamp is None else stamp.instance,
-        account=post.account.acct,
-        language=post.language,
+        account=account_name(post),
+        language=stated_language(post),
         created_at=post.created_at,
         hashtags=tuple(counts),
         hashtag_counts=tuple(counts.values()),

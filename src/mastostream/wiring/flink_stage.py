@@ -235,11 +235,11 @@ def _job(
         if not per_post:
             statements = env.create_statement_set()
         else:
-            from mastostream.engines.flink.stream_job import stream_job  # noqa: PLC0415 - needs an extra
+            from mastostream.engines.flink.stream_job import stream_job  # noqa: PLC0415 - an extra
 
             statements = stream_job(env, per_post, STREAM, topics, settings.flink.on_error)
         if windowed:
-            from mastostream.engines.flink.window_topology import add_windows  # noqa: PLC0415 - needs an extra
+            from mastostream.engines.flink.window_topology import add_windows  # noqa: PLC0415 - an extra
 
             add_windows(
                 env,

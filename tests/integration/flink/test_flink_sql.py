@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 import pytest
 import requests
@@ -122,6 +123,9 @@ DAY = 86_400
 AFTER_S = (-3_700, -3_600, 0, 1, 1.001, 60, 300, DAY, 7 * DAY - 1, 7 * DAY, 7 * DAY + 1, 9 * DAY)
 
 
+EVENTS: Final[Sequence[Event]] = ("new", "edit", "refresh")
+
+
 def made(chance: random.Random) -> list[NewRecord]:
     """Return what may become of posts, in a few windows and with few different times.
 
@@ -136,7 +140,7 @@ def made(chance: random.Random) -> list[NewRecord]:
                 chance.choice(AFTER_S[1:]) if chance.random() < 0.9 else chance.choice(AFTER_S)
             )
             moved = chance.choice((0, 0, 0, 0, 5, 400))
-            event = chance.choice(("new", "edit", "refresh"))
+            event = chance.choice(EVENTS)
             match chance.randrange(8):
                 case 0 | 1:
                     records.append(deletion(key, seconds, after_s=after_s))

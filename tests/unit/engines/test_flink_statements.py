@@ -85,7 +85,7 @@ def test_only_what_has_a_topic_is_written(name: str) -> None:
 )
 def test_a_table_has_the_members_of_its_records(name: str, table: str, model: type) -> None:
     columns = [
-        re.findall(r"^  `?(?!PRIMARY)(\w+)`? [A-Z]", statement.partition("WITH")[0], re.MULTILINE)
+        re.findall(r"^  `?([a-z_]+)`? [A-Z]", statement.partition("WITH")[0], re.MULTILINE)
         for statement in read_sql(name, {}).declarations
         if statement.startswith(f"CREATE TABLE {table} ")
     ]

@@ -10,7 +10,7 @@ import pandas as pd
 from pyflink.table import DataTypes
 from pyflink.table.udf import udf
 
-from mastostream.engines.flink.hashtag_uses import uses_of
+from mastostream.engines.flink.hashtag_text import uses_of
 
 __all__ = ["hashtag_uses"]
 

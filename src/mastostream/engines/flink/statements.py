@@ -1,7 +1,7 @@
 """Reads the SQL files of the windowed analyses. This module does not import Flink.
 
 ``prelude.sql`` has what the files share: settings, the table of posts, and the view of the rows of
-windows. The file of an analysis comes after it. It changes the view ``analysed_posts``, where it
+windows. The file of an analysis comes after it. It changes the view ``analysed_records``, where it
 needs other windows or hashtags; the view ``results`` has its results. At the end stands either a
 statement set that writes, or a query. Flink's own SQL client runs both files as they are
 (``sql-client.sh -i prelude.sql -f count.sql``).

@@ -20,8 +20,15 @@ CREATE TABLE counts (
   'value.json.timestamp-format.standard' = 'ISO-8601'
 );
 
-ALTER VIEW analysed_posts AS
-SELECT *, 10000 AS slide_ms, CAST(NULL AS STRING) AS hashtags FROM posts;
+ALTER VIEW analysed_records AS
+SELECT
+  *,
+  10000 AS slide_ms,
+  CAST(NULL AS STRING) AS kept_account,
+  CAST(NULL AS BIGINT) AS kept_score,
+  CAST(NULL AS STRING) AS kept_language,
+  CAST(NULL AS STRING) AS kept_hashtags
+FROM records;
 
 CREATE VIEW totals AS
 SELECT

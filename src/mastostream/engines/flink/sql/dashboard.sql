@@ -32,14 +32,15 @@ CREATE TABLE dashboard (
   'value.json.timestamp-format.standard' = 'ISO-8601'
 );
 
-ALTER VIEW analysed_posts AS
+ALTER VIEW analysed_records AS
 SELECT
   *,
   60000 AS slide_ms,
-  hashtag_uses(
-    IF(reblog IS NULL, content, reblog.content), IF(reblog IS NULL, tags, reblog.tags)
-  ) AS hashtags
-FROM posts;
+  account AS kept_account,
+  engagement_score AS kept_score,
+  `language` AS kept_language,
+  hashtag_uses(content, tags) AS kept_hashtags
+FROM records;
 
 CREATE VIEW ranked_languages AS
 SELECT *

@@ -4,6 +4,16 @@
 
 SET 'sql-client.execution.result-mode' = 'tableau';
 
+ALTER VIEW analysed_records AS
+SELECT
+  *,
+  60000 AS slide_ms,
+  CAST(NULL AS STRING) AS kept_account,
+  engagement_score AS kept_score,
+  CAST(NULL AS STRING) AS kept_language,
+  CAST(NULL AS STRING) AS kept_hashtags
+FROM records;
+
 CREATE VIEW totals AS
 SELECT
   `key`,

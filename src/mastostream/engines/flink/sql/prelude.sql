@@ -31,7 +31,7 @@ CREATE TABLE posts (
   created_at TIMESTAMP_LTZ(3),
   edited_at TIMESTAMP_LTZ(3),
   uri STRING,
-  account ROW<acct STRING, url STRING>,
+  account ROW<acct STRING, username STRING, url STRING>,
   `language` STRING,
   content STRING,
   tags STRING,  -- as JSON
@@ -40,8 +40,9 @@ CREATE TABLE posts (
   replies_count BIGINT,
   quotes_count BIGINT,
   reblog ROW<id STRING, created_at TIMESTAMP_LTZ(3), edited_at TIMESTAMP_LTZ(3), uri STRING,
-    account ROW<acct STRING, url STRING>, `language` STRING, content STRING, tags STRING,
-    favourites_count BIGINT, reblogs_count BIGINT, replies_count BIGINT, quotes_count BIGINT>,
+    account ROW<acct STRING, username STRING, url STRING>, `language` STRING, content STRING,
+    tags STRING, favourites_count BIGINT, reblogs_count BIGINT, replies_count BIGINT,
+    quotes_count BIGINT>,
   mastostream ROW<`key` STRING, event STRING, instance STRING, observed_at TIMESTAMP_LTZ(3)>,
   arrived_at TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL
 ) WITH (
@@ -74,13 +75,9 @@ CREATE TABLE late (
   'value.json.timestamp-format.standard' = 'ISO-8601'
 );
 
--- What differs between analyses: the distance between the starts of two windows, and the uses of
--- each hashtag in a post, such as `news=2 python=1`. Files change this view before they use others.
-CREATE VIEW analysed_posts AS
-SELECT *, 60000 AS slide_ms, CAST(NULL AS STRING) AS hashtags FROM posts;
-
--- Versions of posts, and deletions.
-CREATE VIEW records AS
+-- Versions of posts, and deletions. Members of an account are written as they are; `records` names
+-- it.
+CREATE VIEW delivered AS
 SELECT
   IF(mastostream IS NULL, IF(reblog IS NULL, id, reblog.id), mastostream.`key`) AS `key`,
   COALESCE(mastostream.event, 'new') AS event,
@@ -92,7 +89,10 @@ SELECT
     WHEN reblog IS NULL THEN IF(edited_at > created_at, edited_at, created_at)
     ELSE IF(reblog.edited_at > reblog.created_at, reblog.edited_at, reblog.created_at)
   END AS observed_at,
-  LOWER(IF(reblog IS NULL, account.acct, reblog.account.acct)) AS acct,
+  LOWER(COALESCE(
+    NULLIF(IF(reblog IS NULL, account.acct, reblog.account.acct), ''),
+    NULLIF(IF(reblog IS NULL, account.username, reblog.account.username), '')
+  )) AS acct,
   IF(reblog IS NULL, uri, reblog.uri) AS uri,
   IF(reblog IS NULL, account.url, reblog.account.url) AS page,
   mastostream.instance AS instance,
@@ -111,9 +111,9 @@ SELECT
     ),
     'und'
   ) AS `language`,
-  hashtags,
-  slide_ms
-FROM analysed_posts
+  IF(reblog IS NULL, content, reblog.content) AS content,
+  IF(reblog IS NULL, tags, reblog.tags) AS tags
+FROM posts
 WHERE IF(reblog IS NULL OR mastostream.event = 'delete', id, reblog.id) <> ''
   AND (mastostream IS NULL OR mastostream.`key` <> '')
   AND COALESCE(mastostream.event, 'new') IN ('new', 'edit', 'refresh', 'delete');
@@ -128,23 +128,41 @@ SELECT
     NULLIF(SPLIT_INDEX(acct, '@', 1), ''),
     NULLIF(instance, '')
   ) AS host
-FROM records;
+FROM delivered;
 
--- With `name@host` of the author, which is the same on every server that shows the post, and all
--- times in milliseconds since the epoch.
-CREATE VIEW timed AS
+-- With `name@host` of the author, which is the same on every server that shows the post.
+CREATE VIEW records AS
 SELECT
   *,
   IF(
     uri LIKE 'pseudonym:%' OR host IS NULL,
     SPLIT_INDEX(acct, '@', 0),
     SPLIT_INDEX(acct, '@', 0) || '@' || LOWER(host)
-  ) AS account,
+  ) AS account
+FROM hosts;
+
+-- What differs between analyses: the distance between the starts of two windows, and what is kept
+-- of a post; uses of hashtags are kept as `news=2 python=1`. The file of an analysis changes this
+-- view before it uses others.
+CREATE VIEW analysed_records AS
+SELECT
+  *,
+  60000 AS slide_ms,
+  CAST(NULL AS STRING) AS kept_account,
+  CAST(NULL AS BIGINT) AS kept_score,
+  CAST(NULL AS STRING) AS kept_language,
+  CAST(NULL AS STRING) AS kept_hashtags
+FROM records;
+
+-- The same with all times in milliseconds since the epoch.
+CREATE VIEW timed AS
+SELECT
+  *,
   EXTRACT(EPOCH FROM created_at) * 1000 + EXTRACT(MILLISECOND FROM created_at) AS created_ms,
   EXTRACT(EPOCH FROM observed_at) * 1000 + EXTRACT(MILLISECOND FROM observed_at) AS observed_ms,
   EXTRACT(EPOCH FROM arrived_at) * 1000 + EXTRACT(MILLISECOND FROM arrived_at) AS arrived_ms
-FROM hosts
-WHERE event = 'delete' OR (acct IS NOT NULL AND created_at IS NOT NULL);
+FROM analysed_records
+WHERE event = 'delete' OR (account IS NOT NULL AND created_at IS NOT NULL);
 
 -- Why a version does not count, and the start of the last window that contains its creation.
 CREATE VIEW judged AS
@@ -178,10 +196,10 @@ SELECT
   observed_ms,
   created_ms,
   start_ms,
-  account,
-  engagement_score,
-  `language`,
-  hashtags,
+  kept_account AS account,
+  kept_score AS engagement_score,
+  kept_language AS `language`,
+  kept_hashtags AS hashtags,
   PROCTIME() AS received_at
 FROM judged
 WHERE reason IS NULL;
@@ -237,11 +255,13 @@ SELECT
   engagement_score,
   `language`,
   hashtags
-FROM (SELECT *, IF(place > 1, moments[place - 1], CAST(NULL AS BIGINT)) AS deleted_ms FROM ordered)
+FROM (
+  SELECT *, IF(place > 1, moments[place - 1], CAST(NULL AS BIGINT)) AS deleted_ms FROM ordered
+)
 CROSS JOIN UNNEST(starts) AS held (ms);
 
 -- One row for each window, which stays: without it, Flink would delete a window's record while the
--- entry of the only post changes.
+-- entry of the only post changes. Analyses give a number of posts only where it has arrived.
 CREATE VIEW window_starts AS
 SELECT start_ms
 FROM (

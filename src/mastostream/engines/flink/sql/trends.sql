@@ -34,14 +34,15 @@ CREATE TABLE trends (
   'value.json.timestamp-format.standard' = 'ISO-8601'
 );
 
-ALTER VIEW analysed_posts AS
+ALTER VIEW analysed_records AS
 SELECT
   *,
   300000 AS slide_ms,
-  hashtag_uses(
-    IF(reblog IS NULL, content, reblog.content), IF(reblog IS NULL, tags, reblog.tags)
-  ) AS hashtags
-FROM posts;
+  CAST(NULL AS STRING) AS kept_account,
+  CAST(NULL AS BIGINT) AS kept_score,
+  CAST(NULL AS STRING) AS kept_language,
+  hashtag_uses(content, tags) AS kept_hashtags
+FROM records;
 
 -- Rows are added up for each 5 minutes first, as each post is in 15 windows.
 CREATE VIEW slices AS

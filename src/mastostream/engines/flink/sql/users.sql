@@ -4,6 +4,16 @@
 
 SET 'sql-client.execution.result-mode' = 'tableau';
 
+ALTER VIEW analysed_records AS
+SELECT
+  *,
+  60000 AS slide_ms,
+  account AS kept_account,
+  CAST(NULL AS BIGINT) AS kept_score,
+  CAST(NULL AS STRING) AS kept_language,
+  CAST(NULL AS STRING) AS kept_hashtags
+FROM records;
+
 CREATE VIEW counted AS
 SELECT `key`, account, COUNT(*) AS posts
 FROM window_rows

@@ -1,11 +1,11 @@
-"""The function that SQL files call for the hashtags of posts."""
+"""The uses of a post's hashtags as a text for SQL."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mastostream import Post, encode, hashtag_counts
-from mastostream.engines.flink.hashtag_uses import uses_of
+from mastostream.engines.flink.hashtag_text import uses_of
 from mastostream.testing.strategies import posts
 
 

@@ -1,4 +1,7 @@
-"""Counts the hashtags of a post for SQL files. This module does not import Flink."""
+"""The uses of a post's hashtags as a text, in which SQL keeps them.
+
+This module does not import Flink.
+"""
 
 from typing import Final
 
