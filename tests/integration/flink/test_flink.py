@@ -144,7 +144,8 @@ def both_write_the_same(
 ) -> None:
     before = written(place)
     local = analyze(place, tmp_path, *arguments)
-    assert local.returncode == 0, local.stderr
+    failing = "own:TWICE" in arguments  # its function fails for most posts
+    assert local.returncode == (5 if failing else 0), local.stderr
     by_local = written(place)
     flink = analyze(place, tmp_path, *on_flink, *arguments)
     assert flink.returncode == 0, flink.stderr

@@ -31,7 +31,8 @@ class Held:
     @classmethod
     def of(cls, source: Mapping[str, Any]) -> "Held":
         created_at = datetime.fromisoformat(source["created_at"])
-        return cls(created_at, source["engagement_score"], source["language"])
+        language = (source["language"] or "und").partition("-")[0]
+        return cls(created_at, source["engagement_score"], language)
 
 
 def check_windows_of(data: Path) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import find, given
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from mastostream import Post, decode
@@ -15,6 +15,7 @@ from mastostream.testing.strategies import hashtag_names, posts, stamps, statuse
 
 # A hashtag of a generated text begins where a word begins, and ends where white space does.
 HASHTAG = re.compile(r"(?<!\S)#(\S+)")
+NO_SHRINKING = settings(phases=[Phase.generate], max_examples=2_000, database=None)
 BOTH = posts().flatmap(lambda post: st.tuples(st.just(post), statuses(st.just(post))))
 
 
@@ -62,7 +63,7 @@ def test_a_text_may_use_a_hashtag_twice_in_two_spellings() -> None:
         shown = shown_hashtags(post.content)
         return len(shown) > len(set(shown))
 
-    assert find(posts(), twice).tags
+    assert find(posts(), twice, settings=NO_SHRINKING).tags
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_a_text_may_use_a_hashtag_twice_in_two_spellings() -> None:
     ],
 )
 def test_there_are_texts_with(sign: str) -> None:
-    assert find(posts(), lambda post: sign in post.content)
+    assert find(posts(), lambda post: sign in post.content, settings=NO_SHRINKING)
 
 
 @given(BOTH)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyflink.common import Configuration
     from pyflink.datastream import StreamExecutionEnvironment
 
-__all__ = ["name_states", "open_environment", "redirect_java_output", "table_of"]
+__all__ = ["name_states", "open_environment", "silence_java_output", "table_of"]
 
 _WORKERS: Final = "_python_worker_execution_mode"
 """The environment variable by which PyFlink chooses where Python functions run."""
@@ -61,19 +61,20 @@ def _environment(target: str, chosen: "Configuration") -> "StreamExecutionEnviro
     )
 
 
-def redirect_java_output() -> None:
-    """Send what Java prints to standard error, where it does not stand between records.
+def silence_java_output() -> None:
+    """Keep what Java prints off standard output, where records are shown.
 
-    Most of Flink's messages go to a file. But a class loader that is closed may get a logger
-    without configuration, and Log4j prints the errors of such a logger on standard output. An
-    example is a thread of Kafka's client that still runs when a job within the process has ended.
-    Under ``flink run`` nothing changes: there Java prints what ``flink`` tells its user.
+    Flink's messages go to a file. But when a job within the process has ended, its class loader is
+    closed, and a thread of Kafka's client that still runs may get a logger without configuration.
+    Log4j prints the errors of such a logger on standard output. They are discarded: nobody reads
+    Java's standard error under PyFlink, so that Java would wait once its pipe was full. Under
+    ``flink run`` nothing changes: there Java prints what ``flink`` tells its user.
     """
     from pyflink.java_gateway import get_gateway  # noqa: PLC0415 - an extra
 
     if not by_flink_run():
-        system = get_gateway().jvm.java.lang.System
-        system.setOut(system.err)
+        java = get_gateway().jvm.java
+        java.lang.System.setOut(java.io.PrintStream(java.io.OutputStream.nullOutputStream()))
 
 
 def name_states(environment: "StreamExecutionEnvironment") -> None:

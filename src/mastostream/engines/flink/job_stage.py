@@ -12,7 +12,7 @@ from mastostream.engines.flink.cluster import LOCAL, Cluster, SourceCounts
 from mastostream.engines.flink.environment import (
     name_states,
     open_environment,
-    redirect_java_output,
+    silence_java_output,
 )
 from mastostream.engines.flink.error_summary import root_cause
 from mastostream.engines.flink.job import FlinkJob, job_settings
@@ -146,7 +146,7 @@ class FlinkEngine:
 
         with tempfile.TemporaryDirectory(prefix="mastostream-flink-") as folder:
             environment = self._open(self._archives(Path(folder)))
-            redirect_java_output()
+            silence_java_output()
             declared = self.job.declare(StreamTableEnvironment.create(environment))
             if self.job.on_row is not None:
                 result = declared.execute()
