@@ -352,10 +352,14 @@ def test_a_window_is_written_when_it_is_over_by_the_delay_and_then_now_and_then(
 
 
 def test_a_window_is_over_by_the_clock_of_the_posts() -> None:
-    """Here theirs goes 30 times as fast as that of the job."""
+    """Here theirs goes 30 times as fast as that of the job.
+
+    The timer of the first post, for 15 s, does not write the window again.
+    """
     job = Job(LIVE, (TENS,))
     arrivals = [(second, post(f"p{second}", second, second * 30)) for second in range(3)]
-    assert list(times_of(job, 100, arrivals)) == [6]
+    arrivals.append((8, post("q", 5, 90)))
+    assert list(times_of(job, 100, arrivals)) == [6, 16]
 
 
 def test_posts_of_long_ago_wait_for_each_other() -> None:
