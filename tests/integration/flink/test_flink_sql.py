@@ -283,6 +283,7 @@ def by_text(records: Sequence[Json]) -> Counter[str]:
     return Counter(json.dumps(record, sort_keys=True) for record in records)
 
 
+@pytest.mark.campaign
 def test_no_record_is_null_while_the_only_post_of_a_window_changes(
     kafka_server: KafkaServer, on_flink: Sequence[str], tmp_path: Path
 ) -> None:
