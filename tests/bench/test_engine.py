@@ -79,9 +79,10 @@ def bare_s(path: Path) -> float:
             status = orjson.loads(value)
             counts = {normalized(tag["name"]): 0 for tag in status["tags"]}
             for use in re.findall(r"#(\w+)", re.sub(r"<[^>]*>", "", status["content"])):
-                if (name := normalized(use)) in counts:
-                    counts[name] += 1
+                if (tag := normalized(use)) in counts:
+                    counts[tag] += 1
             account = status["account"]
+            name = f"{account['acct'].partition('@')[0]}@{status['uri'].split('/')[2]}".lower()
             score = (
                 status["favourites_count"]
                 + 2 * status["reblogs_count"]
@@ -91,12 +92,12 @@ def bare_s(path: Path) -> float:
             key = status["id"]
             engagement = {
                 "key": key,
-                "observed_at": status["created_at"],
+                "observed_at": status["edited_at"] or status["created_at"],
                 "id": key,
                 "uri": status["uri"],
                 "url": status["url"],
                 "instance": "",
-                "account": account["acct"],
+                "account": name,
                 "display_name": account["display_name"],
                 "bot": account["bot"],
                 "language": status["language"],
@@ -111,10 +112,10 @@ def bare_s(path: Path) -> float:
             }
             hashtags = {
                 "key": key,
-                "observed_at": status["created_at"],
+                "observed_at": status["edited_at"] or status["created_at"],
                 "id": key,
                 "instance": "",
-                "account": account["acct"],
+                "account": name,
                 "language": status["language"],
                 "created_at": status["created_at"],
                 "hashtags": list(counts),

@@ -15,10 +15,10 @@ from mastostream.testing.simulator import generate_statuses
 
 FEW = 1_000
 MANY = 300_000
-MEASURED = 100_000
+MEASURED = 30_000
 POSTS_PER_S = 500.0
 LATE_EACH = 1_000
-ROUNDS = 3
+ROUNDS = 2
 MOST = 1.5
 ANALYSES = (*built_in("sql", "count"), *built_in("sql", "dashboard"))
 
