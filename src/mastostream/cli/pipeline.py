@@ -375,6 +375,7 @@ def _finish_engines(
     stats = Counter[str]()
     for stage in stages:
         stats.update(attrs.asdict(stage.stats))
+    del stats["observed_ms"]  # a time, which is no count
     output.emit("done", **stats)
     if not output.json:
         facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in stats.items())
